@@ -1,0 +1,1 @@
+//! Real brokers, real clients and load for tests, demo and benches.

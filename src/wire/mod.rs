@@ -1,0 +1,3 @@
+//! Bytes only, a folder a protocol: framing, layouts, walks, addresses, error replies. No policy, no I/O.
+
+pub mod kafka;

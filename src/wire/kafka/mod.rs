@@ -1,1 +1,3 @@
 //! Kafka on the wire.
+
+pub mod api;

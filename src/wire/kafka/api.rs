@@ -6,8 +6,8 @@
 //! Invariants:
 //! - `TABLE[k].key == k`: keys are dense, a look-up is an index.
 //! - `served` lies within `defined`; both are closed ranges, [`NONE`] is empty.
-//! - Whether *this* identity may do it is no class: access rules can apply to every row. The class says what the gateway
-//!   does with the API before any rule is asked.
+//! - Whether *this* identity may do it is no class: access rules can apply to every row. The class says what the
+//!   gateway does with the API before any rule is asked.
 
 /// What the gateway does with an API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +20,8 @@ pub enum Class {
     Rewrite,
     /// Passed on; deletes, creates, moves or reconfigures what others use. Approval rules look here.
     Risky,
-    /// With Weir's upstream rights it could open a way around Weir, or shows a secret; refused unless the listener allows it.
+    /// With Weir's upstream rights it could open a way around Weir, or it shows a secret; refused unless the listener
+    /// allows security changes.
     Security,
     /// Spoken between brokers and controllers only; refused always.
     Refused,
@@ -91,8 +92,8 @@ impl Api {
         version >= self.flexible
     }
 
-    /// Version of the request's header: 2 where the API is flexible, else 1. (Version 0, without a client id, was used by
-    /// ControlledShutdown alone, which is refused.)
+    /// Version of the request's header: 2 where the API is flexible, else 1. (Version 0, without a client id, was used
+    /// by ControlledShutdown alone, which is refused.)
     pub const fn request_header_version(&self, version: i16) -> i16 {
         if self.is_flexible(version) { 2 } else { 1 }
     }
@@ -159,105 +160,105 @@ macro_rules! apis {
     (@changes) => { false };
 }
 
-// `changes` where a second look is due: InitProducerId fences an earlier producer and aborts its transaction; LeaveGroup
-// can put another member out; ShareFetch may carry acknowledgements; StreamsGroupHeartbeat has its internal topics created.
-// Versions left out of `served`: InitProducerId 6 is unstable in 4.3; AddPartitionsToTxn 4 and up is the batch that only
-// brokers send.
+// `changes` where a second look is due: InitProducerId fences an earlier producer and aborts its transaction;
+// LeaveGroup can put another member out; ShareFetch may carry acknowledgements; StreamsGroupHeartbeat has its internal
+// topics created. Versions left out of `served`: InitProducerId 6 is unstable in 4.3; AddPartitionsToTxn 4 and up is
+// the batch that only brokers send.
 apis! {
-    // key, constant, name            defined  served  flexible class
-    0 PRODUCE "Produce",                  [3 13], [3 13], 9,  Rewrite, changes;
-    1 FETCH "Fetch",                      [4 18], [4 18], 12, Rewrite;
-    2 LIST_OFFSETS "ListOffsets",         [1 11], [1 11], 6,  Forward;
-    3 METADATA "Metadata",                [0 13], [0 13], 9,  Rewrite;
-    4 LEADER_AND_ISR "LeaderAndIsr",           [none], [none], NEVER, Refused;
-    5 STOP_REPLICA "StopReplica",              [none], [none], NEVER, Refused;
-    6 UPDATE_METADATA "UpdateMetadata",        [none], [none], NEVER, Refused;
-    7 CONTROLLED_SHUTDOWN "ControlledShutdown", [none], [none], NEVER, Refused;
-    8 OFFSET_COMMIT "OffsetCommit",       [2 10], [2 10], 8,  Forward, changes;
-    9 OFFSET_FETCH "OffsetFetch",         [1 10], [1 10], 6,  Forward;
-    10 FIND_COORDINATOR "FindCoordinator", [0 6], [0 6], 3, Rewrite;
-    11 JOIN_GROUP "JoinGroup",            [0 9], [0 9], 6, Forward;
-    12 HEARTBEAT "Heartbeat",             [0 4], [0 4], 4, Forward;
-    13 LEAVE_GROUP "LeaveGroup",          [0 5], [0 5], 4, Forward, changes;
-    14 SYNC_GROUP "SyncGroup",            [0 5], [0 5], 4, Forward;
-    15 DESCRIBE_GROUPS "DescribeGroups",  [0 6], [0 6], 5, Forward;
-    16 LIST_GROUPS "ListGroups",          [0 5], [0 5], 3, Forward;
-    17 SASL_HANDSHAKE "SaslHandshake",    [0 1], [0 1], NEVER, Here;
-    18 API_VERSIONS "ApiVersions",        [0 4], [0 4], 3, Here;
-    19 CREATE_TOPICS "CreateTopics",      [2 7], [2 7], 5, Risky, changes;
-    20 DELETE_TOPICS "DeleteTopics",      [1 6], [1 6], 4, Risky, changes;
-    21 DELETE_RECORDS "DeleteRecords",    [0 2], [0 2], 2, Risky, changes;
-    22 INIT_PRODUCER_ID "InitProducerId", [0 6], [0 5], 2, Forward, changes;
-    23 OFFSET_FOR_LEADER_EPOCH "OffsetForLeaderEpoch", [2 4], [2 4], 4, Forward;
-    24 ADD_PARTITIONS_TO_TXN "AddPartitionsToTxn", [0 5], [0 3], 3, Forward, changes;
-    25 ADD_OFFSETS_TO_TXN "AddOffsetsToTxn", [0 4], [0 4], 3, Forward, changes;
-    26 END_TXN "EndTxn",                  [0 5], [0 5], 3, Forward, changes;
-    27 WRITE_TXN_MARKERS "WriteTxnMarkers", [1 2], [none], 1, Refused;
-    28 TXN_OFFSET_COMMIT "TxnOffsetCommit", [0 5], [0 5], 3, Forward, changes;
-    29 DESCRIBE_ACLS "DescribeAcls",      [1 3], [1 3], 2, Forward;
-    30 CREATE_ACLS "CreateAcls",          [1 3], [1 3], 2, Security, changes;
-    31 DELETE_ACLS "DeleteAcls",          [1 3], [1 3], 2, Security, changes;
-    32 DESCRIBE_CONFIGS "DescribeConfigs", [1 4], [1 4], 4, Rewrite;
-    33 ALTER_CONFIGS "AlterConfigs",      [0 2], [0 2], 2, Risky, changes;
-    34 ALTER_REPLICA_LOG_DIRS "AlterReplicaLogDirs", [1 2], [1 2], 2, Risky, changes;
-    35 DESCRIBE_LOG_DIRS "DescribeLogDirs", [1 5], [1 5], 2, Forward;
-    36 SASL_AUTHENTICATE "SaslAuthenticate", [0 2], [0 2], 2, Here;
-    37 CREATE_PARTITIONS "CreatePartitions", [0 3], [0 3], 2, Risky, changes;
-    38 CREATE_DELEGATION_TOKEN "CreateDelegationToken", [1 3], [1 3], 2, Security, changes;
-    39 RENEW_DELEGATION_TOKEN "RenewDelegationToken", [1 2], [1 2], 2, Security, changes;
-    40 EXPIRE_DELEGATION_TOKEN "ExpireDelegationToken", [1 2], [1 2], 2, Security, changes;
-    41 DESCRIBE_DELEGATION_TOKEN "DescribeDelegationToken", [1 3], [1 3], 2, Security;
-    42 DELETE_GROUPS "DeleteGroups",      [0 2], [0 2], 2, Risky, changes;
-    43 ELECT_LEADERS "ElectLeaders",      [0 2], [0 2], 2, Risky, changes;
-    44 INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs", [0 1], [0 1], 1, Risky, changes;
-    45 ALTER_PARTITION_REASSIGNMENTS "AlterPartitionReassignments", [0 1], [0 1], 0, Risky, changes;
-    46 LIST_PARTITION_REASSIGNMENTS "ListPartitionReassignments", [0 0], [0 0], 0, Forward;
-    47 OFFSET_DELETE "OffsetDelete",      [0 0], [0 0], NEVER, Risky, changes;
-    48 DESCRIBE_CLIENT_QUOTAS "DescribeClientQuotas", [0 1], [0 1], 1, Forward;
-    49 ALTER_CLIENT_QUOTAS "AlterClientQuotas", [0 1], [0 1], 1, Security, changes;
-    50 DESCRIBE_USER_SCRAM_CREDENTIALS "DescribeUserScramCredentials", [0 0], [0 0], 0, Forward;
-    51 ALTER_USER_SCRAM_CREDENTIALS "AlterUserScramCredentials", [0 0], [0 0], 0, Security, changes;
-    52 VOTE "Vote",                       [0 2], [none], 0, Refused;
-    53 BEGIN_QUORUM_EPOCH "BeginQuorumEpoch", [0 1], [none], 1, Refused;
-    54 END_QUORUM_EPOCH "EndQuorumEpoch", [0 1], [none], 1, Refused;
-    55 DESCRIBE_QUORUM "DescribeQuorum",  [0 2], [0 2], 0, Rewrite;
-    56 ALTER_PARTITION "AlterPartition",  [2 3], [none], 0, Refused;
-    57 UPDATE_FEATURES "UpdateFeatures",  [0 2], [0 2], 0, Security, changes;
-    58 ENVELOPE "Envelope",               [0 0], [none], 0, Refused;
-    59 FETCH_SNAPSHOT "FetchSnapshot",    [0 1], [none], 0, Refused;
-    60 DESCRIBE_CLUSTER "DescribeCluster", [0 2], [0 2], 0, Rewrite;
-    61 DESCRIBE_PRODUCERS "DescribeProducers", [0 0], [0 0], 0, Forward;
-    62 BROKER_REGISTRATION "BrokerRegistration", [0 4], [none], 0, Refused;
-    63 BROKER_HEARTBEAT "BrokerHeartbeat", [0 2], [none], 0, Refused;
-    64 UNREGISTER_BROKER "UnregisterBroker", [0 0], [0 0], 0, Security, changes;
-    65 DESCRIBE_TRANSACTIONS "DescribeTransactions", [0 0], [0 0], 0, Forward;
-    66 LIST_TRANSACTIONS "ListTransactions", [0 2], [0 2], 0, Forward;
-    67 ALLOCATE_PRODUCER_IDS "AllocateProducerIds", [0 0], [none], 0, Refused;
-    68 CONSUMER_GROUP_HEARTBEAT "ConsumerGroupHeartbeat", [0 1], [0 1], 0, Forward;
-    69 CONSUMER_GROUP_DESCRIBE "ConsumerGroupDescribe", [0 1], [0 1], 0, Forward;
-    70 CONTROLLER_REGISTRATION "ControllerRegistration", [0 0], [none], 0, Refused;
-    71 GET_TELEMETRY_SUBSCRIPTIONS "GetTelemetrySubscriptions", [0 0], [0 0], 0, Forward;
-    72 PUSH_TELEMETRY "PushTelemetry",    [0 0], [0 0], 0, Forward;
-    73 ASSIGN_REPLICAS_TO_DIRS "AssignReplicasToDirs", [0 0], [none], 0, Refused;
-    74 LIST_CONFIG_RESOURCES "ListConfigResources", [0 1], [0 1], 0, Forward;
-    75 DESCRIBE_TOPIC_PARTITIONS "DescribeTopicPartitions", [0 0], [0 0], 0, Forward;
-    76 SHARE_GROUP_HEARTBEAT "ShareGroupHeartbeat", [1 1], [1 1], 0, Forward;
-    77 SHARE_GROUP_DESCRIBE "ShareGroupDescribe", [1 1], [1 1], 0, Forward;
-    78 SHARE_FETCH "ShareFetch",          [1 2], [1 2], 0, Rewrite, changes;
-    79 SHARE_ACKNOWLEDGE "ShareAcknowledge", [1 2], [1 2], 0, Rewrite, changes;
-    80 ADD_RAFT_VOTER "AddRaftVoter",     [0 1], [0 1], 0, Security, changes;
-    81 REMOVE_RAFT_VOTER "RemoveRaftVoter", [0 0], [0 0], 0, Security, changes;
-    82 UPDATE_RAFT_VOTER "UpdateRaftVoter", [0 0], [none], 0, Refused;
-    83 INITIALIZE_SHARE_GROUP_STATE "InitializeShareGroupState", [0 0], [none], 0, Refused;
-    84 READ_SHARE_GROUP_STATE "ReadShareGroupState", [0 0], [none], 0, Refused;
-    85 WRITE_SHARE_GROUP_STATE "WriteShareGroupState", [0 1], [none], 0, Refused;
-    86 DELETE_SHARE_GROUP_STATE "DeleteShareGroupState", [0 0], [none], 0, Refused;
-    87 READ_SHARE_GROUP_STATE_SUMMARY "ReadShareGroupStateSummary", [0 1], [none], 0, Refused;
-    88 STREAMS_GROUP_HEARTBEAT "StreamsGroupHeartbeat", [0 0], [0 0], 0, Forward, changes;
-    89 STREAMS_GROUP_DESCRIBE "StreamsGroupDescribe", [0 0], [0 0], 0, Forward;
-    90 DESCRIBE_SHARE_GROUP_OFFSETS "DescribeShareGroupOffsets", [0 1], [0 1], 0, Forward;
-    91 ALTER_SHARE_GROUP_OFFSETS "AlterShareGroupOffsets", [0 0], [0 0], 0, Risky, changes;
-    92 DELETE_SHARE_GROUP_OFFSETS "DeleteShareGroupOffsets", [0 0], [0 0], 0, Risky, changes;
+    // key, constant, name                                              defined  served flex.  class, changes
+    0  PRODUCE "Produce",                                               [3 13],  [3 13],  9,     Rewrite, changes;
+    1  FETCH "Fetch",                                                   [4 18],  [4 18],  12,    Rewrite;
+    2  LIST_OFFSETS "ListOffsets",                                      [1 11],  [1 11],  6,     Forward;
+    3  METADATA "Metadata",                                             [0 13],  [0 13],  9,     Rewrite;
+    4  LEADER_AND_ISR "LeaderAndIsr",                                   [none],  [none],  NEVER, Refused;
+    5  STOP_REPLICA "StopReplica",                                      [none],  [none],  NEVER, Refused;
+    6  UPDATE_METADATA "UpdateMetadata",                                [none],  [none],  NEVER, Refused;
+    7  CONTROLLED_SHUTDOWN "ControlledShutdown",                        [none],  [none],  NEVER, Refused;
+    8  OFFSET_COMMIT "OffsetCommit",                                    [2 10],  [2 10],  8,     Forward, changes;
+    9  OFFSET_FETCH "OffsetFetch",                                      [1 10],  [1 10],  6,     Forward;
+    10 FIND_COORDINATOR "FindCoordinator",                              [0 6],   [0 6],   3,     Rewrite;
+    11 JOIN_GROUP "JoinGroup",                                          [0 9],   [0 9],   6,     Forward;
+    12 HEARTBEAT "Heartbeat",                                           [0 4],   [0 4],   4,     Forward;
+    13 LEAVE_GROUP "LeaveGroup",                                        [0 5],   [0 5],   4,     Forward, changes;
+    14 SYNC_GROUP "SyncGroup",                                          [0 5],   [0 5],   4,     Forward;
+    15 DESCRIBE_GROUPS "DescribeGroups",                                [0 6],   [0 6],   5,     Forward;
+    16 LIST_GROUPS "ListGroups",                                        [0 5],   [0 5],   3,     Forward;
+    17 SASL_HANDSHAKE "SaslHandshake",                                  [0 1],   [0 1],   NEVER, Here;
+    18 API_VERSIONS "ApiVersions",                                      [0 4],   [0 4],   3,     Here;
+    19 CREATE_TOPICS "CreateTopics",                                    [2 7],   [2 7],   5,     Risky, changes;
+    20 DELETE_TOPICS "DeleteTopics",                                    [1 6],   [1 6],   4,     Risky, changes;
+    21 DELETE_RECORDS "DeleteRecords",                                  [0 2],   [0 2],   2,     Risky, changes;
+    22 INIT_PRODUCER_ID "InitProducerId",                               [0 6],   [0 5],   2,     Forward, changes;
+    23 OFFSET_FOR_LEADER_EPOCH "OffsetForLeaderEpoch",                  [2 4],   [2 4],   4,     Forward;
+    24 ADD_PARTITIONS_TO_TXN "AddPartitionsToTxn",                      [0 5],   [0 3],   3,     Forward, changes;
+    25 ADD_OFFSETS_TO_TXN "AddOffsetsToTxn",                            [0 4],   [0 4],   3,     Forward, changes;
+    26 END_TXN "EndTxn",                                                [0 5],   [0 5],   3,     Forward, changes;
+    27 WRITE_TXN_MARKERS "WriteTxnMarkers",                             [1 2],   [none],  1,     Refused;
+    28 TXN_OFFSET_COMMIT "TxnOffsetCommit",                             [0 5],   [0 5],   3,     Forward, changes;
+    29 DESCRIBE_ACLS "DescribeAcls",                                    [1 3],   [1 3],   2,     Forward;
+    30 CREATE_ACLS "CreateAcls",                                        [1 3],   [1 3],   2,     Security, changes;
+    31 DELETE_ACLS "DeleteAcls",                                        [1 3],   [1 3],   2,     Security, changes;
+    32 DESCRIBE_CONFIGS "DescribeConfigs",                              [1 4],   [1 4],   4,     Rewrite;
+    33 ALTER_CONFIGS "AlterConfigs",                                    [0 2],   [0 2],   2,     Risky, changes;
+    34 ALTER_REPLICA_LOG_DIRS "AlterReplicaLogDirs",                    [1 2],   [1 2],   2,     Risky, changes;
+    35 DESCRIBE_LOG_DIRS "DescribeLogDirs",                             [1 5],   [1 5],   2,     Forward;
+    36 SASL_AUTHENTICATE "SaslAuthenticate",                            [0 2],   [0 2],   2,     Here;
+    37 CREATE_PARTITIONS "CreatePartitions",                            [0 3],   [0 3],   2,     Risky, changes;
+    38 CREATE_DELEGATION_TOKEN "CreateDelegationToken",                 [1 3],   [1 3],   2,     Security, changes;
+    39 RENEW_DELEGATION_TOKEN "RenewDelegationToken",                   [1 2],   [1 2],   2,     Security, changes;
+    40 EXPIRE_DELEGATION_TOKEN "ExpireDelegationToken",                 [1 2],   [1 2],   2,     Security, changes;
+    41 DESCRIBE_DELEGATION_TOKEN "DescribeDelegationToken",             [1 3],   [1 3],   2,     Security;
+    42 DELETE_GROUPS "DeleteGroups",                                    [0 2],   [0 2],   2,     Risky, changes;
+    43 ELECT_LEADERS "ElectLeaders",                                    [0 2],   [0 2],   2,     Risky, changes;
+    44 INCREMENTAL_ALTER_CONFIGS "IncrementalAlterConfigs",             [0 1],   [0 1],   1,     Risky, changes;
+    45 ALTER_PARTITION_REASSIGNMENTS "AlterPartitionReassignments",     [0 1],   [0 1],   0,     Risky, changes;
+    46 LIST_PARTITION_REASSIGNMENTS "ListPartitionReassignments",       [0 0],   [0 0],   0,     Forward;
+    47 OFFSET_DELETE "OffsetDelete",                                    [0 0],   [0 0],   NEVER, Risky, changes;
+    48 DESCRIBE_CLIENT_QUOTAS "DescribeClientQuotas",                   [0 1],   [0 1],   1,     Forward;
+    49 ALTER_CLIENT_QUOTAS "AlterClientQuotas",                         [0 1],   [0 1],   1,     Security, changes;
+    50 DESCRIBE_USER_SCRAM_CREDENTIALS "DescribeUserScramCredentials",  [0 0],   [0 0],   0,     Forward;
+    51 ALTER_USER_SCRAM_CREDENTIALS "AlterUserScramCredentials",        [0 0],   [0 0],   0,     Security, changes;
+    52 VOTE "Vote",                                                     [0 2],   [none],  0,     Refused;
+    53 BEGIN_QUORUM_EPOCH "BeginQuorumEpoch",                           [0 1],   [none],  1,     Refused;
+    54 END_QUORUM_EPOCH "EndQuorumEpoch",                               [0 1],   [none],  1,     Refused;
+    55 DESCRIBE_QUORUM "DescribeQuorum",                                [0 2],   [0 2],   0,     Rewrite;
+    56 ALTER_PARTITION "AlterPartition",                                [2 3],   [none],  0,     Refused;
+    57 UPDATE_FEATURES "UpdateFeatures",                                [0 2],   [0 2],   0,     Security, changes;
+    58 ENVELOPE "Envelope",                                             [0 0],   [none],  0,     Refused;
+    59 FETCH_SNAPSHOT "FetchSnapshot",                                  [0 1],   [none],  0,     Refused;
+    60 DESCRIBE_CLUSTER "DescribeCluster",                              [0 2],   [0 2],   0,     Rewrite;
+    61 DESCRIBE_PRODUCERS "DescribeProducers",                          [0 0],   [0 0],   0,     Forward;
+    62 BROKER_REGISTRATION "BrokerRegistration",                        [0 4],   [none],  0,     Refused;
+    63 BROKER_HEARTBEAT "BrokerHeartbeat",                              [0 2],   [none],  0,     Refused;
+    64 UNREGISTER_BROKER "UnregisterBroker",                            [0 0],   [0 0],   0,     Security, changes;
+    65 DESCRIBE_TRANSACTIONS "DescribeTransactions",                    [0 0],   [0 0],   0,     Forward;
+    66 LIST_TRANSACTIONS "ListTransactions",                            [0 2],   [0 2],   0,     Forward;
+    67 ALLOCATE_PRODUCER_IDS "AllocateProducerIds",                     [0 0],   [none],  0,     Refused;
+    68 CONSUMER_GROUP_HEARTBEAT "ConsumerGroupHeartbeat",               [0 1],   [0 1],   0,     Forward;
+    69 CONSUMER_GROUP_DESCRIBE "ConsumerGroupDescribe",                 [0 1],   [0 1],   0,     Forward;
+    70 CONTROLLER_REGISTRATION "ControllerRegistration",                [0 0],   [none],  0,     Refused;
+    71 GET_TELEMETRY_SUBSCRIPTIONS "GetTelemetrySubscriptions",         [0 0],   [0 0],   0,     Forward;
+    72 PUSH_TELEMETRY "PushTelemetry",                                  [0 0],   [0 0],   0,     Forward;
+    73 ASSIGN_REPLICAS_TO_DIRS "AssignReplicasToDirs",                  [0 0],   [none],  0,     Refused;
+    74 LIST_CONFIG_RESOURCES "ListConfigResources",                     [0 1],   [0 1],   0,     Forward;
+    75 DESCRIBE_TOPIC_PARTITIONS "DescribeTopicPartitions",             [0 0],   [0 0],   0,     Forward;
+    76 SHARE_GROUP_HEARTBEAT "ShareGroupHeartbeat",                     [1 1],   [1 1],   0,     Forward;
+    77 SHARE_GROUP_DESCRIBE "ShareGroupDescribe",                       [1 1],   [1 1],   0,     Forward;
+    78 SHARE_FETCH "ShareFetch",                                        [1 2],   [1 2],   0,     Rewrite, changes;
+    79 SHARE_ACKNOWLEDGE "ShareAcknowledge",                            [1 2],   [1 2],   0,     Rewrite, changes;
+    80 ADD_RAFT_VOTER "AddRaftVoter",                                   [0 1],   [0 1],   0,     Security, changes;
+    81 REMOVE_RAFT_VOTER "RemoveRaftVoter",                             [0 0],   [0 0],   0,     Security, changes;
+    82 UPDATE_RAFT_VOTER "UpdateRaftVoter",                             [0 0],   [none],  0,     Refused;
+    83 INITIALIZE_SHARE_GROUP_STATE "InitializeShareGroupState",        [0 0],   [none],  0,     Refused;
+    84 READ_SHARE_GROUP_STATE "ReadShareGroupState",                    [0 0],   [none],  0,     Refused;
+    85 WRITE_SHARE_GROUP_STATE "WriteShareGroupState",                  [0 1],   [none],  0,     Refused;
+    86 DELETE_SHARE_GROUP_STATE "DeleteShareGroupState",                [0 0],   [none],  0,     Refused;
+    87 READ_SHARE_GROUP_STATE_SUMMARY "ReadShareGroupStateSummary",     [0 1],   [none],  0,     Refused;
+    88 STREAMS_GROUP_HEARTBEAT "StreamsGroupHeartbeat",                 [0 0],   [0 0],   0,     Forward, changes;
+    89 STREAMS_GROUP_DESCRIBE "StreamsGroupDescribe",                   [0 0],   [0 0],   0,     Forward;
+    90 DESCRIBE_SHARE_GROUP_OFFSETS "DescribeShareGroupOffsets",        [0 1],   [0 1],   0,     Forward;
+    91 ALTER_SHARE_GROUP_OFFSETS "AlterShareGroupOffsets",              [0 0],   [0 0],   0,     Risky, changes;
+    92 DELETE_SHARE_GROUP_OFFSETS "DeleteShareGroupOffsets",            [0 0],   [0 0],   0,     Risky, changes;
 }
 
 #[cfg(test)]

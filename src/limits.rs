@@ -39,3 +39,13 @@ pub const LINGER: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
 pub const JOURNAL_RETRY: std::time::Duration = std::time::Duration::from_millis(2);
+/// Requests in flight on one connection. Brokers work on one request of a connection at a time, so more in flight buys
+/// no speed; librdkafka pipelines without a bound of its own, and each entry keeps what the recording will say of it.
+pub const IN_FLIGHT_MAX: usize = 512;
+
+/// A request's or response's header, bytes: a client id has 32 KiB at most and no tagged header field is defined, so what
+/// has not ended by then is not waited for.
+pub const HEADER_MAX: usize = 48 << 10;
+
+/// A SASL message, bytes: a JWT with hundreds of groups fits, a flood before login does not.
+pub const SASL_MESSAGE_MAX: usize = 64 << 10;

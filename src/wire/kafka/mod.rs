@@ -5,3 +5,9 @@ pub mod layout;
 #[cfg(test)]
 mod samples;
 pub mod walk;
+pub mod api;
+pub mod correlation;
+mod fields;
+pub mod frame;
+pub mod sasl;
+pub mod versions;

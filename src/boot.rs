@@ -5,7 +5,6 @@
 //! a gateway that cannot record, or cannot tell who is who, does not open its doors.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -199,7 +198,7 @@ fn shard_options(
 ) -> Vec<ShardOptions> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let limits = shard::Limits {
-        connections: config.limits.connections.div_ceil(config.shards),
+        connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX).div_ceil(config.shards),
         request_frame_bytes: config.limits.request_frame_bytes,
         idle: config.limits.idle,
         handshake: config.limits.handshake,
@@ -224,15 +223,11 @@ fn announce(config: &Config, io_uring: bool, begun: Instant) {
         version = env!("CARGO_PKG_VERSION"),
         runtime = runtime_name(io_uring),
         shards = config.shards,
-        store = %display(&config.store.path),
+        store = %config.store.path.display(),
         control = %config.control.bind,
         "weir is up after {} ms",
         begun.elapsed().as_millis()
     );
-}
-
-fn display(path: &Path) -> std::path::Display<'_> {
-    path.display()
 }
 
 fn wait_for_stop() -> Result<(), BootError> {

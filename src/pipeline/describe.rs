@@ -131,9 +131,10 @@ impl Description {
     }
 
     fn error(&mut self, code: i16) {
+        let in_a_group = self.depth > 0;
         match self.current() {
             Some(item) => item.error_code = code,
-            None if self.depth > 0 => self.group_error = code,
+            None if in_a_group => self.group_error = code,
             None => self.error_code = code,
         }
     }

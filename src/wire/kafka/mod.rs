@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod correlation;
+pub mod error_reply;
 mod fields;
 pub mod frame;
 pub mod sasl;

@@ -1,7 +1,8 @@
 //! Reading the protocol's primitive fields from bytes that may be hostile, or not all there yet.
 //!
 //! Invariants: nothing is read past what has arrived, nothing is believed past the end of the frame, nothing is
-//! allocated, and the two cases are told apart: [`Stop::NeedMore`] is a matter of time, [`Stop::Truncated`] a broken frame.
+//! allocated, and the two cases are told apart: [`Stop::NeedMore`] is a matter of time, [`Stop::Truncated`] a broken
+//! frame.
 
 use bytes::{Buf, BufMut};
 

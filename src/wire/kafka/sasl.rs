@@ -397,7 +397,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_login_parsing_panic(body in proptest::collection::vec(any::<u8>(), 0..64), version in 0i16..3) {
+        fn no_bytes_make_login_parsing_panic(
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+            version in 0i16..3,
+        ) {
             let _ = parse_plain(&body);
             let _ = handshake_mechanism(&body);
             let _ = authenticate_token(&body, version);

@@ -96,6 +96,7 @@ pub(super) fn body(key: i16, version: i16) -> Vec<u8> {
         _ => groups(key, version)
             .or_else(|| transactions(key, version))
             .or_else(|| topics(key, version))
+            .or_else(|| placement(key, version))
             .or_else(|| settings(key, version))
             .or_else(|| security(key, version))
             .unwrap_or_default(),
@@ -371,6 +372,12 @@ fn topics(key: i16, v: i16) -> Option<Vec<u8>> {
                 .with_partitions(vec![partition]);
             encoded(&DeleteRecordsRequest::default().with_topics(vec![asked]), v)
         }
+        _ => return None,
+    })
+}
+
+fn placement(key: i16, v: i16) -> Option<Vec<u8>> {
+    Some(match key {
         key::ELECT_LEADERS => {
             let asked = TopicPartitions::default()
                 .with_topic(topic())

@@ -43,8 +43,8 @@ pub const JOURNAL_RETRY: std::time::Duration = std::time::Duration::from_millis(
 /// no speed; librdkafka pipelines without a bound of its own, and each entry keeps what the recording will say of it.
 pub const IN_FLIGHT_MAX: usize = 512;
 
-/// A request's or response's header, bytes: a client id has 32 KiB at most and no tagged header field is defined, so what
-/// has not ended by then is not waited for.
+/// A request's or response's header, bytes: a client id has 32 KiB at most and no tagged header field is defined, so
+/// what has not ended by then is not waited for.
 pub const HEADER_MAX: usize = 48 << 10;
 
 /// A SASL message, bytes: a JWT with hundreds of groups fits, a flood before login does not.

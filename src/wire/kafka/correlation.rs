@@ -208,7 +208,10 @@ mod tests {
             let mut ring = Ring::default();
             for (n, is_forwarded) in forwarded.iter().enumerate() {
                 // The same correlation id again and again is lawful, though no client does it.
-                if *is_forwarded { ring.push_forwarded(7, n).unwrap() } else { ring.push_answered(Bytes::new(), n).unwrap() }
+                match is_forwarded {
+                    true => ring.push_forwarded(7, n).unwrap(),
+                    false => ring.push_answered(Bytes::new(), n).unwrap(),
+                }
             }
             let mut out = Vec::new();
             while !ring.is_empty() {

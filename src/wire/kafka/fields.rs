@@ -1,9 +1,10 @@
 //! Reading the protocol's primitive fields from bytes that may be hostile, or not all there yet.
 //!
 //! Invariants: nothing is read past what has arrived, nothing is believed past the end of the frame, nothing is
-//! allocated, and the two cases are told apart: [`Stop::NeedMore`] is a matter of time, [`Stop::Truncated`] a broken frame.
+//! allocated, and the two cases are told apart: [`Stop::NeedMore`] is a matter of time, [`Stop::Truncated`] a broken
+//! frame.
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 
 /// Why reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,26 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Writes an unsigned varint.
+pub(super) fn put_unsigned_varint(to: &mut Vec<u8>, mut value: u32) {
+    while value > 0x7f {
+        to.put_u8((value as u8 & 0x7f) | 0x80);
+        value >>= 7;
+    }
+    to.put_u8(value as u8);
+}
+
+/// Writes a `compact_nullable_string`; none when no length can say it.
+pub(super) fn put_compact_nullable_string(to: &mut Vec<u8>, text: Option<&str>) -> Option<()> {
+    let count = match text {
+        Some(text) => u32::try_from(text.len()).ok()?.checked_add(1)?,
+        None => 0,
+    };
+    put_unsigned_varint(to, count);
+    to.put_slice(text.unwrap_or_default().as_bytes());
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +188,20 @@ mod tests {
         assert_eq!(Fields::whole(&[0xff, 0xff]).string(), Err(Stop::BadLength));
         assert_eq!(Fields::whole(&[0]).compact_string(), Err(Stop::BadLength));
         assert_eq!(Fields::whole(&[0, 1, 0xc0]).string(), Err(Stop::NotUtf8));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, u32::MAX] {
+            let mut bytes = Vec::new();
+            put_unsigned_varint(&mut bytes, value);
+            assert_eq!(Fields::whole(&bytes).unsigned_varint(), Ok(value));
+        }
+        for text in [None, Some(""), Some("prod.orders")] {
+            let mut bytes = Vec::new();
+            assert_eq!(put_compact_nullable_string(&mut bytes, text), Some(()));
+            assert_eq!(Fields::whole(&bytes).compact_nullable_string(), Ok(text));
+        }
     }
 
     #[test]

@@ -154,8 +154,8 @@ pub struct RequestHeader<'a> {
 }
 
 impl<'a> RequestHeader<'a> {
-    /// Parses a request's header from the start of a frame of `frame_len` bytes of which `arrived` are here. A header of
-    /// an API or version that Kafka 4.3 does not define is parsed as far as its prefix, with `api: None`.
+    /// Parses a request's header from the start of a frame of `frame_len` bytes of which `arrived` are here. A header
+    /// of an API or version that Kafka 4.3 does not define is parsed as far as its prefix, with `api: None`.
     pub fn parse(arrived: &'a [u8], frame_len: usize) -> Result<Parsed<Self>, FrameError> {
         match Self::read(&mut Fields::new(arrived, frame_len)) {
             Ok(header) => Ok(Parsed::Whole(header)),
@@ -460,7 +460,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_header_parsing_panic(bytes in proptest::collection::vec(any::<u8>(), 0..96), extra in 0usize..64) {
+        fn no_bytes_make_header_parsing_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..96),
+            extra in 0usize..64,
+        ) {
             let _ = RequestHeader::parse(&bytes, bytes.len() + extra);
             let _ = response_header_len(&bytes, bytes.len() + extra, 1);
             if let Some(prefix) = bytes.first_chunk() {

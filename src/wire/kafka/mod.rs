@@ -7,6 +7,7 @@ mod samples;
 pub mod walk;
 pub mod api;
 pub mod correlation;
+pub mod error_reply;
 mod fields;
 pub mod frame;
 pub mod sasl;

@@ -12,7 +12,7 @@ use kafka_protocol::protocol::{Encodable, StrBytes};
 use zeroize::Zeroizing;
 
 use super::api::{self, Api, key};
-use super::fields::{Fields, Stop};
+use super::fields::{Fields, Stop, put_unsigned_varint};
 use super::frame::FrameWriter;
 use crate::limits::SASL_MESSAGE_MAX;
 
@@ -246,14 +246,6 @@ pub fn authenticate_request(
     writer.into_vec().map(Zeroizing::new)
 }
 
-fn put_unsigned_varint(to: &mut Vec<u8>, mut value: u32) {
-    while value > 0x7f {
-        to.put_u8((value as u8 & 0x7f) | 0x80);
-        value >>= 7;
-    }
-    to.put_u8(value as u8);
-}
-
 fn served(key: i16, version: i16) -> Option<&'static Api> {
     api::lookup(key).filter(|api| api.serves(version))
 }
@@ -405,7 +397,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_login_parsing_panic(body in proptest::collection::vec(any::<u8>(), 0..64), version in 0i16..3) {
+        fn no_bytes_make_login_parsing_panic(
+            body in proptest::collection::vec(any::<u8>(), 0..64),
+            version in 0i16..3,
+        ) {
             let _ = parse_plain(&body);
             let _ = handshake_mechanism(&body);
             let _ = authenticate_token(&body, version);

@@ -4,11 +4,12 @@
 //!
 //! Invariants:
 //! - Nothing is advertised that would not be served: table and cluster both, refused classes left out.
-//! - What Weir answers itself (ApiVersions, the SASL APIs) is advertised in the table's range, whatever the brokers say.
-//! - A newer client's version gets the v0 layout with error 35 and the one range it needs to try again (KIP-511). Clients
-//!   compare those bytes; the list must hold ApiVersions alone, as Kafka's does.
-//! - The feature `transaction.version` is never advertised above what the advertised APIs can carry (KIP-890): a producer
-//!   that believes in level 2 without Produce 12, EndTxn 5 and TxnOffsetCommit 5 breaks its transactions.
+//! - What Weir answers itself (ApiVersions, the SASL APIs) is advertised in the table's range, whatever the brokers
+//!   say.
+//! - A newer client's version gets the v0 layout with error 35 and the one range it needs to try again (KIP-511).
+//!   Clients compare those bytes; the list must hold ApiVersions alone, as Kafka's does.
+//! - The feature `transaction.version` is never advertised above what the advertised APIs can carry (KIP-890): a
+//!   producer that believes in level 2 without Produce 12, EndTxn 5 and TxnOffsetCommit 5 breaks its transactions.
 //! - Error codes and features go by KIP-511 and KIP-584; features of minimum 0 are shown from v4 on (KAFKA-17011).
 
 use std::collections::BTreeMap;
@@ -148,8 +149,8 @@ fn both_support(one: Levels, two: Levels) -> Levels {
     }
 }
 
-/// The lower of two finalized levels. A finalized level is a fact about the cluster (Kafka states it as a range of one),
-/// seen by one broker earlier than by the other; the lower one holds for both.
+/// The lower of two finalized levels. A finalized level is a fact about the cluster (Kafka states it as a range of
+/// one), seen by one broker earlier than by the other; the lower one holds for both.
 fn lower(one: Levels, two: Levels) -> Levels {
     Levels {
         min: one.min.min(two.min),

@@ -68,9 +68,10 @@ struct Sample<'a> {
 
 impl Sample<'_> {
     fn structure(&mut self, fields: &[Field]) {
+        let version = self.version;
         for field in fields
             .iter()
-            .filter(|field| field.tag.is_none() && field.versions.contains(self.version))
+            .filter(|field| field.tag.is_none() && field.versions.contains(version))
         {
             self.field(field);
         }
@@ -81,9 +82,10 @@ impl Sample<'_> {
 
     fn tagged(&mut self, fields: &[Field]) {
         let mut section = Vec::new();
+        let version = self.version;
         for field in fields
             .iter()
-            .filter(|field| field.versions.contains(self.version))
+            .filter(|field| field.versions.contains(version))
         {
             if let Some(tag) = field.tag
                 && self.dice.roll(2) == 0

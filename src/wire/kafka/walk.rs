@@ -259,7 +259,12 @@ impl Walker {
         self.tail_at
     }
 
-    fn malformed(&self, fault: Fault) -> Malformed {
+    /// Whether this version has compact lengths and tagged fields.
+    pub(super) fn is_flexible(&self) -> bool {
+        self.program.message.is_flexible(self.program.version)
+    }
+
+    pub(super) fn malformed(&self, fault: Fault) -> Malformed {
         let Program {
             message,
             version,

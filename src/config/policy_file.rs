@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
@@ -29,7 +30,8 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Policy> {
     };
     let name = reader.scalar(node, "policy", |node| value::text(node).map(str::to_owned))?;
     let path = reader.resolve(&name);
-    if !path.exists() {
+    // Only what is surely not there counts as missing: a file that cannot be reached may hold rules.
+    if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         return Some(Policy {
             path: Some(path),
             missing: true,

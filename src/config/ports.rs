@@ -41,13 +41,13 @@ impl Ports {
             for earlier in &self.claims[..index] {
                 if let Some((low, high)) = earlier.overlap(later) {
                     let ports = if low == high {
-                        format!("port {low}")
+                        format!("port {low} clashes")
                     } else {
-                        format!("ports {low}-{high}")
+                        format!("ports {low}-{high} clash")
                     };
                     let other = format!("{} on line {}", earlier.path, earlier.at.line);
                     let what = format!(
-                        "{}: {ports} clash with {other}; expected ports of its own",
+                        "{}: {ports} with {other}; expected ports of its own",
                         later.path
                     );
                     reader.report(later.at, what);

@@ -80,7 +80,8 @@ impl Reader {
             self.report(
                 node.at,
                 format!(
-                    "{path}: found {}; expected a mapping with {}",
+                    "{}found {}; expected a mapping with {}",
+                    prefix(path),
                     found(node),
                     keys(known)
                 ),
@@ -261,6 +262,15 @@ pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
             format!("did you mean `{key}`?")
         }
         _ => format!("expected {}", keys(known)),
+    }
+}
+
+/// What a problem begins with; nothing for the file as a whole.
+fn prefix(path: &str) -> String {
+    if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}: ")
     }
 }
 

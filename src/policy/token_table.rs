@@ -79,9 +79,10 @@ impl Refusal {
             Refusal::WrongSubject { .. } => {
                 "authentication failed: this token belongs to another user name".to_owned()
             }
-            Refusal::Expired { id, .. } => {
+            Refusal::Expired { id, at_ns } => {
+                let at = clock_time(*at_ns);
                 format!(
-                    "authentication failed: token {id} has expired; ask for a new one (`weir token create`)"
+                    "authentication failed: token {id} expired at {at}; ask for a new one (`weir token create`)"
                 )
             }
             Refusal::Revoked { id } => {
@@ -155,6 +156,14 @@ impl TokenTable {
             .ok_or(Refusal::Unknown)
             .and_then(|record| in_force(record, now_ns))
     }
+}
+
+/// RFC 3339, to the second.
+fn clock_time(ns: u64) -> String {
+    let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_string()
 }
 
 fn in_force(record: &TokenRecord, now_ns: u64) -> Result<(), Refusal> {
@@ -264,6 +273,11 @@ mod tests {
                 id: token.record.id.clone(),
                 at_ns: CREATED + TTL
             }
+        );
+        assert!(
+            refusal
+                .for_client()
+                .contains("expired at 1970-01-01T00:00:00Z")
         );
         assert!(refusal.for_client().contains("weir token create"));
         assert!(table.still_valid(&token.record.id, CREATED + TTL).is_err());

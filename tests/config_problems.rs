@@ -166,10 +166,11 @@ fn wrong_types_and_values_out_of_range() {
         ),
         (
             "node: n1",
-            "node: n1\nlimits: { request_budget_bytes: 1MiB }",
+            "node: n1\nlimits: { gathered_request_bytes: 1KiB, connections: -1 }",
             &[
-                "weir.yaml:2:33: limits.gathered_request_bytes: found 8388608 bytes; \
-             expected at most request_budget_bytes, 1048576 bytes",
+                "weir.yaml:2:35: limits.gathered_request_bytes: found `1KiB`; \
+                 expected a size with its unit, such as 64KiB, 1MiB or 2GiB, from 64KiB to 1GiB",
+                "weir.yaml:2:54: limits.connections: found `-1`; expected a whole number from 1 to 10000000",
             ],
         ),
     ]);
@@ -180,7 +181,8 @@ fn bad_addresses_and_port_ranges() {
     const BIND: &str = "expected an IP address and a port from 1 to 65535, such as \"127.0.0.1:9292\" or \"[::]:9292\"";
     const BROKERS: &str = "expected an IP address and a range of ports from 1 to 65535, lower one first, \
                            such as \"127.0.0.1:9300-9399\"";
-    const HOST: &str = "expected a host name or IP address and a port from 1 to 65535, such as \"kafka-1.example.com:9092\"";
+    const HOST: &str = "expected a host name or IP address and a port from 1 to 65535, \
+                        such as \"kafka-1.example.com:9092\"";
     let bind =
         |value: &str| format!("weir.yaml:12:11: listeners[0].bind: found `\"{value}\"`; {BIND}");
     let brokers = |value: &str| {
@@ -317,7 +319,8 @@ fn ports_that_clash_are_found_before_they_split_connections() {
             "127.0.0.1:9280",
             "127.0.0.1:9292",
             &[
-                "weir.yaml:12:11: listeners[0].bind: port 9292 clashes with control.bind on line 5; expected ports of its own",
+                "weir.yaml:12:11: listeners[0].bind: port 9292 clashes with control.bind on line 5; \
+                 expected ports of its own",
             ],
         ),
         (

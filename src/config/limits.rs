@@ -13,13 +13,9 @@ pub struct Limits {
     /// Client connections of one identity, so that one of them cannot shut out the others.
     pub connections_per_identity: u64,
     /// The largest frame taken from a client; Kafka's own `socket.request.max.bytes` by default.
-    pub frame_bytes: u64,
+    pub request_frame_bytes: u64,
     /// The largest request that is gathered in memory because a rule needs it whole; others are relayed in pieces.
     pub gathered_request_bytes: u64,
-    /// Request bytes in flight on one shard; at the limit it stops reading from clients.
-    pub request_budget_bytes: u64,
-    /// Response bytes in flight on one shard: a budget of their own, since responses are what frees requests.
-    pub response_budget_bytes: u64,
     /// How long a client may take from connecting to being logged in.
     pub handshake: Duration,
     /// How long a connection may be silent; Kafka's own `connections.max.idle.ms` by default.
@@ -31,10 +27,8 @@ impl Default for Limits {
         Self {
             connections: 20_000,
             connections_per_identity: 2_000,
-            frame_bytes: 100 << 20,
-            gathered_request_bytes: 8 << 20,
-            request_budget_bytes: 64 << 20,
-            response_budget_bytes: 64 << 20,
+            request_frame_bytes: 100 << 20,
+            gathered_request_bytes: 16 << 20,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(600),
         }
@@ -44,10 +38,8 @@ impl Default for Limits {
 const KEYS: &[&str] = &[
     "connections",
     "connections_per_identity",
-    "frame_bytes",
+    "request_frame_bytes",
     "gathered_request_bytes",
-    "request_budget_bytes",
-    "response_budget_bytes",
     "handshake",
     "idle",
 ];
@@ -69,8 +61,8 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
     // A length on the wire is a signed 32-bit number.
     let frame = section.or(
         reader,
-        "frame_bytes",
-        default.frame_bytes,
+        "request_frame_bytes",
+        default.request_frame_bytes,
         value::size("64KiB", "2047MiB"),
     );
     let gathered_size = value::size("64KiB", "1GiB");
@@ -80,19 +72,6 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
         default.gathered_request_bytes,
         gathered_size,
     );
-    let budget = || value::size("1MiB", "64GiB");
-    let requests = section.or(
-        reader,
-        "request_budget_bytes",
-        default.request_budget_bytes,
-        budget(),
-    );
-    let responses = section.or(
-        reader,
-        "response_budget_bytes",
-        default.response_budget_bytes,
-        budget(),
-    );
     let handshake = section.or(
         reader,
         "handshake",
@@ -100,36 +79,12 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
         value::duration("100ms", "10m"),
     );
     let idle = section.or(reader, "idle", default.idle, value::duration("1s", "7d"));
-    fits(&section, reader, gathered, requests)?;
     Some(Limits {
         connections: connections?,
         connections_per_identity: per_identity?,
-        frame_bytes: frame?,
+        request_frame_bytes: frame?,
         gathered_request_bytes: gathered?,
-        request_budget_bytes: requests?,
-        response_budget_bytes: responses?,
         handshake: handshake?,
         idle: idle?,
     })
-}
-
-/// A request that may be gathered must fit the budget it is taken from, else it would wait for ever.
-fn fits(
-    section: &Section<'_>,
-    reader: &mut Reader,
-    gathered: Option<u64>,
-    budget: Option<u64>,
-) -> Option<()> {
-    if gathered? <= budget? {
-        return Some(());
-    }
-    let node = section
-        .node("gathered_request_bytes")
-        .or(section.node("request_budget_bytes"));
-    let what = format!(
-        "limits.gathered_request_bytes: found {} bytes; expected at most request_budget_bytes, {} bytes",
-        gathered?, budget?
-    );
-    reader.report(node.map_or(section.at, |node| node.at), what);
-    None
 }

@@ -1,10 +1,10 @@
 //! The typed configuration: what `weir.yaml` says, checked whole before anything starts.
 //!
 //! `boot.rs` hands its parts down as plain values. Invariants: a `Config` that exists has no contradiction that reading
-//! files can find (names refer to something, ports do not clash, secrets are there); every problem of a load is reported
-//! at once, each with file, line and column; a secret is in no problem, no `Debug` and no log.
+//! files can find (names refer to something, ports do not clash, secrets are there); every problem of a load is told at
+//! once, each with file, line and column; a secret is in no problem, no `Debug` and no log.
 //!
-//! `yaml` is the tree with places, `reader` takes typed values off it, `value` knows the scalars; then a file a section.
+//! `yaml` is the tree with places, `reader` takes typed values off it, `value` knows scalars; then a file a section.
 
 mod clusters;
 mod control;

@@ -150,7 +150,9 @@ pub(super) fn broker_ports(node: &Node) -> Result<BrokerPorts, String> {
         (low >= 1 && low <= high).then_some(BrokerPorts { host, low, high })
     };
     parse().ok_or_else(|| {
-        "an IP address and a range of ports from 1 to 65535, lower one first, such as \"127.0.0.1:9300-9399\"".to_owned()
+        "an IP address and a range of ports from 1 to 65535, lower one first, \
+         such as \"127.0.0.1:9300-9399\""
+            .to_owned()
     })
 }
 

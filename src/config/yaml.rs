@@ -2,7 +2,7 @@
 //!
 //! Built from the parser's events and not from its own tree, because that one ends at the first duplicate key, and an
 //! operator wants to hear of all of them at once. Invariants: nesting is limited, so that neither building nor dropping
-//! the tree can exhaust the stack; keys are kept in order, duplicates included; an alias is a problem, not an expansion.
+//! the tree can exhaust the stack; keys are kept in order, duplicates included; an alias is a problem, not expanded.
 
 use std::fs::File;
 use std::io::{self, Read};

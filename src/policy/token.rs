@@ -1,8 +1,8 @@
 //! Weir tokens: what is handed out once, and what is kept of it.
 //!
-//! A token reads `weir_<id>_<secret>`. The id is not secret: it names the token in lists, logs and recordings. The secret
-//! is 256 random bits, so a plain SHA-256 of it is kept: there is no word list to try, hence nothing for a slow password
-//! hash to slow down. Both are base32 in lower case: one double click selects a whole token, and no shell touches it.
+//! A token reads `weir_<id>_<secret>`. The id is not secret: it names the token in lists, logs and recordings. The
+//! secret is 256 random bits, so a plain SHA-256 of it is kept: there is no word list to try, hence nothing for a slow
+//! password hash to slow down. Both are base32 in lower case: one double click selects a whole token, and no shell touches it.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,7 +1,7 @@
 //! All tokens as one immutable snapshot that shards check logins against.
 //!
-//! What a client is told must not help somebody who guesses: an unknown id and a wrong secret read the same and cost the
-//! same. Once the secret matched, the client holds the token, and is told what is the matter with it.
+//! What a client is told must not help somebody who guesses: an unknown id and a wrong secret read the same and cost
+//! the same. Once the secret matched, the client holds the token, and is told what is the matter with it.
 
 use std::collections::HashMap;
 
@@ -95,15 +95,30 @@ impl Refusal {
 }
 
 impl TokenTable {
-    /// A snapshot of `records`; `generation` grows with every change.
-    pub fn new(generation: u64, records: impl IntoIterator<Item = TokenRecord>) -> Self {
+    /// The first snapshot, of what was kept.
+    pub fn new(records: impl IntoIterator<Item = TokenRecord>) -> Self {
         Self {
-            generation,
+            generation: 1,
             by_id: records
                 .into_iter()
                 .map(|record| (record.id.clone(), record))
                 .collect(),
         }
+    }
+
+    /// The next snapshot, in which `record` is new or replaces the one of its id.
+    pub fn with(&self, record: TokenRecord) -> Self {
+        let mut by_id = self.by_id.clone();
+        by_id.insert(record.id.clone(), record);
+        Self {
+            generation: self.generation + 1,
+            by_id,
+        }
+    }
+
+    /// The record of a token.
+    pub fn get(&self, id: &str) -> Option<&TokenRecord> {
+        self.by_id.get(id)
     }
 
     /// Which snapshot this is.
@@ -205,7 +220,7 @@ mod tests {
     }
 
     fn table(record: TokenRecord) -> TokenTable {
-        TokenTable::new(1, [record])
+        TokenTable::new([record])
     }
 
     #[test]

@@ -19,3 +19,20 @@ pub const EVENT_BYTES_MAX: usize = 48 * 1024;
 pub const BLOCK_BYTES: usize = 64 * 1024;
 /// What a block may inflate to: [`BLOCK_BYTES`] and the one event that went over, with its texts.
 pub const BLOCK_INFLATED_BYTES_MAX: usize = 256 * 1024;
+/// The smallest journal of a shard: a handful of the longest events, so that a full one can drain while it fills.
+pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
+/// Journal bytes after which a shard wakes the writer before its tick: few wakes a second, small blocks avoided.
+pub const JOURNAL_WAKE_BYTES: u64 = 512 * 1024;
+/// Bytes of a node's name: it stands in every block.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// Rows gathered for one write of the store: bounds the writer's memory and what one failed write has to repeat.
+pub const WRITE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Topics a session names; the rest are counted. The list is rewritten with each block, so it stays short.
+pub const SESSION_TOPICS_MAX: usize = 64;
+/// Listeners a session names: a client bootstraps through few and then meets one address per broker.
+pub const SESSION_LISTENERS_MAX: usize = 16;
+/// Topics remembered per session and hour as indexed already; beyond, rows are written again (harmless, just work).
+pub const SESSION_INDEXED_TOPICS_MAX: usize = 4096;
+/// Blocks remembered of a connection that has not identified itself: a login takes a few; a connection that chats
+/// through more is listed as unidentified until it does.
+pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;

@@ -45,7 +45,7 @@ fn the_smallest_configuration_works_as_written() {
     );
     assert!(!config.node.is_empty());
     assert_eq!(config.store.path, folder.path().join("weir-data"));
-    assert_eq!(config.store.retention, Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(config.store.retention_days, 30);
     assert_eq!(config.store.journal_bytes, 64 << 20);
     assert_eq!(config.control.bind.to_string(), "127.0.0.1:9280");
     assert_eq!(
@@ -91,7 +91,7 @@ fn the_complete_example_loads_and_says_the_defaults() {
     assert_eq!(example.drain, smallest.drain);
     assert_eq!(example.log, smallest.log);
     assert_eq!(example.runtime, smallest.runtime);
-    assert_eq!(example.store.retention, smallest.store.retention);
+    assert_eq!(example.store.retention_days, smallest.store.retention_days);
     assert_eq!(example.store.journal_bytes, smallest.store.journal_bytes);
     assert_eq!(
         example.control.socket.file_name(),

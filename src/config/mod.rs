@@ -82,8 +82,8 @@ pub struct Store {
     pub durability: Durability,
     /// What happens when recording cannot keep up.
     pub on_overload: OnOverload,
-    /// How long recordings are kept; whole days.
-    pub retention: Duration,
+    /// How long recordings are kept: they go a whole day at a time.
+    pub retention_days: u32,
     /// Size of each shard's journal, bytes.
     pub journal_bytes: u64,
 }

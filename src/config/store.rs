@@ -1,12 +1,10 @@
 //! `store`: where recordings are kept and what is promised about them.
 
-use std::time::Duration;
-
 use super::reader::{NOT_YET, Reader, Section, found};
 use super::{Durability, OnOverload, Store, value};
 
-/// Retention drops whole days, so a day is the least there is.
-const RETENTION_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A month, after which a question about last month can still be answered.
+const RETENTION_DAYS_DEFAULT: u32 = 30;
 
 /// Some seconds of a busy shard's events: enough for the writer to hiccup, small enough to replay within a second.
 const JOURNAL_BYTES_DEFAULT: u64 = 64 << 20;
@@ -39,12 +37,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Store> {
         &["metadata"],
         OnOverload::Block,
     );
-    let retention = section.or(
-        reader,
-        "retention",
-        RETENTION_DEFAULT,
-        value::duration("1d", "36500d"),
-    );
+    let retention_days = section.or(reader, "retention", RETENTION_DAYS_DEFAULT, value::days);
     let journal_bytes = section.or(
         reader,
         "journal",
@@ -55,7 +48,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Store> {
         path: path?,
         durability: durability?,
         on_overload: on_overload?,
-        retention: retention?,
+        retention_days: retention_days?,
         journal_bytes: journal_bytes?,
     })
 }

@@ -115,6 +115,16 @@ fn bounded<T>(
     }
 }
 
+/// A time of whole days, `30d`.
+pub(super) fn days(node: &Node) -> Result<u32, String> {
+    const DAYS_MAX: u32 = 36_500;
+    let days = text(node)
+        .ok()
+        .and_then(|text| text.strip_suffix('d')?.parse().ok());
+    days.filter(|days| (1..=DAYS_MAX).contains(days))
+        .ok_or_else(|| format!("whole days, such as 30d, from 1d to {DAYS_MAX}d"))
+}
+
 /// A duration as people type it on a command line, `2h` or `7d`; none where it is not one.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     with_unit(text, DURATION_UNITS).map(Duration::from_millis)

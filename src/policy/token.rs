@@ -18,7 +18,7 @@ const SECRET_BYTES: usize = 32;
 
 /// Kafka's user names and Weir's groups are short; recordings repeat them.
 const NAME_BYTES_MAX: usize = 255;
-const GROUPS_MAX: usize = 256;
+const GROUPS_MAX: usize = 64;
 
 /// Ten years, in nanoseconds: longer than a token should live, short enough for arithmetic to be safe.
 const TTL_NS_MAX: u64 = 3650 * 24 * 3600 * 1_000_000_000;

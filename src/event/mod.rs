@@ -11,12 +11,22 @@
 
 use std::net::SocketAddr;
 
+use serde::Serialize;
+
+pub mod block;
+pub mod codec;
+pub mod entry;
+pub mod session_id;
+pub mod varint;
+
+pub use session_id::SessionId;
+
 /// One client connection as its shard counts it; unique with node, boot and shard, which the journal and block carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ConnectionNo(pub u64);
 
 /// Who: the outcome of a login.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Identity {
     /// Who vouches: `anonymous`, `weir` (tokens issued here), later an OIDC issuer's URL or a certificate authority.
     pub issuer: String,
@@ -29,7 +39,8 @@ pub struct Identity {
 }
 
 /// How an identity was proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Mechanism {
     /// Not at all: the listener says `anonymous`.
@@ -50,7 +61,8 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A client's TCP connection was accepted.
     Opened {
@@ -110,7 +122,7 @@ pub enum EventKind {
 }
 
 /// The request's side of an exchange.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct RequestPart {
     /// API key, as the protocol numbers it.
     pub api_key: i16,
@@ -129,7 +141,7 @@ pub struct RequestPart {
 }
 
 /// The response's side of an exchange.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct ResponsePart {
     /// How it ended.
     pub outcome: Outcome,
@@ -148,7 +160,8 @@ pub struct ResponsePart {
 }
 
 /// How an exchange ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Outcome {
     /// The broker answered and the answer was passed on.
@@ -165,7 +178,7 @@ pub enum Outcome {
 }
 
 /// Where an exchange's time went, ns each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Latency {
     /// Waiting for the client: its request's bytes coming in, its socket taking the answer.
     pub client_ns: u64,
@@ -176,26 +189,31 @@ pub struct Latency {
 }
 
 /// One resource that an exchange touches.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Item {
     /// What kind of resource.
     pub resource: Resource,
     /// Its name; the UUID's text for a topic whose id could not be resolved.
     pub name: String,
     /// Partition, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<i32>,
     /// Offset: asked for, written at, or read from; which one the API says.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
     /// Records written or read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub records: Option<u32>,
     /// Record bytes written or read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Error code of this item, 0 for none.
     pub error_code: i16,
 }
 
 /// Kinds of resource, in Kafka's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Resource {
     /// A topic.
@@ -216,7 +234,8 @@ pub enum Resource {
 }
 
 /// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum CloseReason {
     /// The client closed it.

@@ -1,0 +1,125 @@
+//! The journal's form of an event: plain bytes, each event readable by itself, written where they will stay.
+//!
+//! Invariants:
+//! - Writing allocates nothing and makes no system call.
+//! - What does not fit is not written at all; the caller learns it and may offer more room.
+
+use super::codec::{self, Column, Sink, Source};
+use super::varint::{DecodeError, Reader, VARINT_BYTES_MAX, unzigzag, zigzag};
+use super::{ConnectionNo, Event};
+
+/// Writes `event` to the start of `room`; the answer is its length, or none when it does not fit.
+#[inline]
+pub fn encode(event: &Event, room: &mut [u8]) -> Option<usize> {
+    let mut sink = EntrySink {
+        room,
+        length: 0,
+        full: false,
+    };
+    codec::encode(event, &mut sink);
+    (!sink.full).then_some(sink.length)
+}
+
+/// Reads the one event that `bytes` are.
+pub fn decode(bytes: &[u8]) -> Result<Event, DecodeError> {
+    let mut source = EntrySource(Reader::new(bytes));
+    let event = codec::decode(&mut source)?;
+    source.0.finish()?;
+    Ok(event)
+}
+
+struct EntrySink<'a> {
+    room: &'a mut [u8],
+    length: usize,
+    full: bool,
+}
+
+impl EntrySink<'_> {
+    #[inline]
+    fn varint(&mut self, mut value: u64) {
+        let Some(room) = self
+            .room
+            .get_mut(self.length..)
+            .and_then(|rest| rest.first_chunk_mut::<VARINT_BYTES_MAX>())
+        else {
+            self.full = true;
+            return;
+        };
+        let mut used = 0;
+        while value >= 0x80 && used < VARINT_BYTES_MAX - 1 {
+            room[used] = value as u8 | 0x80;
+            value >>= 7;
+            used += 1;
+        }
+        room[used] = value as u8;
+        self.length += used + 1;
+    }
+
+    #[inline]
+    fn bytes(&mut self, bytes: &[u8]) {
+        match self
+            .room
+            .get_mut(self.length..)
+            .and_then(|rest| rest.get_mut(..bytes.len()))
+        {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.length += bytes.len();
+            }
+            None => self.full = true,
+        }
+    }
+}
+
+impl Sink for EntrySink<'_> {
+    #[inline]
+    fn connection(&mut self, connection: ConnectionNo) {
+        self.varint(connection.0);
+    }
+
+    #[inline]
+    fn time(&mut self, at_ns: u64) {
+        self.bytes(&at_ns.to_le_bytes());
+    }
+
+    #[inline]
+    fn put(&mut self, _: Column, value: u64) {
+        self.varint(value);
+    }
+
+    #[inline]
+    fn delta(&mut self, _: Column, _: u64, value: i64) {
+        self.varint(zigzag(value));
+    }
+
+    #[inline]
+    fn text(&mut self, _: Column, text: &str) -> u64 {
+        self.varint(text.len() as u64);
+        self.bytes(text.as_bytes());
+        0
+    }
+}
+
+struct EntrySource<'a>(Reader<'a>);
+
+impl Source for EntrySource<'_> {
+    fn connection(&mut self) -> Result<ConnectionNo, DecodeError> {
+        self.0.varint().map(ConnectionNo)
+    }
+
+    fn time(&mut self) -> Result<u64, DecodeError> {
+        self.0.fixed64()
+    }
+
+    fn get(&mut self, _: Column) -> Result<u64, DecodeError> {
+        self.0.varint()
+    }
+
+    fn delta(&mut self, _: Column, _: u64) -> Result<i64, DecodeError> {
+        self.0.varint().map(unzigzag)
+    }
+
+    fn text(&mut self, _: Column) -> Result<(String, u64), DecodeError> {
+        Ok((self.0.text()?.to_owned(), 0))
+    }
+}

@@ -1,0 +1,81 @@
+//! A small key-value store beside the recording, for what decides who may do what: tokens now, access requests later.
+//!
+//! Invariants:
+//! - What `put` and `delete` say is on the disk when they return: a revoked token stays revoked.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::error::RecorderError;
+use super::folder::{Folder, Lock};
+use super::keys;
+use super::store::{Direction, Family, Rows, Store};
+
+/// The rows of the `access` family.
+#[derive(Clone)]
+pub struct AccessStore {
+    store: Arc<Store>,
+    /// Held where no gateway holds it.
+    _lock: Option<Arc<Lock>>,
+}
+
+/// Opens the access rows of the store at `path` while no gateway runs: takes the store's lock, makes the store where there
+/// is none. With a gateway running this is [`RecorderError::InUse`]: ask the gateway instead.
+pub fn open_access(path: &Path) -> Result<AccessStore, RecorderError> {
+    let folder = Folder::create(path)?;
+    let lock = folder.lock()?;
+    let store = Arc::new(Store::open(folder.path())?);
+    Ok(AccessStore {
+        store,
+        _lock: Some(Arc::new(lock)),
+    })
+}
+
+impl AccessStore {
+    pub(super) fn of(store: Arc<Store>) -> AccessStore {
+        AccessStore { store, _lock: None }
+    }
+
+    /// Sets a row.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), RecorderError> {
+        let mut rows = Rows::default();
+        rows.put(Family::Access, key, value);
+        self.store.write_synced(&rows)
+    }
+
+    /// The value of a row; none where there is no such row.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RecorderError> {
+        self.store.get(Family::Access, key)
+    }
+
+    /// Removes a row, if there is one.
+    pub fn delete(&self, key: &[u8]) -> Result<(), RecorderError> {
+        let mut rows = Rows::default();
+        rows.delete(Family::Access, key);
+        self.store.write_synced(&rows)
+    }
+
+    /// All rows whose key starts with `prefix`, in the order of their keys.
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RecorderError> {
+        let mut rows = Vec::new();
+        let to = keys::after(prefix);
+        self.store.scan(
+            Family::Access,
+            (prefix, to.as_deref()),
+            Direction::Up,
+            &mut |key, value| {
+                rows.push((key.to_vec(), value.to_vec()));
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(rows)
+    }
+}
+
+impl fmt::Debug for AccessStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,367 @@
+//! A session's events in order, read from its blocks as they are asked for.
+//!
+//! Blocks of several shards overlap in time; events are merged by time, and among equals by shard, block and place, which
+//! keeps each connection's own order.
+//!
+//! Invariants:
+//! - Any event can be gone on from: its cursor names its place for good, whatever is recorded later.
+//! - Memory is bounded by the blocks that overlap at one moment, not by the session's length.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use super::error::RecorderError;
+use super::keys::{self, BlockKey, day_of};
+use super::rows::SessionRow;
+use super::store::{Direction, Family, Store};
+use super::summary::Rfc3339;
+use crate::event::block::Block;
+use crate::event::varint::Reader;
+use crate::event::{ConnectionNo, EventKind, Outcome, RequestPart, ResponsePart, SessionId};
+
+/// The place of an event among all of its node's. The default is before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct EventCursor {
+    at_ns: u64,
+    boot: u32,
+    shard: u16,
+    sequence: u32,
+    /// From 1 within its block.
+    place: u32,
+}
+
+impl fmt::Display for EventCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EventCursor {
+            at_ns,
+            boot,
+            shard,
+            sequence,
+            place,
+        } = self;
+        write!(f, "{at_ns:x}-{boot:x}-{shard:x}-{sequence:x}-{place:x}")
+    }
+}
+
+impl FromStr for EventCursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<u64> = text
+            .split('-')
+            .map_while(|part| u64::from_str_radix(part, 16).ok())
+            .collect();
+        let read = || {
+            let [at_ns, boot, shard, sequence, place] = *parts.as_slice() else {
+                return None;
+            };
+            let (boot, shard) = (boot.try_into().ok()?, shard.try_into().ok()?);
+            Some(EventCursor {
+                at_ns,
+                boot,
+                shard,
+                sequence: sequence.try_into().ok()?,
+                place: place.try_into().ok()?,
+            })
+        };
+        read().ok_or_else(|| format!("'{text}' is no event id; `weir show --json` prints them"))
+    }
+}
+
+impl Serialize for EventCursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An event as it was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecordedEvent {
+    /// Its place, from which reading can go on.
+    pub id: EventCursor,
+    /// When.
+    pub at: Rfc3339,
+    /// The same in ns since the Unix epoch.
+    pub at_ns: u64,
+    /// The gateway.
+    pub node: String,
+    /// Which start of the gateway.
+    pub boot: u32,
+    /// Which of its shards.
+    pub shard: u16,
+    /// Which of the shard's connections.
+    pub connection: ConnectionNo,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// A block of a session, as its index row says.
+#[derive(Debug)]
+struct BlockOfSession {
+    key: BlockKey,
+    last_ns: u64,
+    /// Connections that the block's own table does not give to the session.
+    late: BTreeSet<ConnectionNo>,
+}
+
+/// Reads a session's events after `from`, in order.
+pub(super) struct EventReader<'a> {
+    store: &'a Store,
+    session: SessionId,
+    from: EventCursor,
+    days: std::ops::RangeInclusive<u32>,
+    blocks: VecDeque<BlockOfSession>,
+    ready: BTreeMap<EventCursor, RecordedEvent>,
+}
+
+impl<'a> EventReader<'a> {
+    pub(super) fn new(store: &'a Store, row: &SessionRow, from: EventCursor) -> EventReader<'a> {
+        // A block belongs to the day of its first event, which may be another session's on the day before.
+        let first = day_of(row.started_ns.max(from.at_ns)).saturating_sub(1);
+        let days = first..=day_of(row.last_activity_ns);
+        EventReader {
+            store,
+            session: row.id,
+            from,
+            days,
+            blocks: VecDeque::new(),
+            ready: BTreeMap::new(),
+        }
+    }
+
+    /// The next event.
+    pub(super) fn next(&mut self) -> Result<Option<RecordedEvent>, RecorderError> {
+        loop {
+            self.find_blocks()?;
+            let next_block_ns = self.blocks.front().map(|block| block.key.first_ns);
+            if let Some(entry) = self.ready.first_entry() {
+                if next_block_ns.is_none_or(|first_ns| entry.key().at_ns < first_ns) {
+                    return Ok(Some(entry.remove()));
+                }
+            }
+            match self.blocks.pop_front() {
+                Some(block) => self.open(&block)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Fills the queue of blocks from the next day that has some.
+    fn find_blocks(&mut self) -> Result<(), RecorderError> {
+        while self.blocks.is_empty() {
+            let Some(day) = self.days.next() else {
+                return Ok(());
+            };
+            let prefix = keys::day_and_session(day, self.session);
+            let to = keys::after(&prefix);
+            let (blocks, from_ns) = (&mut self.blocks, self.from.at_ns);
+            let mut damage = None;
+            self.store.scan(
+                Family::BySession,
+                (&prefix, to.as_deref()),
+                Direction::Up,
+                &mut |key, value| {
+                    let Some((key, late)) = keys::block_of_session_of(key) else {
+                        return ControlFlow::Continue(());
+                    };
+                    let span_ns = match Reader::new(value).varint() {
+                        Ok(span_ns) => span_ns,
+                        Err(error) => {
+                            damage = Some(error);
+                            return ControlFlow::Break(());
+                        }
+                    };
+                    let last_ns = key.first_ns.saturating_add(span_ns);
+                    if last_ns < from_ns {
+                        return ControlFlow::Continue(());
+                    }
+                    if blocks
+                        .back()
+                        .is_none_or(|block: &BlockOfSession| block.key != key)
+                    {
+                        blocks.push_back(BlockOfSession {
+                            key,
+                            last_ns,
+                            late: BTreeSet::new(),
+                        });
+                    }
+                    if let (Some(block), Some(late)) = (blocks.back_mut(), late) {
+                        block.late.insert(late);
+                    }
+                    ControlFlow::Continue(())
+                },
+            )?;
+            if let Some(damage) = damage {
+                return Err(RecorderError::damaged("index row")(damage));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the session's events of a block ready.
+    fn open(&mut self, wanted: &BlockOfSession) -> Result<(), RecorderError> {
+        let BlockKey {
+            boot,
+            shard,
+            sequence,
+            ..
+        } = wanted.key;
+        // A day that retention has just dropped takes its blocks along.
+        let Some(bytes) = self
+            .store
+            .get(Family::Blocks(wanted.key.day()), &wanted.key.encode())?
+        else {
+            return Ok(());
+        };
+        let block = Block::parse(&bytes).map_err(RecorderError::damaged("block"))?;
+        debug_assert_eq!(block.header.last_ns, wanted.last_ns);
+        let table = block.header.connections.iter();
+        let mut ours: BTreeSet<ConnectionNo> = table
+            .filter(|(_, session)| *session == Some(self.session))
+            .map(|(connection, _)| *connection)
+            .collect();
+        ours.extend(&wanted.late);
+        let events = block.events().map_err(RecorderError::damaged("block"))?;
+        for (event, place) in events.zip(1u32..) {
+            let event = event.map_err(RecorderError::damaged("block"))?;
+            let id = EventCursor {
+                at_ns: event.at_ns,
+                boot,
+                shard,
+                sequence,
+                place,
+            };
+            if !ours.contains(&event.connection) || id <= self.from {
+                continue;
+            }
+            let (at, at_ns, node) = (Rfc3339(event.at_ns), event.at_ns, block.header.node.clone());
+            let connection = event.connection;
+            self.ready.insert(
+                id,
+                RecordedEvent {
+                    id,
+                    at,
+                    at_ns,
+                    node,
+                    boot,
+                    shard,
+                    connection,
+                    kind: event.kind,
+                },
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Which exchange: connection of shard of boot, and its ordinal.
+type ExchangeKey = (u32, u16, ConnectionNo, u64);
+
+/// Joins each note with the exchange it belongs to, in the notes' place.
+pub(super) struct JoinedReader<'a> {
+    events: EventReader<'a>,
+    waiting: VecDeque<RecordedEvent>,
+    answers: BTreeMap<ExchangeKey, ResponsePart>,
+    closed: BTreeSet<(u32, u16, ConnectionNo)>,
+    notes: BTreeSet<ExchangeKey>,
+}
+
+impl<'a> JoinedReader<'a> {
+    pub(super) fn new(events: EventReader<'a>) -> JoinedReader<'a> {
+        let (waiting, answers) = (VecDeque::new(), BTreeMap::new());
+        JoinedReader {
+            events,
+            waiting,
+            answers,
+            closed: BTreeSet::new(),
+            notes: BTreeSet::new(),
+        }
+    }
+
+    /// The next event; a note comes as its exchange, with outcome unknown where no answer was recorded.
+    pub(super) fn next(&mut self) -> Result<Option<RecordedEvent>, RecorderError> {
+        loop {
+            match self.waiting.front() {
+                Some(front) if self.is_settled(front) => return Ok(self.release()),
+                _ => {}
+            }
+            match self.events.next()? {
+                Some(event) => self.take_in(event),
+                None => return Ok(self.release()),
+            }
+        }
+    }
+
+    fn is_settled(&self, event: &RecordedEvent) -> bool {
+        let EventKind::Noted { ordinal, .. } = event.kind else {
+            return true;
+        };
+        let connection = (event.boot, event.shard, event.connection);
+        self.answers
+            .contains_key(&(event.boot, event.shard, event.connection, ordinal))
+            || self.closed.contains(&connection)
+    }
+
+    fn take_in(&mut self, event: RecordedEvent) {
+        let RecordedEvent {
+            boot,
+            shard,
+            connection,
+            ..
+        } = event;
+        match event.kind {
+            EventKind::Exchange {
+                ordinal,
+                request: None,
+                response,
+            } => {
+                // The answer to a note before the place from which reading began was shown there.
+                if self.notes.contains(&(boot, shard, connection, ordinal)) {
+                    self.answers
+                        .insert((boot, shard, connection, ordinal), response);
+                }
+                return;
+            }
+            EventKind::Noted { ordinal, .. } => {
+                self.notes.insert((boot, shard, connection, ordinal));
+            }
+            EventKind::Closed { .. } => {
+                self.closed.insert((boot, shard, connection));
+            }
+            _ => {}
+        }
+        self.waiting.push_back(event);
+    }
+
+    fn release(&mut self) -> Option<RecordedEvent> {
+        let mut event = self.waiting.pop_front()?;
+        let connection = (event.boot, event.shard, event.connection);
+        match &mut event.kind {
+            EventKind::Noted { ordinal, request } => {
+                let key = (event.boot, event.shard, event.connection, *ordinal);
+                self.notes.remove(&key);
+                let unknown = || ResponsePart {
+                    outcome: Outcome::Unknown,
+                    ..ResponsePart::default()
+                };
+                let response = self.answers.remove(&key).unwrap_or_else(unknown);
+                let (ordinal, request): (u64, RequestPart) = (*ordinal, std::mem::take(request));
+                event.kind = EventKind::Exchange {
+                    ordinal,
+                    request: Some(request),
+                    response,
+                };
+            }
+            EventKind::Closed { .. } => {
+                self.closed.remove(&connection);
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+}

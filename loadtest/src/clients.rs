@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
+use crate::scratch::Scratch;
 use crate::weir::Token;
 use crate::{During, Failure, Result, cache, kafka, process};
 
@@ -207,13 +207,13 @@ const NULL: &str = "<null>";
 pub struct JavaTools {
     bootstrap: String,
     // Holds the properties file.
-    dir: TempDir,
+    dir: Scratch,
 }
 
 impl JavaTools {
     /// Writes the properties file that the tools take.
     pub fn new(target: &Target) -> Result<Self> {
-        let dir = tempfile::tempdir().during("no temporary folder")?;
+        let dir = Scratch::new("weir-client-")?;
         fs::write(dir.path().join("client.properties"), target.properties())
             .during("write client.properties")?;
         fs::write(dir.path().join("log4j2.properties"), QUIET_LOG4J)

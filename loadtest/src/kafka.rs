@@ -13,10 +13,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use kafka_protocol::messages::MetadataRequest;
-use tempfile::TempDir;
 
 use crate::ports::Block;
 use crate::process::{self, Process};
+use crate::scratch::Scratch;
 use crate::wire::Connection;
 use crate::{During, Failure, Result, cache, wait_for};
 
@@ -60,7 +60,7 @@ pub struct Cluster {
     ports: Block,
     options: Options,
     // Last, so that the brokers are gone before their folder.
-    dir: TempDir,
+    dir: Scratch,
 }
 
 /// One broker; without a process while it is stopped.
@@ -81,10 +81,7 @@ impl Cluster {
             .chars()
             .take(22)
             .collect();
-        let dir = tempfile::Builder::new()
-            .prefix("weir-kafka-")
-            .tempdir()
-            .during("no temporary folder")?;
+        let dir = Scratch::new("weir-kafka-")?;
         let controller_port = ports.take()?;
         let mut cluster = Self {
             brokers: BTreeMap::new(),

@@ -4,7 +4,8 @@
 //! the clients people use. `make setup` fetches them into [`cache`].
 //!
 //! Invariants:
-//! - Every process started here ends with the process that started it, however that one ends ([`process`]).
+//! - Every process started here ends with the process that started it, and every folder goes with it, however it ends
+//!   ([`process`], [`scratch`]).
 //! - Every wait has an end, and its failure says what was waited for and shows the log of what did not come.
 //! - Ports come from [`ports`], so that suites running side by side never meet.
 
@@ -19,6 +20,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod ports;
 pub mod process;
+pub mod scratch;
 pub mod weir;
 pub mod wire;
 

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+/// An exchange from the request's first byte in to the answer's last byte out, by API.
+pub const EXCHANGE_SECONDS: &str = "weir_exchange_seconds";
+/// Weir's own share of it.
+pub const EXCHANGE_OWN_SECONDS: &str = "weir_exchange_own_seconds";
+
 /// One scrape.
 #[derive(Debug, Clone)]
 pub struct Scrape {

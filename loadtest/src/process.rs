@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::scratch::Scratch;
 use crate::{During, Failure, Result, wait_for};
 
 /// How much of a log a failure shows.
@@ -174,7 +175,7 @@ pub fn run_any(
     limit: Duration,
 ) -> Result<(ExitStatus, Output)> {
     // Files, not pipes: a child that fills a pipe nobody drains would wait for ever.
-    let dir = tempfile::tempdir().during("no temporary folder")?;
+    let dir = Scratch::new("weir-client-")?;
     let (stdin, stdout, stderr) = (
         dir.path().join("in"),
         dir.path().join("out"),

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::metrics::Scrape;
 use crate::ports::Block;
 use crate::process::{self, Process};
+use crate::scratch::Scratch;
 use crate::{During, Failure, Result, http};
 
 /// Starting takes well under a second by promise; a machine busy with brokers may take longer.
@@ -124,7 +123,7 @@ pub struct Gateway {
     addresses: Addresses,
     _ports: Block,
     // Last, so that the process is gone before its folder.
-    dir: TempDir,
+    dir: Scratch,
 }
 
 impl Gateway {
@@ -143,10 +142,7 @@ impl Gateway {
             control: local(ports.take()?),
             brokers: ports.rest()?,
         };
-        let dir = tempfile::Builder::new()
-            .prefix("weir-gateway-")
-            .tempdir()
-            .during("no temporary folder")?;
+        let dir = Scratch::new("weir-gateway-")?;
         fs::write(
             dir.path().join("weir.yaml"),
             options.yaml(dir.path(), &addresses),

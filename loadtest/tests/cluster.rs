@@ -169,6 +169,9 @@ fn kill_9_of_the_test_leaves_no_broker() {
         Ok(Connection::open(address).is_err().then_some(()))
     })
     .unwrap();
-    // A killed process removes nothing: its folder is ours to remove.
-    std::fs::remove_dir_all(mine.expect("its folder")).unwrap();
+    let folder = mine.expect("its folder");
+    wait_for("the end of its folder", Duration::from_secs(5), || {
+        Ok((!folder.exists()).then_some(()))
+    })
+    .unwrap();
 }

@@ -70,7 +70,6 @@ look_for_tools() {
 }
 
 install_packages() {
-    [ -n "$packages" ] || return 0
     as_root=""
     if [ "$(id -u)" -ne 0 ]; then
         if has sudo && sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root=none; fi
@@ -80,11 +79,18 @@ install_packages() {
         return 0
     fi
     say "installing$packages"
+    export DEBIAN_FRONTEND=noninteractive
+    $as_root apt-get update -qq >&2 </dev/null || say "apt-get update failed, trying with what apt knows"
+    # Releases after Debian 12 have a newer JDK only, which does as well.
+    apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1 ||
+        packages="$(printf '%s' "$packages" | sed 's/openjdk-17-jdk/default-jdk/')"
     # shellcheck disable=SC2086 # both are lists of words
-    if ! { $as_root apt-get update -qq &&
-        DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $packages; } >&2 </dev/null; then
-        lack "these packages, which apt-get could not install:$packages"
-    fi
+    $as_root apt-get install -y -qq --no-install-recommends $packages >&2 </dev/null || true
+
+    missing=""
+    packages=""
+    look_for_tools "$@"
+    [ -z "$packages" ] || lack "these packages, still missing or too old after apt-get install:$packages"
 }
 
 # What a stamp holds: the sum of the files that decide what is installed.
@@ -129,7 +135,7 @@ tell_and_leave() {
 }
 
 look_for_tools "$@"
-install_packages
+[ -z "$packages" ] || install_packages "$@"
 tell_and_leave
 
 clients="$here/tests/clients"

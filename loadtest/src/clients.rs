@@ -224,6 +224,11 @@ impl JavaTools {
         })
     }
 
+    /// The properties file, for people who go on by hand; it goes with `self`.
+    pub fn properties_path(&self) -> PathBuf {
+        self.dir.path().join("client.properties")
+    }
+
     /// `kafka-topics --create`.
     pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
         let partitions = partitions.to_string();

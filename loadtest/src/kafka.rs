@@ -412,7 +412,8 @@ fn jvm(heap_mib: u32) -> Command {
     command
 }
 
-fn class_path() -> Result<PathBuf> {
+/// What `java -cp` takes to run Kafka and its tools.
+pub fn class_path() -> Result<PathBuf> {
     let libs = cache()?.join("kafka").join(VERSION).join("libs");
     if !libs.is_dir() {
         return Err(Failure::new(format!(

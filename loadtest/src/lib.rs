@@ -80,19 +80,23 @@ pub fn cache() -> Result<PathBuf> {
 pub fn wait_for<T>(
     what: &str,
     limit: Duration,
-    mut ready: impl FnMut() -> Result<Option<T>>,
+    ready: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
+    poll(limit, ready)?.ok_or_else(|| timed_out(what, limit))
+}
+
+/// The same, and none when the time is up.
+fn poll<T>(limit: Duration, mut ready: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let deadline = Instant::now() + limit;
     loop {
-        if let Some(value) = ready()? {
+        let value = ready()?;
+        if value.is_some() || Instant::now() >= deadline {
             return Ok(value);
-        }
-        if Instant::now() >= deadline {
-            return Err(Failure(format!(
-                "{what}: not within {} s",
-                limit.as_secs_f32()
-            )));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+fn timed_out(what: &str, limit: Duration) -> Failure {
+    Failure(format!("{what}: not within {} s", limit.as_secs_f32()))
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::scratch::Scratch;
-use crate::{During, Failure, Result, wait_for};
+use crate::{During, Failure, Result, poll, timed_out};
 
 /// How much of a log a failure shows.
 const LOG_LINES_SHOWN: usize = 40;
@@ -90,34 +90,29 @@ impl Process {
         limit: Duration,
         mut ready: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
-        let waited = wait_for(what, limit, || {
+        let ready = poll(limit, || {
             self.check_alive()?;
             ready()
         });
-        waited.map_err(|e| {
-            if e.0.contains("its log:") {
-                e
-            } else {
-                self.failure(&e.0)
-            }
-        })
+        ready?.ok_or_else(|| self.failure(&timed_out(what, limit).to_string()))
     }
 
     /// Sends SIGTERM and waits for the end; after `limit` fails, and the process is killed.
     pub fn terminate(mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM)?;
-        let child = &mut self.child;
-        let ended = wait_for("end after SIGTERM", limit, || {
-            child.try_wait().during("wait")
-        });
-        ended.map_err(|e| self.failure(&e.0))
+        self.wait_end("its end after SIGTERM", limit)
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end by itself; after `limit` fails, and the process is killed.
     pub fn wait(mut self, limit: Duration) -> Result<ExitStatus> {
-        let child = &mut self.child;
-        let ended = wait_for("end", limit, || child.try_wait().during("wait"));
-        ended.map_err(|e| self.failure(&e.0))
+        self.wait_end("its end", limit)
+    }
+
+    fn wait_end(&mut self, what: &str, limit: Duration) -> Result<ExitStatus> {
+        let ended = poll(limit, || {
+            self.child.try_wait().during("cannot wait for a process")
+        });
+        ended?.ok_or_else(|| self.failure(&timed_out(what, limit).to_string()))
     }
 
     /// `kill -9`, and its end awaited.

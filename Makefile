@@ -33,7 +33,7 @@ lint: setup ## Formatting and lints
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
 test: setup-test lint ## What CI runs: lints, then every test, real Kafka and clients included
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release --locked --workspace --no-fail-fast
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange
 	$(CARGO) bench --locked --package weir

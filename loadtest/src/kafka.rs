@@ -36,6 +36,8 @@ pub struct Options {
     pub request_log: bool,
     /// Java heap per broker, MiB.
     pub heap_mib: u32,
+    /// Compile hot code fully: slower to start, and faster once it is under load, as benches want it.
+    pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
 }
@@ -46,6 +48,7 @@ impl Default for Options {
             users: Vec::new(),
             request_log: false,
             heap_mib: 256,
+            for_load: false,
             properties: Vec::new(),
         }
     }
@@ -305,7 +308,7 @@ impl Cluster {
 
     fn launch(&mut self, node: i32) -> Result<()> {
         let home = self.home(node);
-        let mut command = jvm(self.options.heap_mib);
+        let mut command = jvm(self.options.heap_mib, self.options.for_load);
         command.arg(format!(
             "-Dlog4j2.configurationFile={}",
             home.join("log4j2.properties").display()
@@ -398,17 +401,18 @@ fn log4j_properties(home: &Path, request_log: bool) -> String {
 
 /// `java` with Kafka's jars, for tools that run briefly: the class to run and its arguments follow.
 pub fn java(heap_mib: u32) -> Result<Command> {
-    let mut command = jvm(heap_mib);
-    // Short runs never earn back what the second compiler and a parallel collector cost.
-    command
-        .args(["-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp"])
-        .arg(class_path()?);
+    let mut command = jvm(heap_mib, false);
+    command.arg("-cp").arg(class_path()?);
     Ok(command)
 }
 
-fn jvm(heap_mib: u32) -> Command {
+/// Short runs never earn back what the second compiler and a parallel collector cost: a third of a broker's start.
+fn jvm(heap_mib: u32, for_load: bool) -> Command {
     let mut command = Command::new("java");
     command.args([format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC".to_owned()]);
+    if !for_load {
+        command.arg("-XX:TieredStopAtLevel=1");
+    }
     command
 }
 

@@ -122,10 +122,10 @@ impl Scene {
         let (token, tools) = &self.consumer;
         let text = format!(
             "alias weir='{binary}'\n\
-             CONFIG={config}\n\
-             weir sessions --config $CONFIG --topic {TOPIC}\n\
-             weir sessions --config $CONFIG --identity {subject} --json\n\
-             weir token create --config $CONFIG --subject me --groups dev --ttl 1h\n\
+             export WEIR_CONFIG={config}\n\
+             weir sessions --topic {TOPIC}\n\
+             weir sessions --identity {subject} --json\n\
+             weir token create --subject me --groups dev --ttl 1h\n\
              curl -s http://{control}/metrics | grep weir_exchange\n\
              {console_consumer}",
             binary = binary.display(),

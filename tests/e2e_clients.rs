@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -14,6 +15,7 @@ use loadtest::clients::{CODECS, Client, JavaTools, Record, Script, Target};
 use loadtest::kafka::Cluster;
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::Connection;
+use loadtest::{Result, wait_for};
 use serde_json::Value;
 
 const CLIENTS: [Client; 3] = [Client::JavaConsole, Client::ConfluentKafka, Client::FranzGo];
@@ -70,11 +72,9 @@ fn perf_tools_run_on_both_runtimes() {
             .and_then(|n| n.parse().ok())
             .expect(&consumed);
         assert_eq!(read, RECORDS, "{runtime}: {consumed}");
-        assert_eq!(
-            recorded(&gateway, "perf", &topic, ApiKey::Produce),
-            RECORDS,
-            "{runtime}"
-        );
+        recorded(&gateway, "perf", &topic, ApiKey::Produce, |written| {
+            written == RECORDS
+        });
     }
 }
 
@@ -84,17 +84,11 @@ fn plays_as_a_named_identity(client: Client, cluster: &Cluster, gateway: &Gatewa
     plays(client, &target, cluster, name);
 
     let sent = (CODECS.len() * RECORDS_PER_CODEC) as u64;
-    assert_eq!(
-        recorded(gateway, name, name, ApiKey::Produce),
-        sent,
-        "{name}: records written, as the recording says"
-    );
+    recorded(gateway, name, name, ApiKey::Produce, |written| {
+        written == sent
+    });
     // Batches are fetched whole, and a client may fetch what it does not hand on any more.
-    let read = recorded(gateway, name, name, ApiKey::Fetch);
-    assert!(
-        read >= sent,
-        "{name}: {read} records read, as the recording says, and {sent} sent"
-    );
+    recorded(gateway, name, name, ApiKey::Fetch, |read| read >= sent);
 }
 
 fn plays_anonymously(client: Client, cluster: &Cluster, gateway: &Gateway, name: &str) {
@@ -216,26 +210,47 @@ fn count_batches(mut batches: &[u8], counts: &mut BTreeMap<String, usize>) {
     }
 }
 
-/// How many records of `topic` the sessions of `subject` wrote or read by `api`, as `weir sessions` and `weir show` tell.
-fn recorded(gateway: &Gateway, subject: &str, topic: &str, api: ApiKey) -> u64 {
-    let sessions = gateway
-        .weir_json(&["sessions", "--identity", subject])
-        .unwrap();
-    assert!(!sessions.is_empty(), "no session of {subject}");
-    let shown = sessions.iter().flat_map(|session| {
-        assert_eq!(session["identity"]["subject"], subject, "{session}");
-        gateway
-            .weir_json(&["show", session["id"].as_str().expect("a session's id")])
-            .unwrap()
+/// Waits until the sessions of `subject` tell as many records of `topic` written or read by `api` as they should; blocks of
+/// the recording reach the store within a second.
+fn recorded(
+    gateway: &Gateway,
+    subject: &str,
+    topic: &str,
+    api: ApiKey,
+    enough: impl Fn(u64) -> bool,
+) {
+    let mut told = 0;
+    let waited = wait_for(
+        "the records in the recording",
+        Duration::from_secs(10),
+        || {
+            told = told_records(gateway, subject, topic, api)?;
+            Ok(enough(told).then_some(()))
+        },
+    );
+    waited.unwrap_or_else(|e| {
+        panic!("{subject}: {told} records of {topic} by {api:?} in the recording: {e}")
     });
-    let exchanges = shown
-        .filter(|event| event["event"] == "exchange" && event["request"]["api_key"] == api as i16);
-    exchanges
-        .map(|e| {
+}
+
+/// What `weir sessions` and `weir show` say.
+fn told_records(gateway: &Gateway, subject: &str, topic: &str, api: ApiKey) -> Result<u64> {
+    let mut records = 0;
+    for session in gateway.weir_json(&["sessions", "--identity", subject])? {
+        assert_eq!(session["identity"]["subject"], subject, "{session}");
+        let shown =
+            gateway.weir_json(&["show", session["id"].as_str().expect("a session's id")])?;
+        let exchanges = shown
+            .iter()
+            .filter(|e| e["event"] == "exchange" && e["request"]["api_key"] == api as i16);
+        // A request tells what it writes, a response what is read; where both do, it is the same.
+        let of = |e: &Value| {
             records_of(&e["request"]["items"], topic)
                 .max(records_of(&e["response"]["items"], topic))
-        })
-        .sum()
+        };
+        records += exchanges.map(of).sum::<u64>();
+    }
+    Ok(records)
 }
 
 fn records_of(items: &Value, topic: &str) -> u64 {

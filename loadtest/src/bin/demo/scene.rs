@@ -1,12 +1,13 @@
 //! The play itself: `orders-service` produces orders, `analyst-7` consumes them, both with Kafka's own console tools.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use loadtest::clients::{JavaTools, Record, Target};
 use loadtest::kafka::{self, Cluster};
 use loadtest::metrics::{EXCHANGE_OWN_SECONDS, EXCHANGE_SECONDS, Scrape};
 use loadtest::weir::{Gateway, Options, Token};
-use loadtest::{During, Failure, Result};
+use loadtest::{During, Failure, Result, wait_for};
 
 use crate::screen::Screen;
 
@@ -15,6 +16,9 @@ const CONSUMER: (&str, &str) = ("analyst-7", "analysts,dev");
 const TOPIC: &str = "orders";
 const PARTITIONS: u32 = 4;
 const ORDERS: usize = 1000;
+
+/// Blocks of the recording reach the store within a second.
+const RECORDED_LIMIT: Duration = Duration::from_secs(10);
 
 pub struct Scene {
     // In the order in which they end: the gateway drains before its brokers go.
@@ -86,15 +90,13 @@ impl Scene {
 
     /// The session table, what one session did, and what it cost.
     pub fn show(&self, screen: &Screen) -> Result<()> {
-        for subject in [PRODUCER.0, CONSUMER.0] {
-            self.session_of(subject)?;
-        }
+        self.session_with(PRODUCER.0, "records_written")?;
+        let session = self.session_with(CONSUMER.0, "records_read")?;
         screen.section(
             "Sessions",
             "weir sessions",
             &self.gateway.weir(&["sessions"])?.stdout,
         );
-        let session = self.session_of(CONSUMER.0)?;
         let shown = self.gateway.weir(&["show", &session])?.stdout;
         if !shown.contains(TOPIC) {
             return Err(Failure::new(format!(
@@ -158,14 +160,23 @@ impl Scene {
         Ok(())
     }
 
-    /// The session of a subject; there must be one.
-    fn session_of(&self, subject: &str) -> Result<String> {
-        let sessions = self
-            .gateway
-            .weir_json(&["sessions", "--identity", subject])?;
-        let id = sessions.first().and_then(|session| session["id"].as_str());
-        id.map(ToOwned::to_owned)
-            .ok_or_else(|| Failure::new(format!("`weir sessions` lists no session of {subject}")))
+    /// The session of a subject, once the recording tells all orders in this count of it.
+    fn session_with(&self, subject: &str, count: &str) -> Result<String> {
+        wait_for(
+            &format!("a session of {subject} with {ORDERS} {count}"),
+            RECORDED_LIMIT,
+            || {
+                let sessions = self
+                    .gateway
+                    .weir_json(&["sessions", "--identity", subject])?;
+                let whole = sessions
+                    .iter()
+                    .find(|s| s[count].as_u64().is_some_and(|n| n >= ORDERS as u64));
+                Ok(whole
+                    .and_then(|session| session["id"].as_str())
+                    .map(ToOwned::to_owned))
+            },
+        )
     }
 }
 

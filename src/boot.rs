@@ -150,7 +150,7 @@ fn runtime_name(io_uring: bool) -> &'static str {
 fn recorder_options(config: &Config) -> RecorderOptions {
     let mut options = RecorderOptions::new(&config.store.path, &config.node, config.shards);
     options.journal_bytes = config.store.journal_bytes;
-    options.retention_days = u32::try_from(config.store.retention.as_secs() / 86_400).ok();
+    options.retention_days = Some(config.store.retention_days);
     options
 }
 

@@ -105,6 +105,11 @@ impl Description {
         }
     }
 
+    /// The API whose body is read.
+    pub fn api_key(&self) -> i16 {
+        self.api_key
+    }
+
     /// Whether carrying the request out changes what remains on the cluster.
     pub fn changes_something(&self) -> bool {
         let creates = self.api_key == key::METADATA && self.may_create_topics && !self.items.is_empty();

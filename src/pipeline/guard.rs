@@ -8,8 +8,9 @@
 use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
-use crate::wire::kafka::api::{Api, Class};
-use crate::wire::kafka::walk::Walker;
+use crate::event::Resource;
+use crate::wire::kafka::api::{Api, Class, key};
+use crate::wire::kafka::walk::{Visitor, Walker};
 
 /// Kafka's UNSUPPORTED_VERSION.
 pub const UNSUPPORTED_VERSION: i16 = 35;
@@ -67,16 +68,36 @@ pub fn judge(
     if let Some(verdict) = judge_head(exchange.api, exchange.version, allow_security_changes) {
         return Ok(verdict);
     }
-    let key = exchange.api_key();
-    let Some(mut walker) = Walker::request(key, exchange.version, body.len() as u64) else {
+    let api_key = exchange.api_key();
+    let Some(mut walker) = Walker::request(api_key, exchange.version, body.len() as u64) else {
         return Ok(Verdict::Refuse { code: UNSUPPORTED_VERSION, why: "Weir does not know this request's layout".into() });
     };
-    let mut description = Description::new(key, Side::Request);
+    let mut description = Description::new(api_key, Side::Request);
     walker.feed(body, &mut Describer::new(&mut description, topics)).map_err(Fault::ClientBody)?;
     walker.finish().map_err(Fault::ClientBody)?;
+    if configures_brokers(&description) && !allow_security_changes {
+        let why = "a broker's settings say who may do what; Weir forwards their change only where the listener says \
+                   allow_security_changes";
+        return Ok(Verdict::Refuse { code: CLUSTER_AUTHORIZATION_FAILED, why: why.into() });
+    }
     if let Some(replica) = description.replica_id.filter(|id| *id >= 0) {
         let why = format!("replica id {replica} is a broker's; a client's is -1");
         return Ok(Verdict::Refuse { code: CLUSTER_AUTHORIZATION_FAILED, why });
     }
     Ok(Verdict::Forward(Box::new(description)))
+}
+
+/// Whether the request alters a broker's configuration: listeners, logins and super users are among it.
+fn configures_brokers(description: &Description) -> bool {
+    let alters = matches!(description.api_key(), key::ALTER_CONFIGS | key::INCREMENTAL_ALTER_CONFIGS);
+    // Items beyond the limit were not looked at, and are taken for the worst they can be.
+    alters && (description.omitted > 0 || description.items.iter().any(|item| item.resource == Resource::Broker))
+}
+
+/// Whether a body follows its API's layout: only then may a codec that trusts counts read it.
+pub fn is_lawful(key: i16, version: i16, body: &[u8]) -> bool {
+    struct Nothing;
+    impl Visitor for Nothing {}
+    let Some(mut walker) = Walker::request(key, version, body.len() as u64) else { return false };
+    walker.feed(body, &mut Nothing).and_then(|()| walker.finish()).is_ok()
 }

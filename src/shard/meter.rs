@@ -91,8 +91,8 @@ impl Meter {
     pub fn publish(&self) {
         for (key, meter) in self.apis.borrow_mut().iter_mut() {
             let api = api::name(*key);
-            publish_histogram(&mut meter.total, metrics::histogram!("weir_exchange_duration_seconds", "api" => api));
-            publish_histogram(&mut meter.weir, metrics::histogram!("weir_exchange_added_seconds", "api" => api));
+            publish_histogram(&mut meter.total, metrics::histogram!("weir_exchange_seconds", "api" => api));
+            publish_histogram(&mut meter.weir, metrics::histogram!("weir_exchange_own_seconds", "api" => api));
             for ((_, outcome), count) in OUTCOMES.iter().zip(&mut meter.outcomes) {
                 if *count > 0 {
                     metrics::counter!("weir_requests_total", "api" => api, "outcome" => *outcome).increment(*count);

@@ -260,7 +260,10 @@ impl<R: Runtime> Requests<R> {
         let (key, version, id) = (exchange.api_key(), exchange.version, exchange.correlation_id);
         let listener = &self.c.door.listener.name;
         let message = format!("weir: {why}");
-        match error_reply::refuse(key, version, id, body, code, Some(&message)) {
+        let reply = guard::is_lawful(key, version, body)
+            .then(|| error_reply::refuse(key, version, id, body, code, Some(&message)))
+            .flatten();
+        match reply {
             Some(frame) => {
                 tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
                 self.answered(exchange, frame, Outcome::Refused, code).await

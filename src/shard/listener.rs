@@ -105,18 +105,23 @@ pub(super) fn open_broker<R: Runtime>(
     node: i32,
 ) -> Option<bool> {
     let Some(address) = listener.brokers.door(node) else {
-        tracing::error!(
-            listener = listener.name,
-            node,
-            "this broker's id lies beyond the range of ports in `brokers`; clients will not see it"
-        );
+        complain(shard, listener, node, "its id lies beyond the range of ports in `brokers`");
         return None;
     };
-    let opened = open_door(shard, listener, Some(node), address);
-    if let Err(error) = &opened {
-        tracing::error!(listener = listener.name, node, %address, "cannot listen for this broker: {error}");
+    match open_door(shard, listener, Some(node), address) {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            complain(shard, listener, node, &format!("{address} cannot be listened on: {error}"));
+            None
+        }
     }
-    opened.ok()
+}
+
+/// Tells once what would else be told with each Metadata.
+fn complain<R: Runtime>(shard: &Shard<R>, listener: &ListenerOptions, node: i32, why: &str) {
+    if shard.complaints.borrow_mut().insert((listener.name.clone(), node)) {
+        tracing::error!(listener = listener.name, node, "clients will not see this broker: {why}");
+    }
 }
 
 fn open_door<R: Runtime>(

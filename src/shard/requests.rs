@@ -18,7 +18,6 @@ use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
 use super::{dial, sasl};
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
-use crate::limits;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
@@ -338,9 +337,9 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         if whole {
             return Ok(Admission::Gather(None));
         }
-        if head.frame_bytes > limits::GATHERED_REQUEST_BYTES_MAX {
+        let max = self.c.shard.limits.gathered_request_bytes;
+        if head.frame_bytes > max {
             let (name, bytes) = (api::name(head.api_key), head.frame_bytes);
-            let max = limits::GATHERED_REQUEST_BYTES_MAX;
             return Err(Fault::Limit(format!("{name} of {bytes} bytes, at most {max} are taken")));
         }
         match self.c.shard.request_budget.reserve(head.frame_bytes) {
@@ -352,10 +351,8 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
 
 impl<R: Runtime> Doorkeeper<'_, R> {
     fn must_be_somebody(&mut self, head: &RequestHead<'_>) -> Result<(), Fault> {
-        if !sasl::is_somebody(self.c) {
-            let name = api::name(head.api_key);
-            return Err(Fault::Authentication(format!("{name} before a login, and this listener asks for one (SASL/PLAIN)")));
-        }
+        sasl::is_somebody(self.c)
+            .map_err(|why| Fault::Authentication(format!("{} is not taken: {why}", api::name(head.api_key))))?;
         if self.client_id.is_none() {
             *self.client_id = Some(head.client_id.unwrap_or_default().to_owned());
         }

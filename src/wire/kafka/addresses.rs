@@ -1,7 +1,7 @@
 //! Brokers' own addresses in responses, replaced by those under which clients reach them through Weir.
 //!
-//! Where addresses lie is known from the layouts alone (`broker`, `coordinator` and `endpoint` in `messages.txt`) and, for
-//! DescribeConfigs, from the names of a broker's configurations.
+//! Where addresses lie is known from the layouts alone (`broker`, `coordinator` and `endpoint` in `messages.txt`) and,
+//! for DescribeConfigs, from the names of a broker's configurations.
 //!
 //! Invariants:
 //! - No address of a broker passes that [`Outward`] has not given: a broker that it does not know is left out, or made
@@ -92,8 +92,8 @@ pub fn rewrite(
 
 /// What follows [`Walker::tail_at`], with outward addresses and of the same length; none when nothing in it changes.
 ///
-/// What got shorter is filled up with a tagged field that no client knows. What got longer, or cannot be filled up, goes
-/// without its addresses: they are a hint (KIP-951), without which clients ask Metadata.
+/// What got shorter is filled up with a tagged field that no client knows. What got longer, or cannot be filled up,
+/// goes without its addresses: they are a hint (KIP-951), without which clients ask Metadata.
 pub fn rewrite_tail(
     api_key: i16,
     version: i16,
@@ -229,14 +229,13 @@ impl<'a> Addresses<'a> {
 
     /// Ends an address: replaces it by the outward one. False when there is none.
     fn end_address(&mut self) -> bool {
-        let (Some((host, host_at)), Some((port, port_at))) = (self.host.take(), self.port.take())
-        else {
+        let (host, port) = (self.host.take(), self.port.take());
+        let Some((host, host_at)) = host.filter(|(host, _)| !host.is_empty()) else {
             return true;
         };
-        let Some(node) = self.node else { return false };
-        if host.is_empty() {
-            return true;
-        }
+        let (Some(node), Some((port, port_at))) = (self.node, port) else {
+            return false;
+        };
         let Some((outward_host, outward_port)) = self.outward.outward(node, &host, port) else {
             return false;
         };

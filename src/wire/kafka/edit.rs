@@ -1,7 +1,7 @@
 //! Edits of a body: spans replaced, everything else byte for byte as it came.
 //!
-//! Whoever edits knows only the fields it cares for; that the tagged fields around them grow or shrink with their content
-//! is seen to here.
+//! Whoever edits knows only the fields it cares for; that the tagged fields around them grow or shrink with their
+//! content is seen to here.
 
 use super::walk::{Span, TaggedField};
 
@@ -142,8 +142,8 @@ pub(super) fn padding(size: usize) -> Option<Vec<u8>> {
     })
 }
 
-/// Brings a body that ends in a tagged section at `tags_at` to a length, by padding at its end. None when it is too long
-/// already, or when the difference is too small for a tagged field.
+/// Brings a body that ends in a tagged section at `tags_at` to a length, by padding at its end. None when it is too
+/// long already, or when the difference is too small for a tagged field.
 pub(super) fn pad(mut body: Vec<u8>, tags_at: usize, len: usize) -> Option<Vec<u8>> {
     if body.len() == len {
         return Some(body);

@@ -1,7 +1,7 @@
 //! From the layout of a message to the program that walks one version of it.
 //!
-//! Tagged fields may come in any order or not at all, so their steps stand behind `End`, reached from their section only;
-//! a tagged field in which nothing has a role gets no steps and is passed over by its size.
+//! Tagged fields may come in any order or not at all, so their steps stand behind `End`, reached from their section
+//! only; a tagged field in which nothing has a role gets no steps and is passed over by its size.
 
 use super::table::{Field, Kind, Message};
 use super::{Array, Element, Int, Op, Prefix, Program, Width};

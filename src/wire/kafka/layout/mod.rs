@@ -220,6 +220,23 @@ mod tests {
         }
     }
 
+    /// Frames that a walk needs: one for each array, one for each tagged field, one for a section of unknown tags.
+    fn depth(fields: &[Field]) -> usize {
+        let nested = |field: &Field| {
+            usize::from(field.array) + usize::from(field.tag.is_some()) + depth(&field.fields)
+        };
+        fields.iter().map(nested).max().unwrap_or(1)
+    }
+
+    #[test]
+    fn no_message_nests_deeper_than_a_walker_has_frames() {
+        let deepest = messages()
+            .iter()
+            .map(|message| depth(&message.fields))
+            .max();
+        assert!(deepest <= Some(DEPTH_MAX), "{deepest:?}");
+    }
+
     #[test]
     fn what_is_not_in_the_table_has_no_program() {
         assert!(

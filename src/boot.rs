@@ -1,1 +1,290 @@
-//! Start and drain order.
+//! Start and drain order: the configuration's parts are handed down here, as plain values.
+//!
+//! Start: recording, identities, clusters, shards (which bind), control plane. Stop: shards drain, the recording is
+//! flushed, the control plane goes last, so that it can be watched. Whatever fails to start takes the rest down with it:
+//! a gateway that cannot record, or cannot tell who is who, does not open its doors.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use crate::config::{self, Config};
+use crate::control::{self, Check, ControlOptions, Readiness, TokenRegistry};
+use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
+use crate::shard::{self, BrokerPorts, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
+use crate::upstream::{Cluster, ClusterOptions, Credential, Watcher};
+
+/// Why the gateway does not start, or did not stop cleanly.
+#[derive(Debug, Error)]
+pub enum BootError {
+    /// An address is not to be had.
+    #[error("{}", .0.join("\n"))]
+    Addresses(Vec<String>),
+    /// io_uring was asked for and cannot be used.
+    #[error("runtime: io_uring cannot be used here: {0}; set `runtime: auto` or `epoll`")]
+    IoUring(String),
+    /// The recording cannot be kept.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The tokens cannot be read.
+    #[error(transparent)]
+    Tokens(#[from] control::TokenError),
+    /// The control plane does not start.
+    #[error(transparent)]
+    Control(#[from] control::ControlError),
+    /// The metrics registry does not start.
+    #[error(transparent)]
+    Metrics(#[from] control::InstallError),
+    /// A thread or socket of our own failed.
+    #[error("{what}: {source}")]
+    Own {
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// How often brokers are looked at without a cause.
+const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
+
+/// Runs the gateway until SIGTERM or SIGINT; returns after a clean drain.
+pub fn serve(config: Config) -> Result<(), BootError> {
+    let begun = Instant::now();
+    raise_open_files();
+    let io_uring = choose_runtime(&config)?;
+    can_bind(&config)?;
+    let metrics = control::install_metrics()?;
+    describe_build(io_uring);
+    let (recorder, journals) = Recorder::open(recorder_options(&config))?;
+    let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
+    let (watcher, clusters) =
+        Watcher::start(clusters(&config)).map_err(|source| BootError::Own { what: "the upstream thread", source })?;
+    let listeners = listeners(&config, &clusters);
+    let shards = shard_options(&config, io_uring, &listeners, journals, &tokens);
+    let shards = shard::start(shards).map_err(|source| BootError::Own { what: "a shard did not start", source })?;
+    let readiness = Arc::new(Ready {
+        clusters: clusters.clone(),
+        listeners: listeners.len(),
+        health: Box::new(recorder.health_reporter()),
+        draining: AtomicBool::new(false),
+    });
+    let control = control::start(ControlOptions {
+        bind: config.control.bind,
+        socket: config.control.socket.clone(),
+        queries: recorder.queries(),
+        tokens,
+        readiness: readiness.clone(),
+        metrics,
+    })?;
+    announce(&config, io_uring, begun);
+    wait_for_stop()?;
+    readiness.draining.store(true, Ordering::Relaxed);
+    tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
+    drain(shards, config.drain);
+    drop(watcher);
+    recorder.shutdown()?;
+    control.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Connections need descriptors; the soft limit is for programs that use select(2), which this one does not.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!("the limit on open files stays at {:?}: {error}", limit.current);
+    }
+}
+
+fn choose_runtime(config: &Config) -> Result<bool, BootError> {
+    let probed = || match shard::probe_io_uring() {
+        IoUring::Usable => None,
+        IoUring::Missing(why) => Some(why),
+    };
+    match config.runtime {
+        config::Runtime::Epoll => Ok(false),
+        config::Runtime::IoUring => probed().map_or(Ok(true), |why| Err(BootError::IoUring(why))),
+        config::Runtime::Auto => Ok(probed()
+            .inspect(|why| tracing::warn!("io_uring cannot be used, running on epoll: {why}"))
+            .is_none()),
+    }
+}
+
+/// Tries every address that will be bound, all the ports that brokers may get included, so that what clashes is known
+/// now and not when a broker joins.
+fn can_bind(config: &Config) -> Result<(), BootError> {
+    let mut trouble = Vec::new();
+    let mut try_bind = |what: String, address: SocketAddr| {
+        if let Err(error) = TcpListener::bind(address) {
+            trouble.push(format!("{what}: {address} cannot be listened on: {error}"));
+        }
+    };
+    try_bind("control.bind".into(), config.control.bind);
+    for listener in &config.listeners {
+        try_bind(format!("listener {}, bind", listener.name), listener.bind);
+        let ports = &listener.brokers;
+        for port in ports.low..=ports.high {
+            try_bind(format!("listener {}, brokers", listener.name), SocketAddr::new(ports.host, port));
+        }
+    }
+    if trouble.is_empty() { Ok(()) } else { Err(BootError::Addresses(trouble)) }
+}
+
+fn describe_build(io_uring: bool) {
+    metrics::gauge!("weir_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("weir_runtime_info", "runtime" => runtime_name(io_uring)).set(1.0);
+}
+
+fn runtime_name(io_uring: bool) -> &'static str {
+    if io_uring { "io_uring" } else { "epoll" }
+}
+
+fn recorder_options(config: &Config) -> RecorderOptions {
+    let mut options = RecorderOptions::new(&config.store.path, &config.node, config.shards);
+    options.journal_bytes = config.store.journal_bytes;
+    options.retention_days = Some(config.store.retention_days);
+    options
+}
+
+fn clusters(config: &Config) -> Vec<ClusterOptions> {
+    let credential = |sasl: &config::Sasl| match sasl {
+        config::Sasl::Plain { username, password } => Credential::Plain {
+            username: username.clone(),
+            password: Zeroizing::new(password.expose().to_owned()),
+        },
+    };
+    let options = |cluster: &config::Cluster| ClusterOptions {
+        name: cluster.name.clone(),
+        bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
+        credential: cluster.sasl.as_ref().map(credential),
+        refresh: CLUSTER_REFRESH,
+    };
+    config.clusters.iter().map(options).collect()
+}
+
+fn listeners(config: &Config, clusters: &[Arc<Cluster>]) -> Vec<Arc<ListenerOptions>> {
+    let options = |listener: &config::Listener| {
+        // The configuration was checked: every listener's cluster exists.
+        let cluster = clusters.iter().find(|cluster| cluster.name == listener.cluster)?.clone();
+        let ports = &listener.brokers;
+        Some(Arc::new(ListenerOptions {
+            name: listener.name.clone(),
+            cluster,
+            bind: listener.bind,
+            brokers: BrokerPorts { host: ports.host, low: ports.low, high: ports.high },
+            advertised: listener.advertised.clone(),
+            anonymous: listener.auth.contains(&config::Auth::Anonymous),
+            weir_token: listener.auth.contains(&config::Auth::WeirToken),
+            allow_security_changes: listener.allow_security_changes,
+        }))
+    };
+    config.listeners.iter().filter_map(options).collect()
+}
+
+fn shard_options(
+    config: &Config,
+    io_uring: bool,
+    listeners: &[Arc<ListenerOptions>],
+    journals: Vec<crate::recorder::ShardJournal>,
+    tokens: &TokenRegistry,
+) -> Vec<ShardOptions> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let limits = shard::Limits {
+        connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX).div_ceil(config.shards),
+        request_frame_bytes: config.limits.request_frame_bytes,
+        idle: config.limits.idle,
+        handshake: config.limits.handshake,
+    };
+    let options = |(index, journal)| ShardOptions {
+        index,
+        core: (config.shards <= cores).then_some(index),
+        io_uring,
+        listeners: listeners.to_vec(),
+        journal,
+        tokens: tokens.table(),
+        limits,
+    };
+    journals.into_iter().enumerate().map(options).collect()
+}
+
+fn announce(config: &Config, io_uring: bool, begun: Instant) {
+    for listener in &config.listeners {
+        tracing::info!(name = listener.name, bind = %listener.bind, cluster = listener.cluster, "listening");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        runtime = runtime_name(io_uring),
+        shards = config.shards,
+        store = %config.store.path.display(),
+        control = %config.control.bind,
+        "weir is up after {} ms",
+        begun.elapsed().as_millis()
+    );
+}
+
+fn wait_for_stop() -> Result<(), BootError> {
+    let own = |source| BootError::Own { what: "signals", source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(own)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(own)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(own)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+fn drain(shards: Vec<ShardHandle>, limit: Duration) {
+    for shard in &shards {
+        shard.tell(Command::Drain(limit));
+    }
+    for shard in shards {
+        if let Err(error) = shard.join() {
+            tracing::error!("a shard did not end cleanly: {error}");
+        }
+    }
+}
+
+struct Ready {
+    clusters: Vec<Arc<Cluster>>,
+    listeners: usize,
+    health: Box<dyn Fn() -> RecorderHealth + Send + Sync>,
+    draining: AtomicBool,
+}
+
+impl Readiness for Ready {
+    fn checks(&self) -> Vec<Check> {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let listeners = Check {
+            name: "listeners".into(),
+            ok: !draining,
+            detail: if draining { "draining".into() } else { format!("{} bound", self.listeners) },
+        };
+        let health = (self.health)();
+        let store = Check {
+            name: "store".into(),
+            ok: health.writable,
+            detail: health.failed.unwrap_or_else(|| format!("writable, {} bytes behind", health.lag_bytes)),
+        };
+        let upstream = self.clusters.iter().map(|cluster| {
+            let view = cluster.view();
+            let detail = match &view.trouble {
+                Some(trouble) => trouble.clone(),
+                None if view.versions.is_none() => "not reached yet".into(),
+                None => format!("{} brokers", view.brokers.len()),
+            };
+            Check { name: format!("upstream {}", cluster.name), ok: cluster.is_reachable(), detail }
+        });
+        [listeners, store].into_iter().chain(upstream).collect()
+    }
+}

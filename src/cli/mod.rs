@@ -1,1 +1,91 @@
-//! cli
+//! The `weir` commands. Results go to standard output, all else to standard error; `docs/json.md` tells what `--json` has.
+//!
+//! Commands about recordings and tokens ask the running gateway over its local socket, and open the store themselves
+//! when none runs (`source`).
+
+mod args;
+mod error;
+mod exchange;
+mod logging;
+mod sessions;
+mod show;
+mod source;
+mod terminal;
+mod time;
+mod token;
+mod view;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::boot;
+use crate::config::Config;
+
+use args::{Cli, Command, ConfigArg};
+use error::CliError;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let command = Cli::parse().command;
+    match dispatch(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.reader_left() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("weir: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), CliError> {
+    let out = &mut io::BufWriter::new(io::stdout().lock());
+    match command {
+        Command::Serve(config) => serve(&config)?,
+        Command::Check(config) => check(&config, out)?,
+        Command::Sessions(args) => sessions::run(&args, out)?,
+        Command::Show(args) => show::run(&args, out)?,
+        Command::Token(command) => token::run(command, out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn serve(config: &ConfigArg) -> Result<(), CliError> {
+    let config = Config::load(&config.file)?;
+    logging::start(config.log);
+    if let Some(path) = config
+        .policy
+        .path
+        .as_ref()
+        .filter(|_| config.policy.missing)
+    {
+        tracing::warn!(
+            policy = %path.display(),
+            "THE POLICY FILE DOES NOT EXIST: no rules apply, whoever is let in may do all; create it or unset `policy`"
+        );
+    }
+    Ok(boot::serve(config)?)
+}
+
+fn check(config: &ConfigArg, out: &mut impl Write) -> Result<(), CliError> {
+    let config = Config::load(&config.file)?;
+    let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
+    writeln!(
+        out,
+        "{}: good; listeners: {listeners}, clusters: {clusters}",
+        config.file.display()
+    )?;
+    match &config.policy.path {
+        Some(path) if config.policy.missing => {
+            writeln!(
+                out,
+                "{}: does not exist; whoever is let in may do all",
+                path.display()
+            )?;
+        }
+        Some(path) => writeln!(out, "{}: good", path.display())?,
+        None => {}
+    }
+    Ok(())
+}

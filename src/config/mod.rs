@@ -1,1 +1,270 @@
-//! config
+//! The typed configuration: what `weir.yaml` says, checked whole before anything starts.
+//!
+//! `boot.rs` hands its parts down as plain values. Invariants: a `Config` that exists has no contradiction that reading
+//! files can find (names refer to something, ports do not clash, secrets are there); every problem of a load is told at
+//! once, each with file, line and column; a secret is in no problem, no `Debug` and no log.
+//!
+//! `yaml` is the tree with places, `reader` takes typed values off it, `value` knows scalars; then a file a section.
+
+mod clusters;
+mod control;
+mod limits;
+mod listeners;
+mod policy_file;
+mod ports;
+mod problem;
+mod process;
+mod reader;
+mod root;
+mod secret;
+mod store;
+mod value;
+mod yaml;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::PolicySnapshot;
+
+pub use limits::Limits;
+pub use problem::{Mark, Problem, Problems};
+pub use secret::Secret;
+pub use value::parse_duration;
+
+/// Everything `weir.yaml` says, with defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from, as it was named.
+    pub file: PathBuf,
+    /// This gateway's name in recordings; the host name by default.
+    pub node: String,
+    /// How shards do I/O.
+    pub runtime: Runtime,
+    /// How many shards; as many as there are cores by default.
+    pub shards: usize,
+    /// Where recordings are kept.
+    pub store: Store,
+    /// Where the control plane listens.
+    pub control: Control,
+    /// The policy file, if one is named.
+    pub policy: Policy,
+    /// How to log.
+    pub log: Log,
+    /// How long a stop waits for exchanges in flight.
+    pub drain: Duration,
+    /// What one client may take.
+    pub limits: Limits,
+    /// The Kafka clusters behind.
+    pub clusters: Vec<Cluster>,
+    /// The addresses in front.
+    pub listeners: Vec<Listener>,
+}
+
+/// How shards do I/O.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    /// `io_uring` where it works, else epoll.
+    Auto,
+    /// glommio on `io_uring`, or do not start.
+    IoUring,
+    /// tokio on epoll.
+    Epoll,
+}
+
+/// Where recordings are kept and what is promised about them.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The store's folder.
+    pub path: PathBuf,
+    /// When an exchange counts as recorded.
+    pub durability: Durability,
+    /// What happens when recording cannot keep up.
+    pub on_overload: OnOverload,
+    /// How long recordings are kept: they go a whole day at a time.
+    pub retention_days: u32,
+    /// Size of each shard's journal, bytes.
+    pub journal_bytes: u64,
+}
+
+/// When an exchange counts as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// In the journal before the response's last byte leaves: survives a process kill.
+    Flushed,
+}
+
+/// What happens when recording cannot keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnOverload {
+    /// Shards stop reading until it has caught up.
+    Block,
+}
+
+/// Where the control plane listens.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// HTTP: `/metrics`, `/healthz`, `/readyz`.
+    pub bind: SocketAddr,
+    /// The local unix socket that the command line talks to.
+    pub socket: PathBuf,
+}
+
+/// The policy file and what it says.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The file that is named, resolved; none when the configuration names none.
+    pub path: Option<PathBuf>,
+    /// A file is named and does not exist: no rules apply, which is worth a loud warning at start.
+    pub missing: bool,
+    /// What it says.
+    pub snapshot: Arc<PolicySnapshot>,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least important level that is shown.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Readable: time, level, message, `key=value`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Log levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something failed and somebody has to act.
+    Error,
+    /// Something is odd and works nevertheless.
+    Warn,
+    /// The important facts.
+    Info,
+    /// For finding faults: a line per connection.
+    Debug,
+    /// For finding faults: a line per exchange.
+    Trace,
+}
+
+/// A Kafka cluster behind Weir.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its name, unique.
+    pub name: String,
+    /// Brokers to ask first; any one that answers will do.
+    pub bootstrap: Vec<HostPort>,
+    /// How Weir logs in; none for a plaintext cluster without login.
+    pub sasl: Option<Sasl>,
+}
+
+/// A host and a port to connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A DNS name or an IP address, an IPv6 one without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for HostPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (open, close) = if self.host.contains(':') {
+            ("[", "]")
+        } else {
+            ("", "")
+        };
+        write!(f, "{open}{}{close}:{}", self.host, self.port)
+    }
+}
+
+/// How Weir logs in to a cluster.
+#[derive(Debug, Clone)]
+pub enum Sasl {
+    /// SASL/PLAIN (RFC 4616).
+    Plain {
+        /// The user.
+        username: String,
+        /// Its password, from a file or the environment.
+        password: Secret,
+    },
+}
+
+/// An address that clients connect to.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Its name, unique.
+    pub name: String,
+    /// The name of the cluster it serves.
+    pub cluster: String,
+    /// The bootstrap address.
+    pub bind: SocketAddr,
+    /// A port per broker.
+    pub brokers: BrokerPorts,
+    /// The host that clients are told in place of the brokers' own.
+    pub advertised: String,
+    /// How clients may say who they are; not empty.
+    pub auth: Vec<Auth>,
+    /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
+    pub allow_security_changes: bool,
+}
+
+/// The ports that stand for brokers: `low` plus the node id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerPorts {
+    /// The IP address to listen on.
+    pub host: IpAddr,
+    /// The port of node id 0.
+    pub low: u16,
+    /// The last port that may be used.
+    pub high: u16,
+}
+
+impl BrokerPorts {
+    /// The port of a broker; none when its node id is beyond the range.
+    pub fn port(&self, node_id: i32) -> Option<u16> {
+        let offset = u16::try_from(node_id).ok()?;
+        self.low
+            .checked_add(offset)
+            .filter(|port| *port <= self.high)
+    }
+}
+
+/// How a client says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Not at all: everybody is let in, as `anonymous`.
+    Anonymous,
+    /// SASL/PLAIN with a token that Weir issued.
+    WeirToken,
+}
+
+impl Config {
+    /// Reads and checks a configuration file, and the policy file it names.
+    ///
+    /// Opens no socket and no store. An error carries every problem there is, not the first one.
+    pub fn load(path: &Path) -> Result<Config, Problems> {
+        let mut reader = reader::Reader::new(path);
+        let tree = reader.parse(yaml::read_text(path));
+        let config = tree.and_then(|tree| root::read(&tree, &mut reader));
+        match (config, reader.into_problems()) {
+            (Some(config), problems) if problems.is_empty() => Ok(config),
+            (_, problems) => Err(Problems(problems)),
+        }
+    }
+
+    /// The cluster that a listener serves.
+    pub fn cluster_of(&self, listener: &Listener) -> Option<&Cluster> {
+        self.clusters
+            .iter()
+            .find(|cluster| cluster.name == listener.cluster)
+    }
+}

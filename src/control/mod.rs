@@ -1,1 +1,184 @@
-//! control
+//! The control plane: what operators and monitoring talk to, on a thread of its own, never on a shard.
+//!
+//! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
+//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may open
+//! it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
+
+pub mod client;
+mod local;
+mod metrics;
+mod problem;
+mod public;
+mod readiness;
+mod recordings;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+
+use crate::recorder::Queries;
+
+pub use metrics::{InstallError, install as install_metrics};
+pub use readiness::{Check, Readiness};
+pub use recordings::EXCHANGES_PAGE;
+pub use tokens::{CreatedToken, NewToken, TokenError, TokenRegistry, TokenState, TokenView};
+
+/// What the control plane serves, and where.
+pub struct ControlOptions {
+    /// The TCP address.
+    pub bind: SocketAddr,
+    /// The unix socket's path; its folder must exist.
+    pub socket: PathBuf,
+    /// The recording.
+    pub queries: Queries,
+    /// Tokens: created and revoked here, checked on the shards.
+    pub tokens: Arc<TokenRegistry>,
+    /// Whether the gateway can serve.
+    pub readiness: Arc<dyn Readiness>,
+    /// The metrics.
+    pub metrics: PrometheusHandle,
+}
+
+/// Why the control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The TCP address is not to be had.
+    #[error(
+        "control.bind {bind} cannot be opened: {source}; choose another address or stop what listens there"
+    )]
+    Bind {
+        /// The configured address.
+        bind: SocketAddr,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// Somebody answers on the unix socket.
+    #[error("a running gateway answers on {}; stop it first, or set control.socket to another path", socket.display())]
+    SocketInUse {
+        /// The socket's path.
+        socket: PathBuf,
+    },
+    /// The unix socket cannot be made.
+    #[error("control.socket {} cannot be made: {source}", socket.display())]
+    Socket {
+        /// The socket's path.
+        socket: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// No thread, or no runtime on it.
+    #[error("the control plane's thread cannot be started: {0}")]
+    Thread(io::Error),
+}
+
+/// The running control plane.
+pub struct ControlHandle {
+    bound: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How long requests under way may take once a stop was asked for.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Opens both doors and serves them on a thread named `weir-control`.
+pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
+    let ControlOptions {
+        bind,
+        socket,
+        queries,
+        tokens,
+        readiness,
+        metrics,
+    } = options;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("weir-control-io")
+        .build()
+        .map_err(ControlError::Thread)?;
+    let tcp =
+        std::net::TcpListener::bind(bind).map_err(|source| ControlError::Bind { bind, source })?;
+    let bound = tcp
+        .local_addr()
+        .map_err(|source| ControlError::Bind { bind, source })?;
+    let unix = socket::open(&socket)?;
+    let (stop, stopped) = watch::channel(false);
+    let doors = public::Door {
+        tcp,
+        readiness,
+        metrics,
+        stopped: stopped.clone(),
+    };
+    let local = local::Door {
+        unix,
+        queries,
+        tokens,
+        stopped,
+    };
+    let thread = thread::Builder::new()
+        .name("weir-control".to_owned())
+        .spawn(move || serve(runtime, doors, local))
+        .map_err(ControlError::Thread)?;
+    tracing::info!(address = %bound, socket = %socket.display(), "control plane is up");
+    Ok(ControlHandle {
+        bound,
+        stop,
+        thread: Some(thread),
+    })
+}
+
+fn serve(runtime: tokio::runtime::Runtime, public: public::Door, local: local::Door) {
+    let mut stopped = public.stopped.clone();
+    runtime.block_on(async {
+        let both = async { tokio::join!(public.serve(), local.serve()) };
+        let grace = async {
+            asked(&mut stopped).await;
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        tokio::select! { _ = both => {}, () = grace => {} }
+    });
+    // A query that is still reading the store is not waited for: it only reads.
+    runtime.shutdown_background();
+}
+
+/// Resolves when a stop was asked for, or the handle is gone.
+async fn asked(stopped: &mut watch::Receiver<bool>) {
+    let _handle_gone = stopped.wait_for(|stopped| *stopped).await.is_err();
+}
+
+impl ControlHandle {
+    /// The TCP address that was bound.
+    pub fn bound(&self) -> SocketAddr {
+        self.bound
+    }
+
+    /// Stops taking requests, finishes those under way within a limit, removes the socket, ends the thread.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the control plane ended with a fault of its own");
+        }
+    }
+}
+
+impl Drop for ControlHandle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

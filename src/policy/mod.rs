@@ -1,1 +1,13 @@
-//! policy
+//! Who may do what: identities and rules as immutable, versioned snapshots. Pure: no clock, no randomness, no I/O.
+//!
+//! Shards hold a snapshot through an `arc-swap` and never wait for anybody who changes one.
+
+mod principal;
+mod snapshot;
+mod token;
+mod token_table;
+
+pub use principal::{Mechanism, Principal};
+pub use snapshot::{PolicySnapshot, RecordingMode};
+pub use token::{Minted, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError};
+pub use token_table::{Login, Refusal, TokenTable};

@@ -199,6 +199,12 @@ impl Recorder {
         self.health.report()
     }
 
+    /// As [`Recorder::health`], for those who ask again and again from elsewhere.
+    pub fn health_reporter(&self) -> impl Fn() -> RecorderHealth + Send + Sync + 'static {
+        let health = Arc::clone(&self.health);
+        move || health.report()
+    }
+
     /// Merges the store's tables now instead of when RocksDB sees fit: for measuring what a recording takes on disk.
     pub fn compact(&self) -> Result<(), RecorderError> {
         self.store.flush(true)

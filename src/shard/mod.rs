@@ -1,1 +1,31 @@
-//! shard
+//! The data plane: one pinned thread with its own executor, listener sockets and connections; nothing is shared between
+//! shards but immutable snapshots.
+//!
+//! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
+//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `sasl` finds out who it
+//! is, `dial` connects and logs in upstream, `outgoing` writes. `pool` lends buffers, `sweep` looks for what has been
+//! idle, expired or revoked, `meter` counts.
+//!
+//! Invariants:
+//! - A shard never blocks: no lock that is held across work, no file, no name look-up, no wait but on its executor.
+//! - A connection never moves to another shard, and one that is slow stops nobody but itself.
+//! - What a connection did is in the shard's journal before the client has the last byte of the answer.
+
+mod clock;
+mod connection;
+mod dial;
+mod listener;
+mod meter;
+mod outgoing;
+mod pool;
+mod probe;
+mod requests;
+mod responses;
+mod runtime;
+mod sasl;
+mod state;
+mod sweep;
+
+pub use listener::{BrokerPorts, ListenerOptions, bind};
+pub use probe::{IoUring, probe_io_uring};
+pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -1,1 +1,15 @@
-//! upstream
+//! The brokers' side: where they are, what they speak, how Weir logs in.
+//!
+//! A [`Cluster`] is watched from a thread of its own ([`watch`]): shards read its [`View`] as an immutable snapshot and
+//! tell it what they saw pass by ([`Tidings`]). Looking names up, probing versions and following brokers never happens on
+//! a shard. The login ([`Login`]) is written without I/O, because shards and the watcher's own [`client`] both need it.
+
+mod client;
+mod cluster;
+mod login;
+mod watch;
+
+pub use client::{Client, ClientError};
+pub use cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
+pub use login::{Credential, Login, LoginError, LoginStep};
+pub use watch::Watcher;

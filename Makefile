@@ -1,0 +1,42 @@
+# Everything a person or CI does here. `make help` lists it.
+
+# Jars, the Python environment and built clients: outside the checkout, shared by all checkouts.
+export WEIR_CACHE ?= $(HOME)/.cache/weir
+
+CARGO ?= cargo
+SETUP := ./loadtest/setup.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test setup-bench build demo test lint bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what building and the demo need: libclang, a JDK, Maven, Kafka's jars
+	@$(SETUP) demo
+
+setup-test: ## ... and what the tests need: a Python environment, the Go client
+	@$(SETUP) demo test
+
+setup-bench: ## ... and what the benches compare with: HAProxy
+	@$(SETUP) demo bench
+
+build: setup ## Build the gateway
+	$(CARGO) build --release --locked
+
+demo: setup ## A real Kafka, Weir in front, two identities at work; Ctrl-C ends it (ONCE=1: ends by itself)
+	@$(CARGO) build --release --locked --package weir --package loadtest --bins
+	@ONCE=$(ONCE) $(CARGO) run --release --locked --quiet --package loadtest --bin demo
+
+lint: setup ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+test: setup-test lint ## What CI runs: lints, then every test, real Kafka and clients included
+	$(CARGO) test --release --locked --workspace --no-fail-fast
+
+bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange
+	$(CARGO) bench --locked --package weir
+
+clean: ## Remove what was built; the cache stays
+	$(CARGO) clean

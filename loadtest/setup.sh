@@ -1,0 +1,149 @@
+#!/bin/sh
+# Installs what is missing for the named parts: demo (building and the demo), test, bench. A part that is there already
+# costs a look at its stamp. What cannot be installed here is named, with the way to get it, all at once.
+set -eu
+
+here="$(cd "$(dirname "$0")/.." && pwd)"
+cache="${WEIR_CACHE:-$HOME/.cache/weir}"
+kafka_version=4.3.1
+
+missing=""
+packages=""
+
+say() { printf '%s\n' "setup: $*" >&2; }
+
+lack() { missing="$missing
+  - $1"; }
+
+# Remembers an apt package to install, and what to tell people for whom apt is not the way.
+want() { packages="$packages $1"; }
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# `major_at_least 17 VERSION-TEXT`
+major_at_least() {
+    major="$(printf '%s' "$2" | sed -n 's/^[^0-9]*\([0-9][0-9]*\).*/\1/p' | head -n 1)"
+    [ "${major:-0}" -ge "$1" ]
+}
+
+# The library with a C interface; `libclang-cpp` alone is not it.
+has_libclang() {
+    [ -n "${LIBCLANG_PATH:-}" ] && return 0
+    for found in /usr/lib/llvm-*/lib/libclang[.-][0-9s]* /usr/lib*/libclang[.-][0-9s]* /usr/lib/*/libclang[.-][0-9s]*; do
+        [ -e "$found" ] && return 0
+    done
+    return 1
+}
+
+has_jdk() { has java && major_at_least 17 "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p')"; }
+
+has_rust() { has cargo && cargo_minor="$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')" && [ "${cargo_minor:-0}" -ge 95 ]; }
+
+has_go() {
+    has go || return 1
+    go_minor="$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')"
+    [ "${go_minor:-0}" -ge "$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' "$here/tests/clients/franz-go/go.mod")" ]
+}
+
+has_venv() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+# Every tool that is needed and not there: an apt package where one does, else a line of what to do.
+look_for_tools() {
+    has_rust || lack "Rust 1.95 or newer: https://rustup.rs, then \`rustup update stable\`"
+    has cc && has c++ || want "gcc g++"
+    has make || want make
+    has setpriv || want util-linux
+    has_libclang || want libclang-dev
+    has_jdk || want openjdk-17-jdk-headless
+    has mvn || want maven
+    for part in "$@"; do
+        case "$part" in
+        test)
+            { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 ||
+                lack "rustfmt and clippy: \`rustup component add rustfmt clippy\`"
+            has_venv || want "python3 python3-venv"
+            has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
+            ;;
+        bench) has haproxy || want haproxy ;;
+        esac
+    done
+}
+
+install_packages() {
+    as_root=""
+    if [ "$(id -u)" -ne 0 ]; then
+        if has sudo && sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root=none; fi
+    fi
+    if ! has apt-get || [ "$as_root" = none ]; then
+        lack "these packages, by their Debian names:$packages (as root: apt-get install$packages)"
+        return 0
+    fi
+    say "installing$packages"
+    export DEBIAN_FRONTEND=noninteractive
+    $as_root apt-get update -qq >&2 </dev/null || say "apt-get update failed, trying with what apt knows"
+    # Releases after Debian 12 have a newer JDK only, which does as well.
+    apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1 ||
+        packages="$(printf '%s' "$packages" | sed 's/openjdk-17-jdk/default-jdk/')"
+    # shellcheck disable=SC2086 # both are lists of words
+    $as_root apt-get install -y -qq --no-install-recommends $packages >&2 </dev/null || true
+
+    missing=""
+    packages=""
+    look_for_tools "$@"
+    [ -z "$packages" ] || lack "these packages, still missing or too old after apt-get install:$packages"
+}
+
+# What a stamp holds: the sum of the files that decide what is installed.
+sum_of() { cat "$@" | cksum; }
+
+# `stamped NAME SUM COMMAND`: runs the command unless it succeeded before with the same sum.
+stamped() {
+    stamp="$cache/stamps/$1"
+    [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$2" ] && return 0
+    say "$1 (once)"
+    if "$3" >&2 </dev/null; then
+        mkdir -p "$cache/stamps"
+        printf '%s\n' "$2" >"$stamp"
+    else
+        lack "$1: the command above failed; it needs the network (Maven Central, PyPI or the Go proxy)"
+    fi
+}
+
+# Copied beside and moved into place: a copy cut short never looks whole.
+fetch_kafka() {
+    libs="$cache/kafka/$kafka_version/libs"
+    rm -rf "$libs.new" && mkdir -p "$libs.new" || return 1
+    mvn -q -B -Dstyle.color=never -f "$here/tests/kafka/pom.xml" dependency:copy-dependencies \
+        -DincludeScope=runtime "-DoutputDirectory=$libs.new" || return 1
+    rm -rf "$libs" && mv "$libs.new" "$libs"
+}
+
+make_venv() {
+    python3 -m venv --clear "$cache/venv" &&
+        "$cache/venv/bin/pip" install -q --no-input --disable-pip-version-check \
+            -r "$here/tests/clients/confluent-kafka/requirements.txt"
+}
+
+build_go_client() {
+    mkdir -p "$cache/bin" && (cd "$here/tests/clients/franz-go" && go build -o "$cache/bin/franz-go" .)
+}
+
+tell_and_leave() {
+    [ -n "$missing" ] || return 0
+    say "this is missing and was not installed:$missing"
+    exit 1
+}
+
+look_for_tools "$@"
+[ -z "$packages" ] || install_packages "$@"
+tell_and_leave
+
+clients="$here/tests/clients"
+stamped "kafka-$kafka_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_kafka
+for part in "$@"; do
+    if [ "$part" = test ]; then
+        stamped python-clients "$(sum_of "$clients/confluent-kafka/requirements.txt")" make_venv
+        stamped go-clients "$(sum_of "$clients/franz-go"/*)" build_go_client
+    fi
+done
+tell_and_leave

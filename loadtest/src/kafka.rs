@@ -1,0 +1,448 @@
+//! A real Apache Kafka, KRaft, from its Maven jars.
+//!
+//! The first broker is the controller too; the others are brokers only, so that each of them can be stopped, started
+//! again or added while the quorum stays. Everything lives in one temporary folder that goes with the cluster.
+//!
+//! A cluster is ready when a Metadata answer of its own names every broker: what a client would see, not what a log says.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use kafka_protocol::messages::MetadataRequest;
+
+use crate::ports::Block;
+use crate::process::{self, Process};
+use crate::scratch::Scratch;
+use crate::wire::Connection;
+use crate::{During, Failure, Result, cache, wait_for};
+
+/// The version `tests/kafka/pom.xml` fetches.
+pub const VERSION: &str = "4.3.1";
+
+/// A broker starts in 3 to 4 s on an idle machine; on a busy one it may take ten times that.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a cluster is like besides its size.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Users of a second listener, SASL_PLAINTEXT with PLAIN; without users there is no such listener.
+    pub users: Vec<(String, String)>,
+    /// One JSON line per request in [`Cluster::request_log`]: API, version and client as the broker saw them.
+    pub request_log: bool,
+    /// Java heap per broker, MiB.
+    pub heap_mib: u32,
+    /// Compile hot code fully: slower to start, and faster once it is under load, as benches want it.
+    pub for_load: bool,
+    /// Lines added to every broker's `server.properties`.
+    pub properties: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            users: Vec::new(),
+            request_log: false,
+            heap_mib: 256,
+            for_load: false,
+            properties: Vec::new(),
+        }
+    }
+}
+
+/// A running cluster; its processes and its folder go when it is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    brokers: BTreeMap<i32, Broker>,
+    id: String,
+    controller_port: u16,
+    ports: Block,
+    options: Options,
+    // Last, so that the brokers are gone before their folder.
+    dir: Scratch,
+}
+
+/// One broker; without a process while it is stopped.
+#[derive(Debug)]
+struct Broker {
+    port: u16,
+    sasl_port: Option<u16>,
+    process: Option<Process>,
+}
+
+impl Cluster {
+    /// Starts brokers with the ids 1 to `brokers` and waits until all are there.
+    pub fn start(brokers: i32, options: Options) -> Result<Self> {
+        let mut ports = Block::claim()?;
+        let id: String = uuid::Uuid::new_v4()
+            .simple()
+            .to_string()
+            .chars()
+            .take(22)
+            .collect();
+        let dir = Scratch::new("weir-kafka-")?;
+        let controller_port = ports.take()?;
+        let mut cluster = Self {
+            brokers: BTreeMap::new(),
+            id,
+            controller_port,
+            ports,
+            options,
+            dir,
+        };
+        for node in 1..=brokers {
+            cluster.prepare(node)?;
+        }
+        cluster.format_all()?;
+        for node in 1..=brokers {
+            cluster.launch(node)?;
+        }
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    /// The plaintext listeners, by node id.
+    pub fn addresses(&self) -> Vec<(i32, SocketAddr)> {
+        self.brokers
+            .iter()
+            .map(|(&node, b)| (node, local(b.port)))
+            .collect()
+    }
+
+    /// One broker's plaintext listener.
+    pub fn address(&self, node: i32) -> Result<SocketAddr> {
+        Ok(local(self.broker(node)?.port))
+    }
+
+    /// What a client takes as bootstrap servers.
+    pub fn bootstrap(&self) -> String {
+        join(self.brokers.values().map(|b| b.port))
+    }
+
+    /// The same for the SASL listener; empty without [`Options::users`].
+    pub fn sasl_bootstrap(&self) -> String {
+        join(self.brokers.values().filter_map(|b| b.sasl_port))
+    }
+
+    /// The end of one broker's log.
+    pub fn log(&self, node: i32) -> Result<String> {
+        fs::read_to_string(self.home(node).join("log")).during("cannot read the broker's log")
+    }
+
+    /// Every request that broker has answered so far, one JSON object each ([`Options::request_log`]).
+    pub fn request_log(&self, node: i32) -> Result<Vec<serde_json::Value>> {
+        let text = fs::read_to_string(self.home(node).join("requests"))
+            .during("cannot read the request log")?;
+        // What follows the last line break is still being written.
+        let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        let answered = whole
+            .lines()
+            .filter_map(|line| line.strip_prefix("Completed request:"));
+        answered
+            .map(|json| serde_json::from_str(json).during("a line of the request log"))
+            .collect()
+    }
+
+    /// Stops a broker as an operator would (SIGTERM: leaders move first). The controller, 1, carries the quorum and stays.
+    pub fn stop(&mut self, node: i32) -> Result<()> {
+        self.take_process(node)?.terminate(STOP_LIMIT)?;
+        Ok(())
+    }
+
+    /// `kill -9` of a broker.
+    pub fn kill(&mut self, node: i32) -> Result<()> {
+        self.take_process(node)?.kill();
+        Ok(())
+    }
+
+    /// Starts a stopped broker on the ports it had, and waits until all brokers are there.
+    pub fn start_again(&mut self, node: i32) -> Result<()> {
+        self.launch(node)?;
+        self.wait_ready()
+    }
+
+    /// Starts a stopped broker on other ports: the broker has moved.
+    pub fn start_elsewhere(&mut self, node: i32) -> Result<()> {
+        if self.broker(node)?.process.is_some() {
+            return Err(Failure::new(format!("broker {node} is running")));
+        }
+        self.prepare(node)?;
+        self.launch(node)?;
+        self.wait_ready()
+    }
+
+    /// Adds a broker with the next id, waits until the cluster has it, and gives the id.
+    pub fn add_broker(&mut self) -> Result<i32> {
+        let node = self.brokers.keys().max().map_or(1, |n| n + 1);
+        self.prepare(node)?;
+        process::run(
+            "kafka.tools.StorageTool",
+            &self.format_command(node)?,
+            b"",
+            READY_LIMIT,
+        )?;
+        self.launch(node)?;
+        self.wait_ready()?;
+        Ok(node)
+    }
+
+    fn broker(&self, node: i32) -> Result<&Broker> {
+        self.brokers
+            .get(&node)
+            .ok_or_else(|| Failure::new(format!("there is no broker {node}")))
+    }
+
+    fn take_process(&mut self, node: i32) -> Result<Process> {
+        if node == 1 {
+            return Err(Failure::new(
+                "broker 1 is the controller: without it no other broker works",
+            ));
+        }
+        let broker = self.brokers.get_mut(&node);
+        broker
+            .and_then(|b| b.process.take())
+            .ok_or_else(|| Failure::new(format!("broker {node} is not running")))
+    }
+
+    fn home(&self, node: i32) -> PathBuf {
+        self.dir.path().join(format!("broker-{node}"))
+    }
+
+    /// Gives a broker its ports and writes its properties.
+    fn prepare(&mut self, node: i32) -> Result<()> {
+        let port = self.ports.take()?;
+        let sasl_port = if self.options.users.is_empty() {
+            None
+        } else {
+            Some(self.ports.take()?)
+        };
+        let home = self.home(node);
+        fs::create_dir_all(&home).during("cannot make the broker's folder")?;
+        let broker = Broker {
+            port,
+            sasl_port,
+            process: None,
+        };
+        let write = |name: &str, text: String| {
+            fs::write(home.join(name), text).during("cannot write the configuration")
+        };
+        write("server.properties", self.server_properties(node, &broker))?;
+        write(
+            "log4j2.properties",
+            log4j_properties(&home, self.options.request_log),
+        )?;
+        self.brokers.insert(node, broker);
+        Ok(())
+    }
+
+    fn server_properties(&self, node: i32, broker: &Broker) -> String {
+        let mut listeners = vec![format!("PLAINTEXT://127.0.0.1:{}", broker.port)];
+        listeners.extend(
+            broker
+                .sasl_port
+                .map(|port| format!("SASL://127.0.0.1:{port}")),
+        );
+        let advertised = listeners.join(",");
+        let roles = if node == 1 {
+            "broker,controller"
+        } else {
+            "broker"
+        };
+        if node == 1 {
+            listeners.push(format!("CONTROLLER://127.0.0.1:{}", self.controller_port));
+        }
+        let (listeners, controller) = (listeners.join(","), self.controller_port);
+        let data = self.home(node).join("data");
+        let mut text = format!(
+            "process.roles={roles}\nnode.id={node}\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners={listeners}\nadvertised.listeners={advertised}\nlog.dirs={}\n{FIXED_PROPERTIES}",
+            data.display()
+        );
+        if broker.sasl_port.is_some() {
+            text += "listener.name.sasl.sasl.enabled.mechanisms=PLAIN\nlistener.name.sasl.plain.sasl.jaas.config=\
+                     org.apache.kafka.common.security.plain.PlainLoginModule required";
+            for (user, password) in &self.options.users {
+                text += &format!(" user_{user}=\"{password}\"");
+            }
+            text += ";\n";
+        }
+        for line in &self.options.properties {
+            text += &format!("{line}\n");
+        }
+        text
+    }
+
+    /// Formats the storage of all brokers side by side: each takes a Java start of its own.
+    fn format_all(&self) -> Result<()> {
+        let commands: Vec<Command> = self
+            .brokers
+            .keys()
+            .map(|&n| self.format_command(n))
+            .collect::<Result<_>>()?;
+        std::thread::scope(|scope| {
+            let format = |c: &Command| {
+                process::run("kafka.tools.StorageTool", c, b"", READY_LIMIT).map(drop)
+            };
+            let running: Vec<_> = commands
+                .iter()
+                .map(|c| scope.spawn(move || format(c)))
+                .collect();
+            let join = |t: std::thread::ScopedJoinHandle<'_, Result<()>>| {
+                t.join()
+                    .unwrap_or_else(|_| Err(Failure::new("formatting panicked")))
+            };
+            running.into_iter().try_for_each(join)
+        })
+    }
+
+    fn format_command(&self, node: i32) -> Result<Command> {
+        let mut command = java(64)?;
+        command.args(["kafka.tools.StorageTool", "format", "-t", &self.id, "-c"]);
+        command.arg(self.home(node).join("server.properties"));
+        Ok(command)
+    }
+
+    fn launch(&mut self, node: i32) -> Result<()> {
+        let home = self.home(node);
+        let mut command = jvm(self.options.heap_mib, self.options.for_load);
+        command.arg(format!(
+            "-Dlog4j2.configurationFile={}",
+            home.join("log4j2.properties").display()
+        ));
+        command
+            .arg("-cp")
+            .arg(class_path()?)
+            .arg("kafka.Kafka")
+            .arg(home.join("server.properties"));
+        let process = Process::start(&format!("Kafka broker {node}"), &command, &home.join("log"))?;
+        let broker = self.brokers.get_mut(&node);
+        broker
+            .ok_or_else(|| Failure::new(format!("there is no broker {node}")))?
+            .process = Some(process);
+        Ok(())
+    }
+
+    /// Waits until every running broker answers Metadata with all running brokers.
+    fn wait_ready(&mut self) -> Result<()> {
+        let running: Vec<i32> = self
+            .brokers
+            .iter()
+            .filter(|(_, b)| b.process.is_some())
+            .map(|(&n, _)| n)
+            .collect();
+        for broker in self.brokers.values_mut() {
+            let Some(process) = &mut broker.process else {
+                continue;
+            };
+            let address = local(broker.port);
+            process.wait_ready("all brokers in its Metadata", READY_LIMIT, || {
+                Ok(brokers_known_to(address)
+                    .is_ok_and(|known| running.iter().all(|n| known.contains(n)))
+                    .then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the brokers' own Metadata no longer names `node`.
+    pub fn wait_gone(&self, node: i32) -> Result<()> {
+        let Some(asked) = self.brokers.values().find(|b| b.process.is_some()) else {
+            return Err(Failure::new("no broker is running"));
+        };
+        wait_for(
+            &format!("Metadata without broker {node}"),
+            READY_LIMIT,
+            || Ok((!brokers_known_to(local(asked.port))?.contains(&node)).then_some(())),
+        )
+    }
+}
+
+/// What every broker has: single replicas, small internal topics, no waiting, and little memory.
+const FIXED_PROPERTIES: &str = "\
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+min.insync.replicas=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=4194304
+";
+
+fn log4j_properties(home: &Path, request_log: bool) -> String {
+    let mut text = String::from(
+        "appender.out.type = Console\nappender.out.name = out\nappender.out.layout.type = PatternLayout\n\
+         appender.out.layout.pattern = %d{HH:mm:ss.SSS} %p %c{1} %m%n\n\
+         rootLogger.level = WARN\nrootLogger.appenderRef.out.ref = out\n",
+    );
+    if request_log {
+        text += &format!(
+            "appender.requests.type = File\nappender.requests.name = requests\nappender.requests.fileName = {}\n\
+             appender.requests.layout.type = PatternLayout\nappender.requests.layout.pattern = %m%n\n\
+             logger.requests.name = kafka.request.logger\nlogger.requests.level = DEBUG\n\
+             logger.requests.additivity = false\nlogger.requests.appenderRef.requests.ref = requests\n",
+            home.join("requests").display()
+        );
+    }
+    text
+}
+
+/// `java` with Kafka's jars, for tools that run briefly: the class to run and its arguments follow.
+pub fn java(heap_mib: u32) -> Result<Command> {
+    let mut command = jvm(heap_mib, false);
+    command.arg("-cp").arg(class_path()?);
+    Ok(command)
+}
+
+/// Short runs never earn back what the second compiler and a parallel collector cost: a third of a broker's start.
+fn jvm(heap_mib: u32, for_load: bool) -> Command {
+    let mut command = Command::new("java");
+    command.args([format!("-Xmx{heap_mib}m"), "-XX:+UseSerialGC".to_owned()]);
+    if !for_load {
+        command.arg("-XX:TieredStopAtLevel=1");
+    }
+    command
+}
+
+/// What `java -cp` takes to run Kafka and its tools.
+pub fn class_path() -> Result<PathBuf> {
+    let libs = cache()?.join("kafka").join(VERSION).join("libs");
+    if !libs.is_dir() {
+        return Err(Failure::new(format!(
+            "no Kafka jars in {}: run `make setup`",
+            libs.display()
+        )));
+    }
+    Ok(libs.join("*"))
+}
+
+fn brokers_known_to(address: SocketAddr) -> Result<Vec<i32>> {
+    let answer = Connection::open(address)?.call(
+        12,
+        &MetadataRequest::default().with_topics(Some(Vec::new())),
+    )?;
+    Ok(answer.brokers.iter().map(|b| b.node_id.0).collect())
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn join(ports: impl Iterator<Item = u16>) -> String {
+    ports
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}

@@ -1,0 +1,212 @@
+//! A raw Kafka connection: frames out, frames in, with `kafka-protocol` for those who want messages.
+//!
+//! What a well-behaved client library would never send is what the hazard tests need, so bytes, frames and messages can
+//! be mixed on one connection. Every read has a deadline.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::{
+    ApiKey, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse,
+    SaslHandshakeRequest,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+
+use crate::{During, Failure, Result};
+
+/// How long an answer may take.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
+/// An answer larger than this is taken for garbage.
+const FRAME_MAX: usize = 128 << 20;
+
+/// A client connection under the test's full control.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    client_id: String,
+    correlation_id: i32,
+}
+
+impl Connection {
+    /// Connects; nothing is sent.
+    pub fn open(address: SocketAddr) -> Result<Self> {
+        let doing = format!("connect to {address}");
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).during(&doing)?;
+        stream.set_nodelay(true).during(&doing)?;
+        stream.set_read_timeout(Some(ANSWER_LIMIT)).during(&doing)?;
+        stream
+            .set_write_timeout(Some(ANSWER_LIMIT))
+            .during(&doing)?;
+        Ok(Self {
+            stream,
+            peer: address,
+            client_id: "weir-test".to_owned(),
+            correlation_id: 0,
+        })
+    }
+
+    /// The client id in the headers from now on.
+    #[must_use]
+    pub fn with_client_id(mut self, client_id: &str) -> Self {
+        client_id.clone_into(&mut self.client_id);
+        self
+    }
+
+    /// The socket, for half-closes, buffer sizes and time limits of the test's own.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// The correlation id of the last request sent by [`Self::send`].
+    pub fn correlation_id(&self) -> i32 {
+        self.correlation_id
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream
+            .write_all(bytes)
+            .during(format!("send to {}", self.peer))
+    }
+
+    /// Sends one frame: the length, then `body`.
+    pub fn send_frame(&mut self, body: &[u8]) -> Result<()> {
+        self.send_bytes(&framed(body)?)
+    }
+
+    /// Sends a request without waiting for its answer, and gives its correlation id.
+    pub fn send<R: Request>(&mut self, version: i16, request: &R) -> Result<i32> {
+        self.correlation_id += 1;
+        let frame = encode(&self.client_id, self.correlation_id, version, request)?;
+        self.send_bytes(&frame)?;
+        Ok(self.correlation_id)
+    }
+
+    /// The next frame without its length; none when the peer closed between frames.
+    pub fn receive_frame(&mut self) -> Result<Option<Bytes>> {
+        let doing = format!("receive from {}", self.peer);
+        let mut length = [0; 4];
+        if self.stream.read(&mut length[..1]).during(&doing)? == 0 {
+            return Ok(None);
+        }
+        self.stream.read_exact(&mut length[1..]).during(&doing)?;
+        let length = usize::try_from(i32::from_be_bytes(length)).during(&doing)?;
+        if length > FRAME_MAX {
+            return Err(Failure::new(format!("{doing}: a frame of {length} bytes")));
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).during(&doing)?;
+        Ok(Some(Bytes::from(body)))
+    }
+
+    /// The answer to the oldest unanswered request, which must be `R` in `version` with this correlation id.
+    pub fn receive<R: Request>(
+        &mut self,
+        version: i16,
+        correlation_id: i32,
+    ) -> Result<R::Response> {
+        let frame = self.receive_frame()?;
+        let frame = frame
+            .ok_or_else(|| Failure::new(format!("{} closed instead of an answer", self.peer)))?;
+        let (id, response) = decode::<R>(version, frame)?;
+        if id != correlation_id {
+            return Err(Failure::new(format!(
+                "{} answered {id}, {correlation_id} was next",
+                self.peer
+            )));
+        }
+        Ok(response)
+    }
+
+    /// One request and its answer.
+    pub fn call<R: Request>(&mut self, version: i16, request: &R) -> Result<R::Response> {
+        let id = self.send(version, request)?;
+        self.receive::<R>(version, id)
+    }
+
+    /// SASL/PLAIN as current clients do it (SaslHandshake v1, SaslAuthenticate v2); the answer says whether it worked.
+    pub fn login_plain(&mut self, user: &str, password: &str) -> Result<SaslAuthenticateResponse> {
+        let mechanism = StrBytes::from_static_str("PLAIN");
+        let handshake = self.call(
+            1,
+            &SaslHandshakeRequest::default().with_mechanism(mechanism),
+        )?;
+        if handshake.error_code != 0 {
+            return Err(Failure::new(format!(
+                "SaslHandshake: error {}",
+                handshake.error_code
+            )));
+        }
+        let token = Bytes::from(format!("\0{user}\0{password}"));
+        self.call(
+            2,
+            &SaslAuthenticateRequest::default().with_auth_bytes(token),
+        )
+    }
+
+    /// Whether the peer closes (or resets) within `limit` without sending another byte.
+    pub fn closes_within(&mut self, limit: Duration) -> Result<bool> {
+        self.stream
+            .set_read_timeout(Some(limit))
+            .during("set the read time limit")?;
+        let read = self.stream.read(&mut [0; 1]);
+        self.stream
+            .set_read_timeout(Some(ANSWER_LIMIT))
+            .during("set the read time limit")?;
+        match read {
+            Ok(n) => Ok(n == 0),
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(true),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+            Err(e) => Err(e).during("wait for the close"),
+        }
+    }
+}
+
+/// `body` behind its length.
+pub fn framed(body: &[u8]) -> Result<Bytes> {
+    let length = i32::try_from(body.len()).during("a frame's length")?;
+    Ok([&length.to_be_bytes()[..], body].concat().into())
+}
+
+/// A whole request frame, length included.
+pub fn encode<R: Request>(
+    client_id: &str,
+    correlation_id: i32,
+    version: i16,
+    request: &R,
+) -> Result<Bytes> {
+    let doing = || format!("encode API {} v{version}", R::KEY);
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation_id)
+        .with_client_id(Some(StrBytes::from_string(client_id.to_owned())));
+    let mut body = BytesMut::new();
+    header
+        .encode(&mut body, R::header_version(version))
+        .during(doing())?;
+    request.encode(&mut body, version).during(doing())?;
+    framed(&body)
+}
+
+/// Correlation id and message of an answer to `R` in `version`; bytes left over are an error.
+pub fn decode<R: Request>(version: i16, mut frame: Bytes) -> Result<(i32, R::Response)> {
+    let doing = || format!("decode the answer to API {} v{version}", R::KEY);
+    let key = ApiKey::try_from(R::KEY)
+        .map_err(|()| Failure::new(format!("API {} is unknown", R::KEY)))?;
+    let header =
+        ResponseHeader::decode(&mut frame, key.response_header_version(version)).during(doing())?;
+    let response = R::Response::decode(&mut frame, version).during(doing())?;
+    if frame.has_remaining() {
+        return Err(Failure::new(format!(
+            "{}: {} bytes left over",
+            doing(),
+            frame.remaining()
+        )));
+    }
+    Ok((header.correlation_id, response))
+}

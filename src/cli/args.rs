@@ -1,0 +1,144 @@
+//! The command line, as clap understands it. Doc comments here are the help that users read.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::time::parse_moment;
+use crate::event::SessionId;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  it failed: the gateway, the store or the network
+  2  the command line or the configuration is wrong
+  3  no session or token has that id";
+
+/// A gateway on the wire between Kafka clients and Kafka clusters: identity, policy, evidence.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the gateway
+    Serve(ConfigArg),
+    /// Check a configuration and its policy file, and start nothing
+    Check(ConfigArg),
+    /// Create, list and revoke the tokens that clients log in with
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List recorded sessions
+    Sessions(SessionsArgs),
+    /// Show what was done in a session
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArg {
+    /// The gateway's configuration
+    #[arg(long = "config", value_name = "FILE", env = "WEIR_CONFIG")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Create a token and print it, this once
+    Create(TokenCreateArgs),
+    /// List tokens
+    List(TokenListArgs),
+    /// Take a token back: logins with it end
+    Revoke(TokenRevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenCreateArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// The person or service it stands for: the client's user name
+    #[arg(long)]
+    pub(super) subject: String,
+    /// Groups it carries
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…")]
+    pub(super) groups: Vec<String>,
+    /// How long it lives, such as 30m, 24h or 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    pub(super) ttl: u64,
+    /// Print a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenListArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenRevokeArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// The token's id, as `weir token list` shows it
+    pub(super) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SessionsArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Only those of this subject
+    #[arg(long, value_name = "SUBJECT")]
+    pub(super) identity: Option<String>,
+    /// Only those that touched this topic
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Only those active after: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) since: Option<u64>,
+    /// Only those active before; the same forms
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) until: Option<u64>,
+    /// At most this many, the latest ones
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: u32,
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// The session's id, as `weir sessions` shows it
+    pub(super) session: SessionId,
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Seconds.
+fn parse_ttl(text: &str) -> Result<u64, String> {
+    let ttl = crate::config::parse_duration(text)
+        .map(|ttl| ttl.as_secs())
+        .filter(|seconds| *seconds > 0);
+    ttl.ok_or_else(|| {
+        "expected a time of a second or more with its unit, such as 30m, 24h or 7d".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,83 @@
+//! `weir sessions`: who did something through this gateway, the latest first.
+
+use std::io::Write;
+
+use super::args::SessionsArgs;
+use super::error::CliError;
+use super::source::Recording;
+use super::terminal::{self, bytes, harmless};
+use super::time::{Clock, length};
+use super::view::Session;
+use crate::config::Config;
+use crate::recorder::SessionFilter;
+
+pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliError> {
+    let config = Config::load(&args.config.file)?;
+    let filter = SessionFilter {
+        identity: args.identity.clone(),
+        topic: args.topic.clone(),
+        since_ns: args.since,
+        until_ns: args.until,
+        limit: args.limit as usize,
+    };
+    let sessions = Recording::find(&config)?.sessions(&filter)?;
+    if args.json {
+        for session in &sessions {
+            writeln!(out, "{session}")?;
+        }
+        return Ok(());
+    }
+    if sessions.is_empty() {
+        return Ok(writeln!(out, "no sessions are recorded that fit")?);
+    }
+    let clock = Clock::local();
+    let started = format!("STARTED ({})", clock.zone_name());
+    let head = [
+        "SESSION",
+        "IDENTITY",
+        "CLIENT",
+        &started,
+        "LASTED",
+        "EXCHANGES",
+        "IN/OUT",
+        "TOPICS",
+    ];
+    let mut table = terminal::table(&head, &[0, 4]);
+    for session in sessions {
+        table.add_row(row(&serde_json::from_value(session)?, &clock));
+    }
+    Ok(terminal::print_table(out, &table)?)
+}
+
+fn row(session: &Session, clock: &Clock) -> [String; 8] {
+    let client = session.client_id.as_deref().unwrap_or("-");
+    let lasted = length(session.last_activity_ns.saturating_sub(session.started_ns));
+    [
+        session.id.clone(),
+        harmless(&session.identity.subject),
+        format!("{} {}", harmless(client), session.client_address),
+        clock.moment(session.started_ns),
+        if session.state == "ended" {
+            lasted
+        } else {
+            format!("{lasted} +")
+        },
+        exchanges(session),
+        format!("{}/ {}", bytes(session.bytes_in), bytes(session.bytes_out)),
+        session.topics(),
+    ]
+}
+
+fn exchanges(session: &Session) -> String {
+    let mut text = session.exchanges.to_string();
+    for (count, what) in [
+        (session.errors, "failed"),
+        (session.refused, "refused"),
+        (session.not_captured, "lost"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {what}"));
+        }
+    }
+    text
+}

@@ -1,0 +1,186 @@
+//! `listeners`: the addresses in front, whom they let in and which cluster they serve.
+
+use std::net::SocketAddr;
+
+use super::clusters::unique;
+use super::ports::Ports;
+use super::reader::{NOT_YET, Reader, Section, found, keys, suggestion};
+use super::yaml::Node;
+use super::{Auth, BrokerPorts, Listener, value};
+
+const AUTH: &[(&str, Auth)] = &[
+    ("anonymous", Auth::Anonymous),
+    ("weir_token", Auth::WeirToken),
+];
+const AUTH_LATER: &[&str] = &["jwt", "scram", "mtls"];
+const KEYS: &[&str] = &[
+    "name",
+    "cluster",
+    "bind",
+    "brokers",
+    "advertised",
+    "auth",
+    "allow_security_changes",
+];
+
+pub(super) fn read(
+    root: &Section<'_>,
+    reader: &mut Reader,
+    clusters: &[String],
+    ports: &mut Ports,
+) -> Option<Vec<Listener>> {
+    let node = root.needed(reader, "listeners", "a list of listeners, at least one")?;
+    let items = reader.list(node, "listeners", "listeners")?;
+    let mut names = Vec::new();
+    let mut all = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        all.push(listener(
+            item,
+            &format!("listeners[{index}]"),
+            reader,
+            clusters,
+            &mut names,
+            ports,
+        ));
+    }
+    all.into_iter().collect()
+}
+
+fn listener(
+    node: &Node,
+    path: &str,
+    reader: &mut Reader,
+    clusters: &[String],
+    names: &mut Vec<String>,
+    ports: &mut Ports,
+) -> Option<Listener> {
+    let section = reader.section(node, path, KEYS, &["tls"])?;
+    let name = section.required(reader, "name", "a name for logs and rules", value::name);
+    unique(&section, reader, name.as_deref(), names);
+    let cluster = cluster(&section, reader, clusters);
+    let bind = section.required(
+        reader,
+        "bind",
+        "the bootstrap address, such as \"127.0.0.1:9292\"",
+        value::bind,
+    );
+    let expected = "an address and a port per broker, such as \"127.0.0.1:9300-9399\"";
+    let brokers = section.required(reader, "brokers", expected, value::broker_ports);
+    claim(&section, ports, bind, brokers);
+    let advertised = advertised(&section, reader, bind, brokers);
+    let auth = auth(&section, reader);
+    let allow = section.or(reader, "allow_security_changes", false, value::boolean);
+    Some(Listener {
+        name: name?,
+        cluster: cluster?,
+        bind: bind?,
+        brokers: brokers?,
+        advertised: advertised?,
+        auth: auth?,
+        allow_security_changes: allow?,
+    })
+}
+
+fn cluster(section: &Section<'_>, reader: &mut Reader, clusters: &[String]) -> Option<String> {
+    let node = section.needed(reader, "cluster", "the name of a cluster")?;
+    let path = section.path("cluster");
+    let name = reader.scalar(node, &path, value::name)?;
+    if clusters.is_empty() || clusters.contains(&name) {
+        return Some(name);
+    }
+    let known: Vec<&str> = clusters.iter().map(String::as_str).collect();
+    reader.report(
+        node.at,
+        format!(
+            "{path}: no cluster is named `{name}`; {}",
+            suggestion(&name, &known)
+        ),
+    );
+    None
+}
+
+fn claim(
+    section: &Section<'_>,
+    ports: &mut Ports,
+    bind: Option<SocketAddr>,
+    brokers: Option<BrokerPorts>,
+) {
+    if let (Some(bind), Some(node)) = (bind, section.node("bind")) {
+        ports.claim(
+            node.at,
+            section.path("bind"),
+            bind.ip(),
+            bind.port(),
+            bind.port(),
+        );
+    }
+    if let (Some(brokers), Some(node)) = (brokers, section.node("brokers")) {
+        ports.claim(
+            node.at,
+            section.path("brokers"),
+            brokers.host,
+            brokers.low,
+            brokers.high,
+        );
+    }
+}
+
+/// Clients are told the address that is listened on, unless that is a wildcard, which no client can connect to.
+fn advertised(
+    section: &Section<'_>,
+    reader: &mut Reader,
+    bind: Option<SocketAddr>,
+    brokers: Option<BrokerPorts>,
+) -> Option<String> {
+    if let Some(node) = section.node("advertised") {
+        return reader.scalar(node, &section.path("advertised"), value::host);
+    }
+    let (bind, brokers) = (bind?, brokers?);
+    if !brokers.host.is_unspecified() && !bind.ip().is_unspecified() {
+        return Some(brokers.host.to_string());
+    }
+    let expected = "expected the host name or IP address at which clients reach this gateway, since it listens on all";
+    reader.report(
+        section.at,
+        format!("{}: missing; {expected}", section.path("advertised")),
+    );
+    None
+}
+
+fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {
+    let names: Vec<&str> = AUTH.iter().map(|(name, _)| *name).collect();
+    let path = section.path("auth");
+    let node = section.needed(reader, "auth", &format!("a list of {}", keys(&names)))?;
+    let items = reader.list(node, &path, &keys(&names))?;
+    let mut auth = Vec::new();
+    let mut wrong = false;
+    for (index, item) in items.iter().enumerate() {
+        let word = value::text(item).unwrap_or_default();
+        let path = format!("{path}[{index}]");
+        match AUTH.iter().find(|(name, _)| *name == word) {
+            Some((_, method)) if auth.contains(method) => {
+                reader.report(
+                    item.at,
+                    format!("{path}: found `{word}` a second time; expected once"),
+                );
+                wrong = true;
+            }
+            Some((_, method)) => auth.push(*method),
+            None if AUTH_LATER.contains(&word) => {
+                reader.report(
+                    item.at,
+                    format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&names)),
+                );
+                wrong = true;
+            }
+            None => {
+                reader.report(
+                    item.at,
+                    format!("{path}: found {}; expected {}", found(item), keys(&names)),
+                );
+                wrong = true;
+            }
+        }
+    }
+    (!wrong).then_some(auth)
+}

@@ -1,0 +1,74 @@
+//! Who listens where: two that want the same port are told so before either is opened.
+//!
+//! The kernel would not tell: shards share their ports with `SO_REUSEPORT`, so a second listener of this process would
+//! bind happily and take half of the other one's connections.
+
+use std::net::IpAddr;
+
+use super::problem::Mark;
+use super::reader::Reader;
+
+/// Everything that is listened on, in the order of the file's sections.
+#[derive(Default)]
+pub(super) struct Ports {
+    claims: Vec<Claim>,
+}
+
+struct Claim {
+    at: Mark,
+    path: String,
+    host: IpAddr,
+    low: u16,
+    high: u16,
+}
+
+impl Ports {
+    /// Notes that `path` listens on `low..=high` of `host`.
+    pub(super) fn claim(&mut self, at: Mark, path: String, host: IpAddr, low: u16, high: u16) {
+        self.claims.push(Claim {
+            at,
+            path,
+            host,
+            low,
+            high,
+        });
+    }
+
+    /// Reports every pair that clashes, at the one that comes later in the file.
+    pub(super) fn check(mut self, reader: &mut Reader) {
+        self.claims.sort_by_key(|claim| claim.at);
+        for (index, later) in self.claims.iter().enumerate() {
+            for earlier in &self.claims[..index] {
+                if let Some((low, high)) = earlier.overlap(later) {
+                    let ports = if low == high {
+                        format!("port {low} clashes")
+                    } else {
+                        format!("ports {low}-{high} clash")
+                    };
+                    let other = format!("{} on line {}", earlier.path, earlier.at.line);
+                    let what = format!(
+                        "{}: {ports} with {other}; expected ports of its own",
+                        later.path
+                    );
+                    reader.report(later.at, what);
+                }
+            }
+        }
+    }
+}
+
+impl Claim {
+    fn overlap(&self, other: &Claim) -> Option<(u16, u16)> {
+        let (low, high) = (self.low.max(other.low), self.high.min(other.high));
+        (low <= high && same_address(self.host, other.host)).then_some((low, high))
+    }
+}
+
+/// Whether a connection to one may arrive at the other. `[::]` takes IPv4 too, as Linux binds it by default.
+fn same_address(a: IpAddr, b: IpAddr) -> bool {
+    let covers = |wide: IpAddr, narrow: IpAddr| match wide {
+        IpAddr::V4(ip) => ip.is_unspecified() && narrow.to_canonical().is_ipv4(),
+        IpAddr::V6(ip) => ip.is_unspecified(),
+    };
+    a.to_canonical() == b.to_canonical() || covers(a, b) || covers(b, a)
+}

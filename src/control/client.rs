@@ -1,0 +1,169 @@
+//! The other end of the local socket: how a `weir` command asks a running gateway.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::problem::Problem;
+
+/// A gateway that takes longer to answer is stuck.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running gateway, one connection for each question.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+/// Why a running gateway gave no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The socket is there, and not for this user.
+    #[error(
+        "the gateway's socket {} cannot be opened: {source}; run this as the user that runs the gateway",
+        socket.display()
+    )]
+    Refused {
+        /// The socket.
+        socket: PathBuf,
+        /// What the kernel says.
+        source: io::Error,
+    },
+    /// The gateway went away in between, or does not speak as expected.
+    #[error("the gateway on {} did not answer: {what}", socket.display())]
+    NoAnswer {
+        /// The socket.
+        socket: PathBuf,
+        /// What happened.
+        what: String,
+    },
+    /// What was asked for does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The gateway refused, and says why.
+    #[error("{0}")]
+    Problem(String),
+}
+
+impl Client {
+    /// A client of the gateway that listens on `socket`; none when no gateway does.
+    pub fn find(socket: &Path) -> Result<Option<Client>, ClientError> {
+        match std::os::unix::net::UnixStream::connect(socket) {
+            Ok(_) => Ok(Some(Client {
+                socket: socket.to_owned(),
+            })),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(source) => Err(ClientError::Refused {
+                socket: socket.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Asks for what is at `path` (with its query).
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask(Method::GET, path, Bytes::new())
+    }
+
+    /// Sends `body` to `path`.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|e| self.no_answer(e))?;
+        self.ask(Method::POST, path, body.into())
+    }
+
+    /// Deletes what is at `path`.
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.ask(Method::DELETE, path, Bytes::new())
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<T, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| self.no_answer(e))?;
+        let answer =
+            async { tokio::time::timeout(ANSWER_WITHIN, self.exchange(method, path, body)).await };
+        let (status, body) = match runtime.block_on(answer) {
+            Ok(answer) => answer?,
+            Err(_) => {
+                return Err(
+                    self.no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))
+                );
+            }
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|e| self.no_answer(e));
+        }
+        let problem = serde_json::from_slice::<Problem>(&body);
+        let detail = problem.map_or_else(
+            |_| format!("the gateway answered {status}"),
+            |problem| problem.detail,
+        );
+        Err(if status == StatusCode::NOT_FOUND {
+            ClientError::NotFound(detail)
+        } else {
+            ClientError::Problem(detail)
+        })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|e| self.no_answer(e))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| self.no_answer(e))?;
+        // Ends by itself with the connection; what goes wrong on it also shows in the answer.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "weir")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|e| self.no_answer(e))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|e| self.no_answer(e))?;
+        let status = response.status();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|e| self.no_answer(e))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn no_answer(&self, what: impl ToString) -> ClientError {
+        ClientError::NoAnswer {
+            socket: self.socket.clone(),
+            what: what.to_string(),
+        }
+    }
+}

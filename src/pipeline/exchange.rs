@@ -1,0 +1,152 @@
+//! One exchange in flight: what was asked, when, and the events that tell of it.
+//!
+//! Invariant: what a `Noted` event said is not said again by the `Exchange` event of the same ordinal.
+
+use super::describe::Description;
+use crate::event::{EventKind, Latency, Outcome, RequestPart, ResponsePart};
+use crate::wire::kafka::api::{self, Api, key};
+
+/// Moments of an exchange, ns since the Unix epoch on the connection's own monotonic clock; 0 until reached.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moments {
+    /// Its first byte was read from the client.
+    pub begun_ns: u64,
+    /// Its last byte was read from the client.
+    pub received_ns: u64,
+    /// Its last byte went out to the broker.
+    pub forwarded_ns: u64,
+    /// The answer's last byte was read from the broker.
+    pub answered_ns: u64,
+    /// Spent waiting for the client's socket to take the answer.
+    pub client_blocked_ns: u64,
+}
+
+/// A request and what is known of it so far.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Counts the connection's exchanges.
+    pub ordinal: u64,
+    /// Its row of the table; none for an API that Kafka does not have.
+    pub api: Option<&'static Api>,
+    /// What was asked; taken by the note, if there was one.
+    pub request: Option<RequestPart>,
+    /// API version.
+    pub version: i16,
+    /// Correlation id.
+    pub correlation_id: i32,
+    /// Size of the request's frame with its length prefix, bytes.
+    pub frame_bytes: u64,
+    /// No answer will come (`acks=0`).
+    pub unanswered: bool,
+    /// When.
+    pub moments: Moments,
+}
+
+impl Exchange {
+    /// Takes what was read of its body.
+    pub fn described(&mut self, description: Description) {
+        self.unanswered = description.acks == Some(0);
+        self.request = Some(description.into_request(self.version, self.correlation_id, self.frame_bytes));
+    }
+
+    /// The login's token of a version 0 handshake, which has no request of its own.
+    pub fn bare_token(now_ns: u64) -> Self {
+        Exchange {
+            ordinal: 0,
+            api: api::lookup(key::SASL_AUTHENTICATE),
+            request: None,
+            version: 0,
+            correlation_id: 0,
+            frame_bytes: 0,
+            unanswered: false,
+            moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
+        }
+    }
+
+    /// Describes it by its head, where its body was not looked at.
+    pub fn describe_head_only(&mut self) {
+        let secret_withheld = self.api_key() == key::SASL_AUTHENTICATE;
+        self.request.get_or_insert_with(|| RequestPart {
+            api_key: self.api.map_or(-1, |api| api.key),
+            api_version: self.version,
+            correlation_id: self.correlation_id,
+            bytes: self.frame_bytes,
+            secret_withheld,
+            ..RequestPart::default()
+        });
+    }
+
+    /// Its API's key; -1 for one that Kafka does not have.
+    pub fn api_key(&self) -> i16 {
+        self.api.map_or(-1, |api| api.key)
+    }
+
+    /// The event that has to be in the journal before the request's last byte leaves.
+    pub fn note(&mut self) -> Option<EventKind> {
+        let request = self.request.take()?;
+        Some(EventKind::Noted { ordinal: self.ordinal, request })
+    }
+
+    /// The event that ends it.
+    pub fn finish(&mut self, mut response: ResponsePart, now_ns: u64) -> EventKind {
+        response.latency = self.latency(now_ns);
+        EventKind::Exchange { ordinal: self.ordinal, request: self.request.take(), response }
+    }
+
+    /// The event of an exchange whose end was never seen.
+    pub fn abandon(&mut self, now_ns: u64) -> EventKind {
+        self.finish(ResponsePart { outcome: Outcome::Unknown, ..ResponsePart::default() }, now_ns)
+    }
+
+    /// Where the time went up to `now_ns`. What was never reached counts as nothing.
+    pub fn latency(&self, now_ns: u64) -> Latency {
+        let at = &self.moments;
+        let broker_ns = match at.forwarded_ns {
+            0 => 0,
+            forwarded => at.answered_ns.saturating_sub(forwarded).saturating_sub(at.client_blocked_ns),
+        };
+        let client_ns = at.received_ns.saturating_sub(at.begun_ns) + at.client_blocked_ns;
+        let total_ns = now_ns.saturating_sub(at.begun_ns);
+        Latency { client_ns, broker_ns, weir_ns: total_ns.saturating_sub(client_ns).saturating_sub(broker_ns) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(moments: Moments) -> Exchange {
+        Exchange {
+            ordinal: 0,
+            api: None,
+            request: Some(RequestPart::default()),
+            version: 0,
+            correlation_id: 0,
+            frame_bytes: 0,
+            unanswered: false,
+            moments,
+        }
+    }
+
+    #[test]
+    fn every_nanosecond_is_counted_once() {
+        let moments =
+            Moments { begun_ns: 100, received_ns: 130, forwarded_ns: 150, answered_ns: 450, client_blocked_ns: 20 };
+        let latency = exchange(moments).latency(500);
+        assert_eq!(latency, Latency { client_ns: 50, broker_ns: 280, weir_ns: 70 });
+        assert_eq!(latency.client_ns + latency.broker_ns + latency.weir_ns, 400);
+    }
+
+    #[test]
+    fn an_exchange_answered_here_has_no_broker_time() {
+        let moments = Moments { begun_ns: 100, received_ns: 110, ..Moments::default() };
+        assert_eq!(exchange(moments).latency(160), Latency { client_ns: 10, broker_ns: 0, weir_ns: 50 });
+    }
+
+    #[test]
+    fn what_was_noted_is_not_said_again() {
+        let mut exchange = exchange(Moments::default());
+        assert!(exchange.note().is_some());
+        assert!(matches!(exchange.abandon(1), EventKind::Exchange { request: None, .. }));
+    }
+}

@@ -1,0 +1,62 @@
+//! Why a connection has to end, and whose doing it was.
+
+use thiserror::Error;
+
+use crate::event::CloseReason;
+use crate::wire::kafka::correlation::Surprise;
+use crate::wire::kafka::frame::FrameError;
+use crate::wire::kafka::walk::Malformed;
+
+/// A reason to end one connection. The text goes to the log; it never holds a byte of a frame's content.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The client sent what is no Kafka frame.
+    #[error("client: {0}")]
+    ClientFrame(FrameError),
+    /// The client sent a request whose body does not follow its API's layout.
+    #[error("client: {0}")]
+    ClientBody(Malformed),
+    /// The client asked for what may not be forwarded and has no error answer.
+    #[error("client: {0}")]
+    Refused(String),
+    /// The client is not, or no longer, who it has to be.
+    #[error("client: {0}")]
+    Authentication(String),
+    /// A limit was reached.
+    #[error("client: {0}")]
+    Limit(String),
+    /// The broker sent what is no Kafka frame.
+    #[error("upstream: {0}")]
+    UpstreamFrame(FrameError),
+    /// The broker's answer, whose addresses have to be rewritten, does not follow its API's layout.
+    #[error("upstream: {0}")]
+    UpstreamBody(Malformed),
+    /// The broker's answer is to nothing that was asked.
+    #[error("upstream: {0}")]
+    Surprise(Surprise),
+    /// The broker closed before it had answered.
+    #[error("upstream: the broker closed the connection with {in_flight} requests unanswered")]
+    UpstreamClosed {
+        /// How many.
+        in_flight: usize,
+    },
+    /// The broker cannot be reached or does not let Weir in.
+    #[error("upstream: {0}")]
+    Unreachable(String),
+}
+
+impl Fault {
+    /// How the recording names it.
+    pub fn close_reason(&self) -> CloseReason {
+        match self {
+            Fault::ClientFrame(_) | Fault::ClientBody(_) => CloseReason::Malformed,
+            Fault::Refused(_) => CloseReason::Refused,
+            Fault::Authentication(_) => CloseReason::Authentication,
+            Fault::Limit(_) => CloseReason::Limit,
+            Fault::UpstreamFrame(_) | Fault::UpstreamBody(_) | Fault::Surprise(_) | Fault::UpstreamClosed { .. } => {
+                CloseReason::Upstream
+            },
+            Fault::Unreachable(_) => CloseReason::UpstreamUnreachable,
+        }
+    }
+}

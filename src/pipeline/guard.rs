@@ -1,0 +1,103 @@
+//! What is refused whatever a policy may say, because Weir's own rights upstream are wider than a client's.
+//!
+//! Inter-broker APIs and fields, versions outside the table, and, unless the listener allows them, changes of credentials,
+//! ACLs, quotas, features and the quorum: each would open a way around Weir.
+//!
+//! Invariant: what is not known to be harmless is refused. Access rules decide on what this lets through.
+
+use super::describe::{Describer, Description, Side, TopicDirectory};
+use super::exchange::Exchange;
+use super::fault::Fault;
+use crate::event::Resource;
+use crate::wire::kafka::api::{Api, Class, key};
+use crate::wire::kafka::walk::{Visitor, Walker};
+
+/// Kafka's UNSUPPORTED_VERSION.
+pub const UNSUPPORTED_VERSION: i16 = 35;
+/// Kafka's CLUSTER_AUTHORIZATION_FAILED.
+pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Weir answers it.
+    Here,
+    /// It goes on to the broker.
+    Forward(Box<Description>),
+    /// It does not; the client is told by this error code.
+    Refuse {
+        /// Kafka error code.
+        code: i16,
+        /// What a person should know; shown to the client where the API carries a message, and logged.
+        why: String,
+    },
+}
+
+/// Judges by what the head says: none where the body has to be looked at as well.
+pub fn judge_head(api: Option<&'static Api>, version: i16, allow_security_changes: bool) -> Option<Verdict> {
+    let refuse = |code, why| Some(Verdict::Refuse { code, why });
+    let Some(api) = api else {
+        return refuse(UNSUPPORTED_VERSION, "this API is not one of Kafka 4.3's; Weir forwards none that it does not know".into());
+    };
+    let Api { name, served, class, .. } = api;
+    match class {
+        Class::Here => Some(Verdict::Here),
+        Class::Refused => refuse(
+            CLUSTER_AUTHORIZATION_FAILED,
+            format!("{name} is spoken between brokers only; Weir never forwards it"),
+        ),
+        Class::Security if !allow_security_changes => refuse(
+            CLUSTER_AUTHORIZATION_FAILED,
+            format!("{name} changes who may do what; Weir forwards it only where the listener says allow_security_changes"),
+        ),
+        _ if !served.contains(version) => refuse(
+            UNSUPPORTED_VERSION,
+            format!("{name} v{version} is not served, v{} to v{} are", served.min, served.max),
+        ),
+        _ => None,
+    }
+}
+
+/// Judges a whole request.
+pub fn judge(
+    exchange: &Exchange,
+    body: &[u8],
+    topics: &dyn TopicDirectory,
+    allow_security_changes: bool,
+) -> Result<Verdict, Fault> {
+    if let Some(verdict) = judge_head(exchange.api, exchange.version, allow_security_changes) {
+        return Ok(verdict);
+    }
+    let api_key = exchange.api_key();
+    let Some(mut walker) = Walker::request(api_key, exchange.version, body.len() as u64) else {
+        return Ok(Verdict::Refuse { code: UNSUPPORTED_VERSION, why: "Weir does not know this request's layout".into() });
+    };
+    let mut description = Description::new(api_key, Side::Request);
+    walker.feed(body, &mut Describer::new(&mut description, topics)).map_err(Fault::ClientBody)?;
+    walker.finish().map_err(Fault::ClientBody)?;
+    if configures_brokers(&description) && !allow_security_changes {
+        let why = "a broker's settings say who may do what; Weir forwards their change only where the listener says \
+                   allow_security_changes";
+        return Ok(Verdict::Refuse { code: CLUSTER_AUTHORIZATION_FAILED, why: why.into() });
+    }
+    if let Some(replica) = description.replica_id.filter(|id| *id >= 0) {
+        let why = format!("replica id {replica} is a broker's; a client's is -1");
+        return Ok(Verdict::Refuse { code: CLUSTER_AUTHORIZATION_FAILED, why });
+    }
+    Ok(Verdict::Forward(Box::new(description)))
+}
+
+/// Whether the request alters a broker's configuration: listeners, logins and super users are among it.
+fn configures_brokers(description: &Description) -> bool {
+    let alters = matches!(description.api_key(), key::ALTER_CONFIGS | key::INCREMENTAL_ALTER_CONFIGS);
+    // Items beyond the limit were not looked at, and are taken for the worst they can be.
+    alters && (description.omitted > 0 || description.items.iter().any(|item| item.resource == Resource::Broker))
+}
+
+/// Whether a body follows its API's layout: only then may a codec that trusts counts read it.
+pub fn is_lawful(key: i16, version: i16, body: &[u8]) -> bool {
+    struct Nothing;
+    impl Visitor for Nothing {}
+    let Some(mut walker) = Walker::request(key, version, body.len() as u64) else { return false };
+    walker.feed(body, &mut Nothing).and_then(|()| walker.finish()).is_ok()
+}

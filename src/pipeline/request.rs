@@ -1,0 +1,312 @@
+//! The way in: a client's bytes become requests, piece by piece.
+//!
+//! Produce is relayed: its records flow on as they come. Every other request is gathered, since each is small and has to
+//! be whole to be judged; one that lies whole in the read buffer is judged and forwarded from there, without a copy.
+//!
+//! Invariants:
+//! - The gate is asked once a request, with its head, before any of its bytes are passed on.
+//! - Nothing is gathered without a reservation; while there is none, no byte is taken.
+//! - A body that leaves its layout ends the connection before its last byte is passed on.
+
+use super::budget::Reservation;
+use super::describe::{Describer, Description, Side, TopicDirectory};
+use super::exchange::{Exchange, Moments};
+use super::fault::Fault;
+use super::head::{self, RequestHead};
+use crate::limits;
+use crate::wire::kafka::api;
+use crate::wire::kafka::walk::Walker;
+use zeroize::Zeroizing;
+
+/// What may be done with a request, by its head alone.
+pub enum Admission {
+    /// Pass its pieces on as they come.
+    Relay,
+    /// Keep it until it is whole; the reservation covers a frame that does not lie whole in the read buffer.
+    Gather(Option<Reservation>),
+    /// No room now: ask again later.
+    Later,
+}
+
+/// Decides by the head.
+pub trait Gate {
+    /// `whole`: the frame lies whole in the buffer at hand and needs no reservation.
+    fn admit(&mut self, head: &RequestHead<'_>, whole: bool) -> Result<Admission, Fault>;
+}
+
+/// What to do with the bytes of a step.
+#[derive(Debug)]
+pub enum Action {
+    /// They are kept, or were nothing.
+    Absorb,
+    /// Nothing was taken: there is no room to gather. Ask again later with the same bytes.
+    Wait,
+    /// Pass the bytes taken on as they are.
+    Relay {
+        /// The request, described, when this was its end.
+        ended: Option<Box<Exchange>>,
+    },
+    /// Pass on these, which were kept in earlier steps and this one, instead of the bytes taken.
+    RelayKept(Vec<u8>),
+    /// A gathered request is whole.
+    Whole(Whole),
+    /// A bare SASL token, after a version 0 handshake, without its length prefix.
+    Token(Zeroizing<Vec<u8>>),
+}
+
+/// A gathered request.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its frame where it was kept; none when it is the bytes taken in this step.
+    pub kept: Option<Vec<u8>>,
+    /// Bytes of length prefix and header before its body.
+    pub body_at: usize,
+    /// The exchange it begins, without its description.
+    pub exchange: Box<Exchange>,
+    /// Set aside while it is here.
+    pub reservation: Option<Reservation>,
+}
+
+/// A step: how many bytes were taken, and what to do with them.
+#[derive(Debug)]
+pub struct Step {
+    /// Bytes taken from the front of the piece.
+    pub taken: usize,
+    /// What to do.
+    pub action: Action,
+}
+
+enum State {
+    /// Between requests, or inside a length prefix or header; what came of it lies in `partial`.
+    Head,
+    Relay { left: u64, walk: Box<(Walker, Description)>, exchange: Box<Exchange> },
+    Gather { left: u64, gathering: Gathering },
+}
+
+struct Gathering {
+    body_at: usize,
+    exchange: Box<Exchange>,
+    reservation: Option<Reservation>,
+}
+
+/// One connection's way in.
+pub struct Inbound {
+    state: State,
+    partial: Vec<u8>,
+    begun_ns: u64,
+    ordinal: u64,
+    frame_bytes_max: u64,
+    /// The next frame is a bare SASL token.
+    pub token_next: bool,
+}
+
+impl Inbound {
+    /// At the start of a connection.
+    pub fn new(frame_bytes_max: u64) -> Self {
+        Inbound { state: State::Head, partial: Vec::new(), begun_ns: 0, ordinal: 0, frame_bytes_max, token_next: false }
+    }
+
+    /// Whether the bytes so far end with a request's end.
+    pub fn between_requests(&self) -> bool {
+        matches!(self.state, State::Head) && self.partial.is_empty()
+    }
+
+    /// When the request that is under way began, ns; none between requests, and none for a relayed one, which holds no
+    /// memory however slowly it comes.
+    pub fn kept_since(&self) -> Option<u64> {
+        match self.state {
+            State::Relay { .. } => None,
+            _ => (!self.partial.is_empty()).then_some(self.begun_ns),
+        }
+    }
+
+    /// Takes the next bytes, at least one of them unless the action is `Wait`.
+    pub fn advance(
+        &mut self,
+        bytes: &[u8],
+        now_ns: u64,
+        gate: &mut dyn Gate,
+        topics: &dyn TopicDirectory,
+    ) -> Result<Step, Fault> {
+        match std::mem::replace(&mut self.state, State::Head) {
+            State::Head => self.head(bytes, now_ns, gate, topics),
+            State::Relay { left, walk, exchange } => self.relay(bytes, left, walk, exchange, now_ns, topics),
+            State::Gather { left, gathering } => Ok(self.gather(bytes, left, gathering, now_ns)),
+        }
+    }
+
+    fn head(
+        &mut self,
+        bytes: &[u8],
+        now_ns: u64,
+        gate: &mut dyn Gate,
+        topics: &dyn TopicDirectory,
+    ) -> Result<Step, Fault> {
+        if self.partial.is_empty() {
+            self.begun_ns = now_ns;
+        }
+        if self.token_next {
+            return self.token(bytes);
+        }
+        if self.partial.is_empty()
+            && let Some(head) = RequestHead::parse(bytes, self.frame_bytes_max).map_err(Fault::ClientFrame)?
+        {
+            return self.begin_in_place(bytes, &head, now_ns, gate, topics);
+        }
+        self.begin_kept(bytes, now_ns, gate)
+    }
+
+    /// Begins a request whose head lies whole in the piece.
+    fn begin_in_place(
+        &mut self,
+        bytes: &[u8],
+        head: &RequestHead<'_>,
+        now_ns: u64,
+        gate: &mut dyn Gate,
+        topics: &dyn TopicDirectory,
+    ) -> Result<Step, Fault> {
+        let whole = bytes.len() as u64 >= head.frame_bytes;
+        let body_bytes = head.frame_bytes - head.bytes as u64;
+        match gate.admit(head, whole)? {
+            Admission::Later => Ok(Step { taken: 0, action: Action::Wait }),
+            Admission::Relay => {
+                let exchange = self.exchange(head);
+                let walk = walk(head, body_bytes)?;
+                let mut step = self.relay(&bytes[head.bytes..], body_bytes, walk, exchange, now_ns, topics)?;
+                step.taken += head.bytes;
+                Ok(step)
+            }
+            Admission::Gather(reservation) if whole => {
+                let mut exchange = self.exchange(head);
+                exchange.moments.received_ns = now_ns;
+                let whole = Whole { kept: None, body_at: head.bytes, exchange, reservation };
+                // It lies whole in the piece, so its length is one of memory.
+                Ok(Step { taken: head.frame_bytes as usize, action: Action::Whole(whole) })
+            }
+            Admission::Gather(reservation) => {
+                let gathering = Gathering { body_at: head.bytes, exchange: self.exchange(head), reservation };
+                Ok(self.gather(bytes, head.frame_bytes, gathering, now_ns))
+            }
+        }
+    }
+
+    /// Begins, or goes on to wait for, a request whose head was cut by a read. Only bytes of the head are kept.
+    fn begin_kept(&mut self, bytes: &[u8], now_ns: u64, gate: &mut dyn Gate) -> Result<Step, Fault> {
+        let mut kept = std::mem::take(&mut self.partial);
+        let mut taken = 0;
+        loop {
+            // The least it can be, then a byte at a time, so that no byte of the body is ever kept with the head.
+            let wanted = RequestHead::BYTES_MIN.saturating_sub(kept.len()).max(1);
+            let whole = RequestHead::parse(&kept, self.frame_bytes_max).map_err(Fault::ClientFrame)?.is_some();
+            if whole || taken == bytes.len() {
+                break;
+            }
+            let next = wanted.min(bytes.len() - taken);
+            kept.extend_from_slice(&bytes[taken..taken + next]);
+            taken += next;
+        }
+        let Some(head) = RequestHead::parse(&kept, self.frame_bytes_max).map_err(Fault::ClientFrame)? else {
+            self.partial = kept;
+            return Ok(Step { taken, action: Action::Absorb });
+        };
+        let left = head.frame_bytes - head.bytes as u64;
+        match gate.admit(&head, false)? {
+            Admission::Later => {
+                self.partial = kept;
+                Ok(Step { taken, action: Action::Wait })
+            }
+            Admission::Relay => {
+                let exchange = self.exchange(&head);
+                self.state = State::Relay { left, walk: walk(&head, left)?, exchange };
+                Ok(Step { taken, action: Action::RelayKept(kept) })
+            }
+            Admission::Gather(reservation) => {
+                let gathering = Gathering { body_at: head.bytes, exchange: self.exchange(&head), reservation };
+                self.partial = kept;
+                let mut step = self.gather(&[], left, gathering, now_ns);
+                step.taken = taken;
+                Ok(step)
+            }
+        }
+    }
+
+    /// A bare token is a frame without a header (SaslHandshake v0, before KIP-152).
+    fn token(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
+        let mut taken = 0;
+        loop {
+            let length = head::length(&self.partial, limits::SASL_TOKEN_BYTES_MAX).map_err(Fault::ClientFrame)?;
+            let whole = length.map_or(4, |length| 4 + length);
+            let next = (whole - self.partial.len()).min(bytes.len() - taken);
+            self.partial.extend_from_slice(&bytes[taken..taken + next]);
+            taken += next;
+            if length.is_some() && self.partial.len() == whole {
+                self.token_next = false;
+                let token = self.partial.split_off(4);
+                self.partial = Vec::new();
+                return Ok(Step { taken, action: Action::Token(Zeroizing::new(token)) });
+            }
+            if taken == bytes.len() {
+                return Ok(Step { taken, action: Action::Absorb });
+            }
+        }
+    }
+
+    fn exchange(&mut self, head: &RequestHead<'_>) -> Box<Exchange> {
+        let ordinal = self.ordinal;
+        self.ordinal += 1;
+        Box::new(Exchange {
+            ordinal,
+            api: api::lookup(head.api_key),
+            request: None,
+            version: head.api_version,
+            correlation_id: head.correlation_id,
+            unanswered: false,
+            frame_bytes: head.frame_bytes,
+            moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },
+        })
+    }
+
+    fn relay(
+        &mut self,
+        bytes: &[u8],
+        left: u64,
+        mut walk: Box<(Walker, Description)>,
+        mut exchange: Box<Exchange>,
+        now_ns: u64,
+        topics: &dyn TopicDirectory,
+    ) -> Result<Step, Fault> {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let (walker, description) = &mut *walk;
+        walker.feed(&bytes[..taken], &mut Describer::new(description, topics)).map_err(Fault::ClientBody)?;
+        let left = left - taken as u64;
+        if left > 0 {
+            self.state = State::Relay { left, walk, exchange };
+            return Ok(Step { taken, action: Action::Relay { ended: None } });
+        }
+        walker.finish().map_err(Fault::ClientBody)?;
+        exchange.moments.received_ns = now_ns;
+        let (_, description) = *walk;
+        exchange.described(description);
+        Ok(Step { taken, action: Action::Relay { ended: Some(exchange) } })
+    }
+
+    fn gather(&mut self, bytes: &[u8], left: u64, mut gathering: Gathering, now_ns: u64) -> Step {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        self.partial.extend_from_slice(&bytes[..taken]);
+        let left = left - taken as u64;
+        if left > 0 {
+            self.state = State::Gather { left, gathering };
+            return Step { taken, action: Action::Absorb };
+        }
+        gathering.exchange.moments.received_ns = now_ns;
+        let Gathering { body_at, exchange, reservation } = gathering;
+        let kept = Some(std::mem::take(&mut self.partial));
+        Step { taken, action: Action::Whole(Whole { kept, body_at, exchange, reservation }) }
+    }
+}
+
+fn walk(head: &RequestHead<'_>, body_bytes: u64) -> Result<Box<(Walker, Description)>, Fault> {
+    let walker = Walker::request(head.api_key, head.api_version, body_bytes)
+        .ok_or_else(|| Fault::Refused(format!("{} v{} has no layout", api::name(head.api_key), head.api_version)))?;
+    Ok(Box::new((walker, Description::new(head.api_key, Side::Request))))
+}

@@ -1,0 +1,372 @@
+//! The way back: a broker's bytes become answers, matched to what was asked.
+//!
+//! Answers are relayed with a walk reading along. Those that carry broker addresses are gathered and rewritten; in Fetch
+//! and ShareFetch, whose records may be many, only the tail behind them is gathered and keeps its length.
+//!
+//! Invariants:
+//! - No byte of an answer is passed on before it is known which request it answers.
+//! - An answer that may carry an address is never passed on unread: if it leaves its layout, the connection ends. In any
+//!   other a surprise costs the description only, since it is the client's to read.
+
+use super::budget::Reservation;
+use super::describe::{Describer, Description, Side, TopicDirectory};
+use super::exchange::Exchange;
+use super::fault::Fault;
+use super::head::ResponseHead;
+use crate::event::{Outcome, ResponsePart};
+use crate::limits;
+use crate::wire::kafka::addresses::{self, Outward};
+use crate::wire::kafka::api::{Class, key};
+use crate::wire::kafka::correlation::Surprise;
+use crate::wire::kafka::walk::Walker;
+
+/// What the way back needs from its connection.
+pub trait Requests {
+    /// The request that the next answer belongs to, by order and correlation id.
+    fn take(&mut self, correlation_id: i32) -> Result<Box<Exchange>, Surprise>;
+    /// Sets bytes aside for an answer that has to be gathered.
+    fn reserve(&mut self, bytes: u64) -> Option<Reservation>;
+    /// Broker addresses as clients may know them.
+    fn outward(&mut self) -> &mut dyn Outward;
+    /// Topic names.
+    fn topics(&self) -> &dyn TopicDirectory;
+}
+
+/// The end of an answer.
+#[derive(Debug)]
+pub struct Ended {
+    /// What it answers.
+    pub exchange: Box<Exchange>,
+    /// What it says; its latency is not known yet.
+    pub response: ResponsePart,
+}
+
+/// What to do with the bytes of a step.
+#[derive(Debug)]
+pub enum Action {
+    /// They are kept.
+    Absorb,
+    /// Nothing was taken: there is no room to gather. Ask again later with the same bytes.
+    Wait,
+    /// Pass the bytes taken on as they are.
+    Relay {
+        /// The answer's end, when this was it.
+        ended: Option<Ended>,
+    },
+    /// Pass these on instead of the bytes taken.
+    Replace {
+        /// Kept or rewritten bytes.
+        bytes: Vec<u8>,
+        /// The answer's end, when this was it.
+        ended: Option<Ended>,
+    },
+}
+
+/// A step: how many bytes were taken, and what to do with them.
+#[derive(Debug)]
+pub struct Step {
+    /// Bytes taken from the front of the piece.
+    pub taken: usize,
+    /// What to do.
+    pub action: Action,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// Pass on, reading along.
+    Relay,
+    /// Pass on, but gather what lies behind the records.
+    RelayThenTail,
+    /// Gather and rewrite.
+    Gather,
+}
+
+struct Answer {
+    exchange: Box<Exchange>,
+    description: Description,
+    walker: Option<Walker>,
+    plan: Plan,
+    frame_bytes: u64,
+    body_at: usize,
+    reservation: Option<Reservation>,
+}
+
+enum State {
+    /// Between answers, or inside a length prefix or header; what came of it lies in `partial`.
+    Head,
+    Relay { left: u64, answer: Box<Answer> },
+    /// Everything kept so far lies in `partial`: the whole frame, or its tail.
+    Gather { left: u64, answer: Box<Answer> },
+}
+
+/// One connection's way back.
+pub struct Outbound {
+    state: State,
+    partial: Vec<u8>,
+    matched: Option<Box<Exchange>>,
+}
+
+impl Default for Outbound {
+    fn default() -> Self {
+        Outbound { state: State::Head, partial: Vec::new(), matched: None }
+    }
+}
+
+impl Outbound {
+    /// Whether the bytes so far end with an answer's end: only then may something else be written in between.
+    pub fn between_answers(&self) -> bool {
+        matches!(self.state, State::Head) && self.partial.is_empty()
+    }
+
+    /// The exchange whose answer was under way when the connection ended.
+    pub fn unfinished(&mut self) -> Option<Box<Exchange>> {
+        match std::mem::replace(&mut self.state, State::Head) {
+            State::Head => self.matched.take(),
+            State::Relay { answer, .. } | State::Gather { answer, .. } => Some(answer.exchange),
+        }
+    }
+
+    /// Takes the next bytes, at least one of them unless the action is `Wait`.
+    pub fn advance(&mut self, bytes: &[u8], now_ns: u64, requests: &mut dyn Requests) -> Result<Step, Fault> {
+        match std::mem::replace(&mut self.state, State::Head) {
+            State::Head => self.head(bytes, now_ns, requests),
+            State::Relay { left, answer } => self.relay(bytes, left, answer, now_ns, requests),
+            State::Gather { left, answer } => self.gather(bytes, left, answer, now_ns, requests),
+        }
+    }
+
+    fn head(&mut self, bytes: &[u8], now_ns: u64, requests: &mut dyn Requests) -> Result<Step, Fault> {
+        let mut taken = 0;
+        let in_place = self.partial.is_empty();
+        let head = loop {
+            let seen = if self.partial.is_empty() { bytes } else { &self.partial };
+            let header_version = self.matched.as_ref().map_or(0, |e| header_version(e));
+            let parsed = ResponseHead::parse(seen, header_version, limits::RESPONSE_FRAME_BYTES_MAX);
+            match parsed.map_err(Fault::UpstreamFrame)? {
+                Some(head) if self.matched.is_some() => break head,
+                Some(head) => self.matched = Some(requests.take(head.correlation_id).map_err(Fault::Surprise)?),
+                // The header's tagged fields come a byte at a time: there are none in practice, and so nothing of the
+                // body is ever kept with them.
+                None if taken < bytes.len() => {
+                    let wanted = ResponseHead::BYTES_MIN.saturating_sub(self.partial.len()).max(1);
+                    let next = wanted.min(bytes.len() - taken);
+                    self.partial.extend_from_slice(&bytes[taken..taken + next]);
+                    taken += next;
+                }
+                None => return Ok(Step { taken, action: Action::Absorb }),
+            }
+        };
+        let in_place = in_place && self.partial.is_empty();
+        let plan = self.matched.as_ref().map_or(Plan::Relay, |e| plan(e));
+        let whole = in_place && bytes.len() as u64 >= head.frame_bytes;
+        let reservation = match (plan, whole) {
+            (Plan::Gather, false) => match self.reserve(head.frame_bytes, requests)? {
+                Some(reservation) => Some(reservation),
+                None => return Ok(Step { taken, action: Action::Wait }),
+            },
+            _ => None,
+        };
+        let Some(exchange) = self.matched.take() else { return Ok(Step { taken, action: Action::Absorb }) };
+        let answer = Box::new(Answer::new(exchange, plan, &head, reservation));
+        self.begin(bytes, taken, in_place, &head, answer, now_ns, requests)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one state")]
+    fn begin(
+        &mut self,
+        bytes: &[u8],
+        taken: usize,
+        in_place: bool,
+        head: &ResponseHead,
+        answer: Box<Answer>,
+        now_ns: u64,
+        requests: &mut dyn Requests,
+    ) -> Result<Step, Fault> {
+        let left = head.frame_bytes - head.bytes as u64;
+        match (answer.plan, in_place) {
+            (Plan::Gather, true) => self.gather(bytes, head.frame_bytes, answer, now_ns, requests),
+            (Plan::Gather, false) => {
+                self.state = State::Gather { left, answer };
+                Ok(Step { taken, action: Action::Absorb })
+            }
+            (_, true) => {
+                let mut step = self.relay(&bytes[head.bytes..], left, answer, now_ns, requests)?;
+                step.taken += head.bytes;
+                Ok(step)
+            }
+            (_, false) if left == 0 => {
+                let bytes = std::mem::take(&mut self.partial);
+                Ok(Step { taken, action: Action::Replace { bytes, ended: Some(answer.end(now_ns)) } })
+            }
+            (_, false) => {
+                self.state = State::Relay { left, answer };
+                let bytes = std::mem::take(&mut self.partial);
+                Ok(Step { taken, action: Action::Replace { bytes, ended: None } })
+            }
+        }
+    }
+
+    fn reserve(&self, bytes: u64, requests: &mut dyn Requests) -> Result<Option<Reservation>, Fault> {
+        if bytes > limits::GATHERED_RESPONSE_BYTES_MAX {
+            let max = limits::GATHERED_RESPONSE_BYTES_MAX;
+            let text = format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
+            return Err(Fault::Limit(text));
+        }
+        Ok(requests.reserve(bytes))
+    }
+
+    fn relay(
+        &mut self,
+        bytes: &[u8],
+        left: u64,
+        mut answer: Box<Answer>,
+        now_ns: u64,
+        requests: &mut dyn Requests,
+    ) -> Result<Step, Fault> {
+        let there = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let taken = answer.read_along(&bytes[..there], requests.topics())?;
+        let left = left - taken as u64;
+        if left == 0 {
+            if answer.plan == Plan::RelayThenTail {
+                answer.must_be_whole()?;
+            }
+            let ended = Some(answer.end(now_ns));
+            return Ok(Step { taken, action: Action::Relay { ended } });
+        }
+        self.state = if answer.in_tail() {
+            State::Gather { left, answer }
+        } else {
+            State::Relay { left, answer }
+        };
+        Ok(Step { taken, action: Action::Relay { ended: None } })
+    }
+
+    fn gather(
+        &mut self,
+        bytes: &[u8],
+        left: u64,
+        mut answer: Box<Answer>,
+        now_ns: u64,
+        requests: &mut dyn Requests,
+    ) -> Result<Step, Fault> {
+        if answer.plan == Plan::RelayThenTail && left > limits::TAIL_BYTES_MAX {
+            return Err(Fault::Limit(format!("an answer has {left} bytes behind its records")));
+        }
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let in_place = self.partial.is_empty() && taken as u64 == left;
+        if !in_place {
+            self.partial.extend_from_slice(&bytes[..taken]);
+        }
+        let left = left - taken as u64;
+        if left > 0 {
+            self.state = State::Gather { left, answer };
+            return Ok(Step { taken, action: Action::Absorb });
+        }
+        let kept = std::mem::take(&mut self.partial);
+        let rewritten = answer.rewrite(if in_place { &bytes[..taken] } else { &kept }, requests)?;
+        let ended = Some(answer.end(now_ns));
+        let action = match rewritten {
+            Some(bytes) => Action::Replace { bytes, ended },
+            None if in_place => Action::Relay { ended },
+            None => Action::Replace { bytes: kept, ended },
+        };
+        Ok(Step { taken, action })
+    }
+}
+
+impl Answer {
+    fn new(exchange: Box<Exchange>, plan: Plan, head: &ResponseHead, reservation: Option<Reservation>) -> Self {
+        let body_bytes = head.frame_bytes - head.bytes as u64;
+        Answer {
+            description: Description::new(exchange.api_key(), Side::Response),
+            walker: Walker::response(exchange.api_key(), exchange.version, body_bytes),
+            exchange,
+            plan,
+            frame_bytes: head.frame_bytes,
+            body_at: head.bytes,
+            reservation,
+        }
+    }
+
+    /// Whether the walk has come to what may hold addresses behind the records.
+    fn in_tail(&self) -> bool {
+        self.plan == Plan::RelayThenTail && self.walker.as_ref().is_some_and(|w| w.tail_at().is_some())
+    }
+
+    /// Reads along; how many of the bytes may be passed on: all of them, or those before the tail.
+    fn read_along(&mut self, bytes: &[u8], topics: &dyn TopicDirectory) -> Result<usize, Fault> {
+        let Some(walker) = &mut self.walker else { return Ok(bytes.len()) };
+        let before = walker.position();
+        match walker.feed(bytes, &mut Describer::new(&mut self.description, topics)) {
+            Ok(()) if self.plan == Plan::RelayThenTail => {
+                let tail = walker.tail_at().map_or(bytes.len() as u64, |at| at.saturating_sub(before));
+                Ok(usize::try_from(tail).unwrap_or(usize::MAX).min(bytes.len()))
+            }
+            Ok(()) => Ok(bytes.len()),
+            Err(malformed) if self.plan == Plan::Relay => {
+                tracing::warn!("an answer is passed on without being described: {malformed}");
+                self.walker = None;
+                Ok(bytes.len())
+            }
+            Err(malformed) => Err(Fault::UpstreamBody(malformed)),
+        }
+    }
+
+    fn must_be_whole(&self) -> Result<(), Fault> {
+        self.walker.as_ref().map_or(Ok(()), Walker::finish).map_err(Fault::UpstreamBody)
+    }
+
+    /// The gathered bytes with addresses as clients may know them; none when they are so already.
+    fn rewrite(&mut self, gathered: &[u8], requests: &mut dyn Requests) -> Result<Option<Vec<u8>>, Fault> {
+        let (key, version) = (self.exchange.api_key(), self.exchange.version);
+        if self.plan == Plan::RelayThenTail {
+            return addresses::rewrite_tail(key, version, gathered, requests.outward()).map_err(Fault::UpstreamBody);
+        }
+        let (head, body) = gathered.split_at(self.body_at);
+        if let Some(walker) = &mut self.walker {
+            let mut describer = Describer::new(&mut self.description, requests.topics());
+            walker.feed(body, &mut describer).map_err(Fault::UpstreamBody)?;
+        }
+        self.must_be_whole()?;
+        let rewritten = addresses::rewrite(key, version, body, requests.outward()).map_err(Fault::UpstreamBody)?;
+        Ok(rewritten.map(|body| {
+            let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
+            let mut frame = Vec::with_capacity(head.len() + body.len());
+            frame.extend_from_slice(&length.to_be_bytes());
+            frame.extend_from_slice(&head[4..]);
+            frame.extend_from_slice(&body);
+            frame
+        }))
+    }
+
+    fn end(self: Box<Self>, now_ns: u64) -> Ended {
+        let Answer { mut exchange, description, frame_bytes, reservation, .. } = *self;
+        drop(reservation);
+        exchange.moments.answered_ns = now_ns;
+        let response = ResponsePart {
+            outcome: Outcome::Answered,
+            bytes: frame_bytes,
+            error_code: description.error_code,
+            throttle_ms: description.throttle_ms,
+            items_omitted: description.omitted,
+            items: description.items,
+            ..ResponsePart::default()
+        };
+        Ended { exchange, response }
+    }
+}
+
+fn header_version(exchange: &Exchange) -> i16 {
+    exchange.api.map_or(0, |api| api.response_header_version(exchange.version))
+}
+
+fn plan(exchange: &Exchange) -> Plan {
+    /// NodeEndpoints came with Fetch v16 (KIP-951).
+    const FETCH_WITH_ENDPOINTS: i16 = 16;
+    match (exchange.api_key(), exchange.api.map(|api| api.class)) {
+        (key::FETCH, _) if exchange.version < FETCH_WITH_ENDPOINTS => Plan::Relay,
+        (key::FETCH | key::SHARE_FETCH, _) => Plan::RelayThenTail,
+        (_, Some(Class::Rewrite)) => Plan::Gather,
+        _ => Plan::Relay,
+    }
+}

@@ -1,0 +1,35 @@
+//! Who a client is, as rules see it.
+
+/// The outcome of a login.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Who vouches: `anonymous`, or `weir` for tokens issued here.
+    pub issuer: String,
+    /// The person or service; `anonymous` where the listener lets anybody in.
+    pub subject: String,
+    /// Groups as the issuer states them, sorted.
+    pub groups: Vec<String>,
+    /// How it was proven.
+    pub mechanism: Mechanism,
+}
+
+/// How a principal was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// Not at all: the listener says `anonymous`.
+    Anonymous,
+    /// SASL/PLAIN with a token that Weir issued.
+    PlainToken,
+}
+
+impl Principal {
+    /// Whoever connects to a listener that asks for nothing.
+    pub fn anonymous() -> Self {
+        Self {
+            issuer: "anonymous".to_owned(),
+            subject: "anonymous".to_owned(),
+            groups: Vec::new(),
+            mechanism: Mechanism::Anonymous,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Weir tokens: what is handed out once, and what is kept of it.
+//!
+//! A token reads `weir_<id>_<secret>`. The id is not secret: it names the token in lists, logs and recordings. The
+//! secret is 256 random bits, so a plain SHA-256 of it is kept: there is no word list to try, hence nothing for a slow
+//! password hash to slow down. Both are base32 in lower case: one double click selects a whole token, and no shell touches it.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// Random bytes that minting one token takes: 5 for the id, 32 for the secret.
+pub const TOKEN_RANDOM_BYTES: usize = ID_BYTES + SECRET_BYTES;
+
+/// What every token starts with, so that scanners for leaked secrets can find one.
+const PREFIX: &str = "weir";
+const ID_BYTES: usize = 5;
+const SECRET_BYTES: usize = 32;
+
+/// Kafka's user names and Weir's groups are short; recordings repeat them.
+const NAME_BYTES_MAX: usize = 255;
+const GROUPS_MAX: usize = 64;
+
+/// Ten years, in nanoseconds: longer than a token should live, short enough for arithmetic to be safe.
+const TTL_NS_MAX: u64 = 3650 * 24 * 3600 * 1_000_000_000;
+
+/// What is kept of a token; never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// The token's public name.
+    pub id: String,
+    /// Whom it stands for: the user name of the login.
+    pub subject: String,
+    /// The groups it carries, sorted.
+    pub groups: Vec<String>,
+    /// When it was created, ns since the Unix epoch.
+    pub created_ns: u64,
+    /// When it ends, ns since the Unix epoch.
+    pub expires_ns: u64,
+    /// When it was revoked, if it was, ns since the Unix epoch.
+    pub revoked_ns: Option<u64>,
+    /// Who asked for it.
+    pub minted_by: String,
+    /// SHA-256 of the secret's text.
+    pub secret_sha256: [u8; 32],
+}
+
+/// What a new token should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Whom it stands for.
+    pub subject: String,
+    /// The groups it carries, in any order.
+    pub groups: Vec<String>,
+    /// How long it lives, ns.
+    pub ttl_ns: u64,
+    /// Who asks for it.
+    pub minted_by: String,
+}
+
+/// Why a token cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRequestError {
+    /// The subject cannot be a user name.
+    #[error("the subject must be 1 to {NAME_BYTES_MAX} bytes without control characters")]
+    Subject,
+    /// A group has no proper name, or there are too many.
+    #[error(
+        "groups must be at most {GROUPS_MAX} names of 1 to {NAME_BYTES_MAX} bytes without control characters or commas"
+    )]
+    Groups,
+    /// It would not live at all, or for ever.
+    #[error("the time to live must be more than nothing and at most ten years")]
+    Ttl,
+}
+
+/// A new token: the record to keep, and the text to hand out once.
+pub struct Minted {
+    /// What is kept.
+    pub record: TokenRecord,
+    /// What is shown once and then forgotten.
+    pub text: Zeroizing<String>,
+}
+
+impl TokenRequest {
+    /// Makes the token out of `random` bytes, which must come from the operating system and be used once.
+    pub fn mint(
+        self,
+        random: &Zeroizing<[u8; TOKEN_RANDOM_BYTES]>,
+        now_ns: u64,
+    ) -> Result<Minted, TokenRequestError> {
+        let name = |name: &String| {
+            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+        };
+        if !name(&self.subject) {
+            return Err(TokenRequestError::Subject);
+        }
+        if self.groups.len() > GROUPS_MAX
+            || !self.groups.iter().all(|g| name(g) && !g.contains(','))
+        {
+            return Err(TokenRequestError::Groups);
+        }
+        if self.ttl_ns == 0 || self.ttl_ns > TTL_NS_MAX {
+            return Err(TokenRequestError::Ttl);
+        }
+        let mut groups = self.groups;
+        groups.sort();
+        groups.dedup();
+        let (id, secret) = random.split_at(ID_BYTES);
+        let id = base32(id);
+        let secret = Zeroizing::new(base32(secret));
+        let record = TokenRecord {
+            id: id.clone(),
+            subject: self.subject,
+            groups,
+            created_ns: now_ns,
+            expires_ns: now_ns.saturating_add(self.ttl_ns),
+            revoked_ns: None,
+            minted_by: self.minted_by,
+            secret_sha256: digest(&secret),
+        };
+        Ok(Minted {
+            record,
+            text: Zeroizing::new(format!("{PREFIX}_{id}_{}", *secret)),
+        })
+    }
+}
+
+/// A token's text taken apart, `(id, secret)`; none where it is not one.
+pub(super) fn parts(text: &str) -> Option<(&str, &str)> {
+    let (id, secret) = text
+        .strip_prefix(PREFIX)?
+        .strip_prefix('_')?
+        .split_once('_')?;
+    (!id.is_empty() && !secret.is_empty()).then_some((id, secret))
+}
+
+/// What is kept of a secret.
+pub(super) fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// RFC 4648 base32, in lower case and without padding.
+fn base32(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    // Reserved at once: growing would leave copies of a secret behind in freed memory.
+    let mut text = String::with_capacity((bytes.len() * 8).div_ceil(5));
+    let (mut held, mut bits) = (0u32, 0u32);
+    for byte in bytes {
+        held = (held << 8) | u32::from(*byte);
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(char::from(ALPHABET[(held >> bits) as usize & 31]));
+        }
+        held &= (1 << bits) - 1;
+    }
+    if bits > 0 {
+        text.push(char::from(ALPHABET[(held << (5 - bits)) as usize & 31]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn request() -> TokenRequest {
+        TokenRequest {
+            subject: "analyst-7".to_owned(),
+            groups: vec!["dev".to_owned(), "analysts".to_owned(), "dev".to_owned()],
+            ttl_ns: 1_000,
+            minted_by: "uid 0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn base32_agrees_with_the_vectors_of_rfc_4648() {
+        assert_eq!(base32(b""), "");
+        assert_eq!(base32(b"f"), "my");
+        assert_eq!(base32(b"fo"), "mzxq");
+        assert_eq!(base32(b"foo"), "mzxw6");
+        assert_eq!(base32(b"foob"), "mzxw6yq");
+        assert_eq!(base32(b"fooba"), "mzxw6ytb");
+        assert_eq!(base32(b"foobar"), "mzxw6ytboi");
+    }
+
+    #[test]
+    fn what_is_kept_does_not_hold_the_secret() {
+        let minted = request()
+            .mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10)
+            .unwrap();
+        let (id, secret) = parts(&minted.text).unwrap();
+        assert_eq!(id, minted.record.id);
+        assert_eq!(secret.len(), 52);
+        let kept = serde_json::to_string(&minted.record).unwrap();
+        assert!(!kept.contains(secret));
+        assert_eq!(minted.record.secret_sha256, digest(secret));
+    }
+
+    #[test]
+    fn groups_are_sorted_and_counted_once() {
+        let minted = request()
+            .mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10)
+            .unwrap();
+        assert_eq!(minted.record.groups, ["analysts", "dev"]);
+        assert_eq!(minted.record.expires_ns, 1_010);
+    }
+
+    #[test]
+    fn a_token_that_could_not_log_in_is_not_made() {
+        let random = Zeroizing::new([7; TOKEN_RANDOM_BYTES]);
+        let with = |change: fn(&mut TokenRequest)| {
+            let mut request = request();
+            change(&mut request);
+            request.mint(&random, 10).err()
+        };
+        assert_eq!(
+            with(|r| r.subject.clear()),
+            Some(TokenRequestError::Subject)
+        );
+        assert_eq!(
+            with(|r| r.subject = "a\0b".to_owned()),
+            Some(TokenRequestError::Subject)
+        );
+        assert_eq!(
+            with(|r| r.groups = vec![String::new()]),
+            Some(TokenRequestError::Groups)
+        );
+        assert_eq!(
+            with(|r| r.groups = vec!["a,b".to_owned()]),
+            Some(TokenRequestError::Groups)
+        );
+        assert_eq!(with(|r| r.ttl_ns = 0), Some(TokenRequestError::Ttl));
+        assert_eq!(with(|r| r.ttl_ns = u64::MAX), Some(TokenRequestError::Ttl));
+    }
+}

@@ -1,0 +1,248 @@
+//! One client's connection, from accept to close.
+//!
+//! Two tasks share it: `requests` reads the client and writes the broker, `responses` the other way round, so that
+//! back-pressure on one side never stops the other. The second begins when the first request has to be forwarded; until
+//! then the first one also writes the answers given here.
+//!
+//! Invariants:
+//! - One task writes to the client at a time.
+//! - Whoever notices the end says why, once; both sockets are shut down, both tasks end, the last one closes the books:
+//!   what was in flight is recorded as of unknown outcome, then the close.
+//! - No borrow is held across an await.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::net::Shutdown;
+use tokio::sync::Notify;
+
+use super::clock::Clock;
+use super::listener::Door;
+use super::outgoing::Outgoing;
+use super::runtime::{Runtime, Stream};
+use super::sasl::Login;
+use super::state::Shard;
+use super::{requests, responses};
+use crate::event::{CloseReason, ConnectionNo, Event, EventKind};
+use crate::limits;
+use crate::pipeline::describe::TopicDirectory;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::fault::Fault;
+use crate::wire::kafka::correlation::Ring;
+
+/// A client's connection.
+pub(super) struct Connection<R: Runtime> {
+    pub shard: Rc<Shard<R>>,
+    pub door: Rc<Door>,
+    pub number: ConnectionNo,
+    pub peer: SocketAddr,
+    pub clock: Clock,
+    pub opened_ns: u64,
+    pub client: R::Stream,
+    pub upstream: OnceCell<R::Stream>,
+    pub ring: RefCell<Ring<Box<Exchange>>>,
+    /// Wakes the answering task: something was answered here, or the end has come.
+    pub answered: Notify,
+    /// Wakes the reading task: the ring has room again.
+    pub room: Notify,
+    pub login: RefCell<Login>,
+    pub traffic: Traffic,
+    /// Nothing more is read from the client: it closed, or its login failed. What is owed is still written.
+    pub reads_ended: Cell<bool>,
+    /// The client has closed: answers still come in for the recording's sake, but nobody takes them.
+    pub client_gone: Cell<bool>,
+    reason: Cell<Option<CloseReason>>,
+    tasks: Cell<u8>,
+}
+
+/// Counters of a connection.
+#[derive(Default)]
+pub(super) struct Traffic {
+    /// Bytes read from the client.
+    pub bytes_in: Cell<u64>,
+    /// Bytes written to the client.
+    pub bytes_out: Cell<u64>,
+    /// When bytes last moved, ns.
+    pub last_ns: Cell<u64>,
+    /// Since when bytes of an unfinished request are kept, ns; 0 when none are.
+    pub kept_since_ns: Cell<u64>,
+    /// When the client closed with requests in flight, ns; 0 before.
+    pub lingers_since_ns: Cell<u64>,
+    /// No request is under way.
+    pub between_requests: Cell<bool>,
+}
+
+/// Takes an accepted connection on.
+pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R::Stream) {
+    let listener = &door.listener.name;
+    if shard.connections.borrow().len() >= shard.limits.connections {
+        tracing::warn!(listener, limit = shard.limits.connections, "connection refused: the limit is reached");
+        metrics::counter!("weir_connections_refused_total", "listener" => listener.clone()).increment(1);
+        return;
+    }
+    let peer = match peer_of(&client) {
+        Ok(peer) => peer,
+        Err(error) => {
+            tracing::debug!(listener, "a connection was gone before it could be served: {error}");
+            return;
+        }
+    };
+    let clock = Clock::start();
+    let connection = Rc::new(Connection {
+        shard: shard.clone(),
+        door: door.clone(),
+        number: ConnectionNo(shard.next_connection()),
+        peer,
+        clock,
+        opened_ns: clock.now_ns(),
+        client,
+        upstream: OnceCell::new(),
+        ring: RefCell::default(),
+        answered: Notify::new(),
+        room: Notify::new(),
+        login: RefCell::default(),
+        traffic: Traffic::default(),
+        reads_ended: Cell::new(false),
+        client_gone: Cell::new(false),
+        reason: Cell::new(None),
+        tasks: Cell::new(0),
+    });
+    connection.traffic.last_ns.set(connection.opened_ns);
+    connection.traffic.between_requests.set(true);
+    shard.connections.borrow_mut().insert(connection.number.0, connection.clone());
+    shard.meter.connections(listener, 1);
+    connection.spawn(async |c| requests::run(c).await);
+}
+
+fn peer_of<S: Stream>(stream: &S) -> rustix::io::Result<SocketAddr> {
+    rustix::net::sockopt::set_tcp_nodelay(stream.fd(), true)?;
+    let peer = rustix::net::getpeername(stream.fd())?.ok_or(rustix::io::Errno::NOTCONN)?;
+    SocketAddr::try_from(peer)
+}
+
+impl<R: Runtime> Connection<R> {
+    /// Starts one of the two tasks; the last to end closes the books. A task that gives no reason leaves the end to the
+    /// other.
+    pub fn spawn(self: &Rc<Self>, task: impl AsyncFnOnce(&Rc<Self>) -> Result<Option<CloseReason>, Fault> + 'static) {
+        self.tasks.set(self.tasks.get() + 1);
+        let connection = self.clone();
+        R::spawn(async move {
+            match task(&connection).await {
+                Ok(Some(reason)) => connection.end(reason),
+                Ok(None) => {}
+                Err(fault) => connection.fail(&fault),
+            }
+            connection.tasks.set(connection.tasks.get() - 1);
+            if connection.tasks.get() == 0 {
+                connection.close_books().await;
+            }
+        });
+    }
+
+    /// Starts the answering task, once there is an upstream.
+    pub fn spawn_responses(self: &Rc<Self>) {
+        self.spawn(async |c| responses::run(c).await);
+    }
+
+    /// Ends the connection, unless it is ending already.
+    pub fn end(&self, reason: CloseReason) {
+        if self.reason.get().is_none() {
+            self.reason.set(Some(reason));
+        }
+        self.reads_ended.set(true);
+        // Whoever waits on a socket wakes up and finds it at its end; one that is gone already is none of our concern.
+        let _ = rustix::net::shutdown(self.client.fd(), Shutdown::Both);
+        if let Some(upstream) = self.upstream.get() {
+            let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Both);
+        }
+        self.answered.notify_one();
+        self.room.notify_one();
+    }
+
+    /// Ends the connection and tells the log why.
+    pub fn fail(&self, fault: &Fault) {
+        if self.reason.get().is_some() {
+            return;
+        }
+        let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
+        match fault {
+            Fault::Unreachable(_) | Fault::UpstreamFrame(_) | Fault::UpstreamBody(_) | Fault::Surprise(_)
+            | Fault::UpstreamClosed { .. } => {
+                tracing::error!(listener, %peer, connection, "connection closed, {fault}");
+            }
+            _ => tracing::warn!(listener, %peer, connection, "connection closed, {fault}"),
+        }
+        self.end(fault.close_reason());
+    }
+
+    /// Whether the end has been decided on.
+    pub fn is_ending(&self) -> bool {
+        self.reason.get().is_some()
+    }
+
+    /// Appends to the journal; waits while it is full, which is how a recorder that is behind slows clients down.
+    pub async fn record(&self, kind: EventKind) {
+        let event = Event { connection: self.number, at_ns: self.clock.now_ns(), kind };
+        while self.shard.journal.borrow_mut().append(&event).is_err() {
+            self.shard.meter.journal_full();
+            R::sleep(limits::JOURNAL_RETRY).await;
+        }
+    }
+
+    /// Writes to the client.
+    pub async fn write_client(&self, out: &mut Outgoing, buffer: &[u8]) -> Result<u64, CloseReason> {
+        let (bytes, blocked_ns) = out.write(&self.client, buffer).await.map_err(|_| CloseReason::Client)?;
+        self.traffic.bytes_out.set(self.traffic.bytes_out.get() + bytes);
+        self.shard.meter.bytes_out(bytes);
+        Ok(blocked_ns)
+    }
+
+    async fn close_books(&self) {
+        let left: Vec<(bool, Box<Exchange>)> = self.ring.borrow_mut().drain().collect();
+        for (forwarded, mut exchange) in left {
+            if forwarded {
+                self.record(exchange.abandon(self.clock.now_ns())).await;
+            }
+        }
+        let reason = self.reason.get().unwrap_or(CloseReason::Internal);
+        let (bytes_in, bytes_out) = (self.traffic.bytes_in.get(), self.traffic.bytes_out.get());
+        self.record(EventKind::Closed { reason, bytes_in, bytes_out }).await;
+        self.shard.meter.connections(&self.door.listener.name, -1);
+        self.shard.connections.borrow_mut().remove(&self.number.0);
+        tracing::debug!(listener = self.door.listener.name, peer = %self.peer, ?reason, "connection ended");
+    }
+
+    /// Waits for the cluster's view to give something, at most as long as connecting may take.
+    pub async fn await_view<T>(&self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        let deadline = self.clock.now_ns() + limits::UPSTREAM_CONNECT_WAIT.as_nanos() as u64;
+        loop {
+            if let Some(found) = look() {
+                return Some(found);
+            }
+            if self.clock.now_ns() >= deadline || self.is_ending() {
+                return None;
+            }
+            let changed = self.door.listener.cluster.changed();
+            futures_lite::future::or(changed, R::sleep(Duration::from_millis(100))).await;
+        }
+    }
+}
+
+/// Topic names as the connection's cluster knows them.
+impl<R: Runtime> TopicDirectory for Connection<R> {
+    fn name(&self, id: &[u8; 16]) -> Option<Arc<str>> {
+        let cluster = &self.door.listener.cluster;
+        let name = cluster.topic_name(id);
+        if name.is_none() {
+            cluster.tell(crate::upstream::Tidings::UnknownTopic { id: *id });
+        }
+        name
+    }
+
+    fn learn(&self, id: [u8; 16], name: &str) {
+        self.door.listener.cluster.saw_topic(id, name);
+    }
+}

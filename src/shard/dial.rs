@@ -1,0 +1,122 @@
+//! Connecting a client's connection to its broker, and logging in there as Weir.
+//!
+//! Invariant: nothing of the client is sent before the broker has let Weir in, and nothing at all before the client is
+//! known.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use super::connection::Connection;
+use super::runtime::{Runtime, Stream};
+use crate::limits;
+use crate::pipeline::fault::Fault;
+use crate::upstream::{Login, LoginStep, Tidings};
+
+/// The upstream connection, made on first use.
+pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Result<&R::Stream, Fault> {
+    if let Some(upstream) = connection.upstream.get() {
+        return Ok(upstream);
+    }
+    let cluster = &connection.door.listener.cluster;
+    let stream = match dial(connection).await {
+        Ok(stream) => stream,
+        Err(why) => {
+            cluster.tell(Tidings::Unreachable);
+            metrics::counter!("weir_upstream_connect_failures_total", "cluster" => cluster.name.clone()).increment(1);
+            return Err(Fault::Unreachable(why));
+        }
+    };
+    let upstream = connection.upstream.get_or_init(|| stream);
+    connection.spawn_responses();
+    Ok(upstream)
+}
+
+async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<R::Stream, String> {
+    let (cluster, node) = (&connection.door.listener.cluster, connection.door.node);
+    let addresses = connection.await_view(|| Some(cluster.view().addresses_of(node)).filter(|a| !a.is_empty())).await;
+    let mut addresses = addresses.ok_or_else(|| match node {
+        Some(node) => format!("broker {node} of cluster {} is not known or its host does not resolve", cluster.name),
+        None => format!("no broker of cluster {} is known ({})", cluster.name, cluster.bootstrap.join(", ")),
+    })?;
+    // Bootstrap connections spread over the brokers.
+    let first = usize::try_from(connection.number.0).unwrap_or(0) % addresses.len();
+    addresses.rotate_left(first);
+    let mut trouble = String::new();
+    for address in addresses {
+        match bounded::<R, _>(reach(connection, address)).await {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(why)) => trouble = why,
+            None => trouble = format!("{address} did not answer within {} s", limits::UPSTREAM_CONNECT_WAIT.as_secs()),
+        }
+        if connection.is_ending() {
+            break;
+        }
+    }
+    Err(format!("cannot reach cluster {}: {trouble}", cluster.name))
+}
+
+async fn bounded<R: Runtime, T>(work: impl Future<Output = T>) -> Option<T> {
+    futures_lite::future::or(async { Some(work.await) }, async {
+        R::sleep(limits::UPSTREAM_CONNECT_WAIT).await;
+        None
+    })
+    .await
+}
+
+async fn reach<R: Runtime>(connection: &Connection<R>, address: SocketAddr) -> Result<R::Stream, String> {
+    let stream = R::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
+    rustix::net::sockopt::set_tcp_nodelay(stream.fd(), true).map_err(|e| format!("{address}: {e}"))?;
+    let mut login = Login::new(connection.door.listener.cluster.credential.as_ref());
+    let mut answer = None;
+    loop {
+        match login.next(answer.as_deref()).map_err(|e| format!("{address}: {e}"))? {
+            LoginStep::Done => return Ok(stream),
+            LoginStep::Send(frame) => {
+                let answered = async {
+                    send(&stream, &frame).await?;
+                    receive(&stream).await
+                };
+                answer = Some(answered.await.map_err(|e| format!("{address}: {e}"))?);
+            }
+        }
+    }
+}
+
+async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let taken = match stream.try_writev(&[IoSlice::new(bytes)]) {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.write_when_ready(bytes).await?,
+            done => done?,
+        };
+        bytes = &bytes[taken..];
+    }
+    Ok(())
+}
+
+/// Longest answer to a login step, bytes.
+const LOGIN_ANSWER_MAX: usize = 64 * 1024;
+
+async fn receive<S: Stream>(stream: &S) -> io::Result<Vec<u8>> {
+    let mut prefix = [0u8; 4];
+    fill(stream, &mut prefix).await?;
+    let length = usize::try_from(i32::from_be_bytes(prefix)).ok().filter(|l| *l <= LOGIN_ANSWER_MAX);
+    let length = length.ok_or_else(|| io::Error::other("its answer to the login is not the Kafka protocol"))?;
+    let mut answer = vec![0u8; length];
+    fill(stream, &mut answer).await?;
+    Ok(answer)
+}
+
+async fn fill<S: Stream>(stream: &S, bytes: &mut [u8]) -> io::Result<()> {
+    let mut at = 0;
+    while at < bytes.len() {
+        match stream.try_read(&mut bytes[at..]) {
+            Ok(0) => return Err(io::Error::other("it closed the connection during the login")),
+            Ok(taken) => at += taken,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! Doors: the bootstrap address of a listener and a port for each broker behind it.
+//!
+//! Every shard binds the same ports with SO_REUSEPORT, and the kernel spreads connections over them. Invariant: the
+//! shard that releases a Metadata naming a broker has that broker's door open itself before; the others follow.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::connection;
+use super::runtime::Runtime;
+use super::state::{Command, Shard};
+use crate::upstream::Cluster;
+
+/// The ports that stand for brokers: `low` plus the node id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerPorts {
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port of node id 0.
+    pub low: u16,
+    /// The last port that may be used.
+    pub high: u16,
+}
+
+impl BrokerPorts {
+    /// The door of a broker; none when its node id lies beyond the range.
+    pub fn door(&self, node: i32) -> Option<SocketAddr> {
+        let port = self.low.checked_add(u16::try_from(node).ok()?)?;
+        (port <= self.high).then_some(SocketAddr::new(self.host, port))
+    }
+}
+
+/// What the configuration says of a listener.
+#[derive(Clone)]
+pub struct ListenerOptions {
+    /// Its name.
+    pub name: String,
+    /// The cluster behind it.
+    pub cluster: Arc<Cluster>,
+    /// The bootstrap address.
+    pub bind: SocketAddr,
+    /// A port per broker.
+    pub brokers: BrokerPorts,
+    /// The host that clients are told.
+    pub advertised: String,
+    /// Clients that do not log in are let in.
+    pub anonymous: bool,
+    /// Clients may log in with Weir's tokens.
+    pub weir_token: bool,
+    /// Changes of credentials, ACLs, quotas, features and the quorum are forwarded.
+    pub allow_security_changes: bool,
+}
+
+/// A door that is open: which listener, and for which broker.
+pub(super) struct Door {
+    pub listener: Arc<ListenerOptions>,
+    /// None on the bootstrap address.
+    pub node: Option<i32>,
+}
+
+/// Connections that wait to be accepted; the kernel caps it at net.core.somaxconn.
+const BACKLOG: i32 = 1024;
+
+/// Binds a listening socket that other shards may bind as well.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Opens a listener's bootstrap address and the doors of the brokers known so far.
+pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
+    open_door(shard, listener, None, listener.bind)?;
+    let view = listener.cluster.view();
+    for node in view.brokers.keys() {
+        open_broker(shard, listener, *node);
+    }
+    Ok(())
+}
+
+/// Makes sure that a broker's door is open on this shard, and soon on the others; false when it cannot be.
+pub(super) fn ensure_broker<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>, node: i32) -> bool {
+    match open_broker(shard, listener, node) {
+        Some(true) => {
+            shard.tell_others(|| Command::OpenBroker { listener: listener.name.clone(), node });
+            true
+        }
+        opened => opened.is_some(),
+    }
+}
+
+/// Opens a broker's door on this shard: whether it was closed before; none when it cannot be opened.
+pub(super) fn open_broker<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    listener: &Arc<ListenerOptions>,
+    node: i32,
+) -> Option<bool> {
+    let Some(address) = listener.brokers.door(node) else {
+        tracing::error!(
+            listener = listener.name,
+            node,
+            "this broker's id lies beyond the range of ports in `brokers`; clients will not see it"
+        );
+        return None;
+    };
+    let opened = open_door(shard, listener, Some(node), address);
+    if let Err(error) = &opened {
+        tracing::error!(listener = listener.name, node, %address, "cannot listen for this broker: {error}");
+    }
+    opened.ok()
+}
+
+fn open_door<R: Runtime>(
+    shard: &Rc<Shard<R>>,
+    listener: &Arc<ListenerOptions>,
+    node: Option<i32>,
+    address: SocketAddr,
+) -> io::Result<bool> {
+    if shard.is_draining() || !shard.doors.borrow_mut().insert((listener.name.clone(), node)) {
+        return Ok(false);
+    }
+    let opened = bind(address).and_then(R::listener);
+    let socket = match opened {
+        Ok(socket) => socket,
+        Err(error) => {
+            shard.doors.borrow_mut().remove(&(listener.name.clone(), node));
+            return Err(error);
+        }
+    };
+    let door = Rc::new(Door { listener: listener.clone(), node });
+    R::spawn(accept(shard.clone(), door, socket));
+    Ok(true)
+}
+
+async fn accept<R: Runtime>(shard: Rc<Shard<R>>, door: Rc<Door>, socket: R::Listener) {
+    while !shard.is_draining() {
+        let accepted = futures_lite::future::or(async { Some(R::accept(&socket).await) }, async {
+            shard.drained.notified().await;
+            None
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok(client)) => connection::begin(&shard, &door, client),
+            Some(Err(error)) => {
+                // Out of descriptors, or the client gave up already; wait, so that the former is no busy loop.
+                tracing::warn!(listener = door.listener.name, "a connection was not accepted: {error}");
+                R::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}

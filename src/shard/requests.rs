@@ -1,0 +1,364 @@
+//! From the client to the broker: reads, judges, notes, forwards.
+//!
+//! Invariants:
+//! - Nothing is read while the ring is full or while the broker does not take what was read before.
+//! - A request that changes something is in the journal before its last byte leaves.
+//! - An answer given here takes its place in the ring behind what was forwarded before.
+
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::net::Shutdown;
+
+use super::connection::Connection;
+use super::outgoing::Outgoing;
+use super::runtime::{Runtime, Stream};
+use super::{dial, sasl};
+use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
+use crate::limits;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::guard::{self, Verdict};
+use crate::pipeline::head::RequestHead;
+use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
+use crate::wire::kafka::api::{Class, key};
+use crate::wire::kafka::{api, error_reply, versions};
+
+/// The reading task of a connection.
+pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
+    let door = &c.door;
+    c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
+    let mut requests = Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), client_id: None };
+    while !c.reads_ended.get() {
+        let mut buffer = c.shard.request_buffers.take();
+        match c.client.try_read(&mut buffer) {
+            Ok(0) => return client_closed(c),
+            Ok(read) => requests.take_in(&buffer, read).await?,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                drop(buffer);
+                if c.client.readable().await.is_err() {
+                    return client_closed(c);
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return client_closed(c),
+        }
+    }
+    Ok(None)
+}
+
+/// The client has sent its last byte. What is in flight is still worth knowing, and what was sent without awaiting an
+/// answer must reach the broker: so its side is closed in order, and the answering task ends the connection.
+fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
+    c.reads_ended.set(true);
+    c.client_gone.set(true);
+    if let Some(upstream) = c.upstream.get()
+        && !c.is_ending()
+    {
+        let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Write);
+        c.traffic.lingers_since_ns.set(c.clock.now_ns());
+        c.answered.notify_one();
+        return Ok(None);
+    }
+    Ok(Some(CloseReason::Client))
+}
+
+struct Requests<R: Runtime> {
+    c: Rc<Connection<R>>,
+    inbound: Inbound,
+    client_id: Option<String>,
+}
+
+/// What came of one read: bytes to forward, and exchanges that end with them.
+#[derive(Default)]
+struct Batch {
+    out: Outgoing,
+    unanswered: Vec<Box<Exchange>>,
+}
+
+impl<R: Runtime> Requests<R> {
+    /// Takes in what one read gave, to the last byte.
+    async fn take_in(&mut self, buffer: &[u8], read: usize) -> Result<(), Fault> {
+        let c = self.c.clone();
+        let now_ns = c.clock.now_ns();
+        c.traffic.bytes_in.set(c.traffic.bytes_in.get() + read as u64);
+        c.traffic.last_ns.set(now_ns);
+        c.shard.meter.bytes_in(read as u64);
+        let mut batch = Batch::default();
+        let mut at = 0;
+        while at < read && !c.reads_ended.get() {
+            if c.ring.borrow().is_full() {
+                self.send(&mut batch, buffer).await?;
+                self.make_room().await?;
+                continue;
+            }
+            let mut gate = Doorkeeper { c: &c, now_ns, client_id: &mut self.client_id };
+            let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;
+            let taken = at..at + step.taken;
+            at = taken.end;
+            match step.action {
+                Action::Absorb => {}
+                Action::Wait => {
+                    self.send(&mut batch, buffer).await?;
+                    R::sleep(Duration::from_millis(5)).await;
+                }
+                Action::Relay { ended } => {
+                    batch.out.read(taken);
+                    if let Some(exchange) = ended {
+                        self.forward(exchange, true, &mut batch).await?;
+                    }
+                }
+                Action::RelayKept(head) => batch.out.own(head),
+                Action::Token(token) => {
+                    let answer = sasl::bare_token(&c, &token);
+                    self.answer_login(None, answer).await?;
+                }
+                Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
+            }
+        }
+        self.send(&mut batch, buffer).await?;
+        c.traffic.kept_since_ns.set(self.inbound.kept_since().unwrap_or(0));
+        c.traffic.between_requests.set(self.inbound.between_requests());
+        self.flush_answers().await
+    }
+
+    /// Waits until an answer has left the ring.
+    async fn make_room(&mut self) -> Result<(), Fault> {
+        self.flush_answers().await?;
+        if self.c.ring.borrow().is_full() && !self.c.is_ending() {
+            self.c.room.notified().await;
+        }
+        Ok(())
+    }
+
+    /// Tells the recording who the connection acts for, before the first thing it does.
+    async fn introduce(&mut self) {
+        if let Some(event) = sasl::introduce(&self.c, self.client_id.as_deref()) {
+            self.c.record(event).await;
+        }
+    }
+
+    /// Decides on a gathered request.
+    async fn judge(
+        &mut self,
+        whole: Whole,
+        taken: Range<usize>,
+        buffer: &[u8],
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let c = self.c.clone();
+        let Whole { kept, body_at, mut exchange, reservation } = whole;
+        let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
+        let body = &frame[body_at..];
+        match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
+            Verdict::Here => self.answer_here(exchange, body).await,
+            Verdict::Refuse { code, why } => self.refuse(exchange, body, code, why).await,
+            Verdict::Forward(description) => {
+                let changes = description.changes_something();
+                exchange.described(*description);
+                match kept {
+                    Some(frame) => batch.out.own(frame),
+                    None => batch.out.read(taken),
+                }
+                drop(reservation);
+                self.forward(exchange, changes, batch).await
+            }
+        }
+    }
+
+    /// Notes a described request and gives it its place; its bytes are in the batch.
+    async fn forward(&mut self, mut exchange: Box<Exchange>, changes: bool, batch: &mut Batch) -> Result<(), Fault> {
+        self.introduce().await;
+        if changes && let Some(note) = exchange.note() {
+            self.c.record(note).await;
+        }
+        exchange.moments.forwarded_ns = self.c.clock.now_ns();
+        if exchange.unanswered {
+            batch.unanswered.push(exchange);
+            return Ok(());
+        }
+        let pushed = self.c.ring.borrow_mut().push_forwarded(exchange.correlation_id, exchange);
+        pushed.map_err(|full| Fault::Limit(full.to_string()))
+    }
+
+    /// Sends the batch to the broker.
+    async fn send(&mut self, batch: &mut Batch, buffer: &[u8]) -> Result<(), Fault> {
+        if !batch.out.is_empty() {
+            let upstream = dial::upstream(&self.c).await?;
+            if batch.out.write(upstream, buffer).await.is_err() {
+                // The answering task sees the same end, with whatever the broker said before it.
+                self.c.end(CloseReason::Upstream);
+                return Ok(());
+            }
+        }
+        for mut exchange in batch.unanswered.drain(..) {
+            let now_ns = self.c.clock.now_ns();
+            exchange.moments.answered_ns = exchange.moments.forwarded_ns;
+            let response = ResponsePart { outcome: Outcome::NoAnswer, ..ResponsePart::default() };
+            self.c.shard.meter.exchange(&exchange, Outcome::NoAnswer, now_ns);
+            self.c.record(exchange.finish(response, now_ns)).await;
+        }
+        Ok(())
+    }
+
+    /// Answers what Weir answers itself.
+    async fn answer_here(&mut self, exchange: Box<Exchange>, body: &[u8]) -> Result<(), Fault> {
+        let c = self.c.clone();
+        let (version, correlation_id) = (exchange.version, exchange.correlation_id);
+        match exchange.api_key() {
+            key::SASL_HANDSHAKE => {
+                let answer = sasl::handshake(&c, version, correlation_id, body);
+                self.inbound.token_next = version == 0 && answer.fatal.is_none();
+                self.answer_login(Some(exchange), answer).await
+            }
+            key::SASL_AUTHENTICATE => {
+                let answer = sasl::authenticate(&c, version, correlation_id, body);
+                self.answer_login(Some(exchange), answer).await
+            }
+            _ => {
+                let listener = &c.door.listener;
+                let known = || listener.cluster.view().versions_of(c.door.node).cloned();
+                let Some(cluster) = c.await_view(known).await else {
+                    return Err(Fault::Unreachable(format!("cluster {} has not been reached yet", listener.cluster.name)));
+                };
+                let frame = versions::answer(version, correlation_id, body, &cluster, listener.allow_security_changes);
+                let frame = frame.ok_or_else(|| Fault::Refused("ApiVersions cannot be answered".into()))?;
+                self.answered(exchange, frame, Outcome::AnsweredHere, 0).await
+            }
+        }
+    }
+
+    async fn answer_login(&mut self, exchange: Option<Box<Exchange>>, answer: sasl::Answer) -> Result<(), Fault> {
+        if let Some(event) = answer.event {
+            self.c.record(event).await;
+        }
+        let code = if answer.fatal.is_some() { SASL_AUTHENTICATION_FAILED } else { 0 };
+        match (exchange, answer.frame) {
+            (Some(exchange), Some(frame)) => self.answered(exchange, frame, Outcome::AnsweredHere, code).await?,
+            (None, Some(frame)) => {
+                let exchange = Box::new(Exchange::bare_token(self.c.clock.now_ns()));
+                self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
+            }
+            (_, None) => {}
+        }
+        match answer.fatal {
+            None => Ok(()),
+            Some(why) => {
+                self.c.reads_ended.set(true);
+                self.flush_answers().await?;
+                Err(Fault::Authentication(why))
+            }
+        }
+    }
+
+    /// Tells the client that its request is not forwarded; closes where the API has no way to say so.
+    async fn refuse(&mut self, exchange: Box<Exchange>, body: &[u8], code: i16, why: String) -> Result<(), Fault> {
+        self.introduce().await;
+        let (key, version, id) = (exchange.api_key(), exchange.version, exchange.correlation_id);
+        let listener = &self.c.door.listener.name;
+        let message = format!("weir: {why}");
+        let reply = guard::is_lawful(key, version, body)
+            .then(|| error_reply::refuse(key, version, id, body, code, Some(&message)))
+            .flatten();
+        match reply {
+            Some(frame) => {
+                tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
+                self.answered(exchange, frame, Outcome::Refused, code).await
+            }
+            None => {
+                let mut exchange = exchange;
+                let now_ns = self.c.clock.now_ns();
+                let response = ResponsePart { outcome: Outcome::Refused, error_code: code, ..ResponsePart::default() };
+                self.c.shard.meter.exchange(&exchange, Outcome::Refused, now_ns);
+                exchange.describe_head_only();
+                self.c.record(exchange.finish(response, now_ns)).await;
+                Err(Fault::Refused(why))
+            }
+        }
+    }
+
+    /// Puts an answer given here into its place.
+    async fn answered(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        frame: Bytes,
+        outcome: Outcome,
+        error_code: i16,
+    ) -> Result<(), Fault> {
+        let now_ns = self.c.clock.now_ns();
+        exchange.describe_head_only();
+        self.c.shard.meter.exchange(&exchange, outcome, now_ns);
+        let response = ResponsePart { outcome, error_code, bytes: frame.len() as u64, ..ResponsePart::default() };
+        self.c.record(exchange.finish(response, now_ns)).await;
+        let pushed = self.c.ring.borrow_mut().push_answered(frame, exchange);
+        pushed.map_err(|full| Fault::Limit(full.to_string()))
+    }
+
+    /// Writes answers given here, as long as no answering task does.
+    async fn flush_answers(&mut self) -> Result<(), Fault> {
+        if self.c.upstream.get().is_some() {
+            self.c.answered.notify_one();
+            return Ok(());
+        }
+        let mut out = Outgoing::default();
+        loop {
+            let Some((frame, _)) = self.c.ring.borrow_mut().pop_answered() else { break };
+            out.own(frame.into());
+        }
+        if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
+            self.c.end(CloseReason::Client);
+        }
+        Ok(())
+    }
+}
+
+/// Kafka's SASL_AUTHENTICATION_FAILED.
+const SASL_AUTHENTICATION_FAILED: i16 = 58;
+
+/// Decides by the head what may be done with a request.
+struct Doorkeeper<'a, R: Runtime> {
+    c: &'a Rc<Connection<R>>,
+    now_ns: u64,
+    client_id: &'a mut Option<String>,
+}
+
+impl<R: Runtime> Gate for Doorkeeper<'_, R> {
+    fn admit(&mut self, head: &RequestHead<'_>, whole: bool) -> Result<Admission, Fault> {
+        let class = api::lookup(head.api_key).map(|api| api.class);
+        if class != Some(Class::Here) {
+            self.must_be_somebody(head)?;
+        }
+        let here = guard::judge_head(api::lookup(head.api_key), head.api_version, true);
+        if head.api_key == key::PRODUCE && here.is_none() {
+            return Ok(Admission::Relay);
+        }
+        if whole {
+            return Ok(Admission::Gather(None));
+        }
+        if head.frame_bytes > limits::GATHERED_REQUEST_BYTES_MAX {
+            let (name, bytes) = (api::name(head.api_key), head.frame_bytes);
+            let max = limits::GATHERED_REQUEST_BYTES_MAX;
+            return Err(Fault::Limit(format!("{name} of {bytes} bytes, at most {max} are taken")));
+        }
+        match self.c.shard.request_budget.reserve(head.frame_bytes) {
+            Some(reservation) => Ok(Admission::Gather(Some(reservation))),
+            None => Ok(Admission::Later),
+        }
+    }
+}
+
+impl<R: Runtime> Doorkeeper<'_, R> {
+    fn must_be_somebody(&mut self, head: &RequestHead<'_>) -> Result<(), Fault> {
+        if !sasl::is_somebody(self.c) {
+            let name = api::name(head.api_key);
+            return Err(Fault::Authentication(format!("{name} before a login, and this listener asks for one (SASL/PLAIN)")));
+        }
+        if self.client_id.is_none() {
+            *self.client_id = Some(head.client_id.unwrap_or_default().to_owned());
+        }
+        sasl::in_force(self.c, self.now_ns).map_err(Fault::Authentication)
+    }
+}

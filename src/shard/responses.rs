@@ -1,0 +1,200 @@
+//! From the broker to the client: matches, rewrites, records, passes on.
+//!
+//! Invariants:
+//! - What an exchange did is in the journal before its answer's last byte is written.
+//! - Answers given here are written between the broker's, where the ring says.
+//! - While the client does not take what it asked for, no more is read from its broker.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::listener;
+use super::outgoing::Outgoing;
+use super::runtime::{Runtime, Stream};
+use crate::event::{CloseReason, Outcome};
+use crate::pipeline::budget::Reservation;
+use crate::pipeline::describe::TopicDirectory;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::response::{self, Action, Ended, Outbound};
+use crate::wire::kafka::addresses::Outward;
+use crate::wire::kafka::correlation::Surprise;
+
+/// The answering task of a connection.
+pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
+    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0 };
+    let end = responses.pump().await;
+    if let Some(mut exchange) = responses.outbound.unfinished() {
+        c.record(exchange.abandon(c.clock.now_ns())).await;
+    }
+    end
+}
+
+struct Responses<R: Runtime> {
+    c: Rc<Connection<R>>,
+    outbound: Outbound,
+    /// For how long the client did not take the answer that is under way, ns.
+    blocked_ns: u64,
+}
+
+impl<R: Runtime> Responses<R> {
+    async fn pump(&mut self) -> Result<Option<CloseReason>, Fault> {
+        let c = self.c.clone();
+        let Some(upstream) = c.upstream.get() else { return Ok(None) };
+        loop {
+            if self.outbound.between_answers() {
+                let mut out = Outgoing::default();
+                self.take_answered(&mut out);
+                self.write(&mut out, &[]).await?;
+                if c.client_gone.get() && c.ring.borrow().is_empty() {
+                    return Ok(Some(CloseReason::Client));
+                }
+            }
+            if c.is_ending() {
+                return Ok(None);
+            }
+            let mut buffer = c.shard.response_buffers.take();
+            match upstream.try_read(&mut buffer) {
+                Ok(0) => return self.upstream_closed(),
+                Ok(read) => self.pass_on(&buffer, read).await?,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    drop(buffer);
+                    let answered = async {
+                        c.answered.notified().await;
+                        Ok(())
+                    };
+                    if futures_lite::future::or(upstream.readable(), answered).await.is_err() {
+                        return self.upstream_closed();
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.upstream_closed(),
+            }
+        }
+    }
+
+    fn upstream_closed(&self) -> Result<Option<CloseReason>, Fault> {
+        let c = &self.c;
+        let in_flight = c.ring.borrow().len() + usize::from(!self.outbound.between_answers());
+        if c.is_ending() {
+            return Ok(None);
+        }
+        if c.client_gone.get() {
+            return Ok(Some(CloseReason::Client));
+        }
+        if in_flight > 0 {
+            return Err(Fault::UpstreamClosed { in_flight });
+        }
+        Ok(Some(CloseReason::Upstream))
+    }
+
+    /// Passes on what one read gave, to the last byte.
+    async fn pass_on(&mut self, buffer: &[u8], read: usize) -> Result<(), Fault> {
+        let c = self.c.clone();
+        let now_ns = c.clock.now_ns();
+        c.traffic.last_ns.set(now_ns);
+        let mut out = Outgoing::default();
+        let mut ended: Vec<Box<Exchange>> = Vec::new();
+        let mut at = 0;
+        while at < read {
+            let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c })?;
+            let taken = at..at + step.taken;
+            at = taken.end;
+            let end = match step.action {
+                Action::Absorb => None,
+                Action::Wait => {
+                    self.write(&mut out, buffer).await?;
+                    R::sleep(Duration::from_millis(5)).await;
+                    None
+                }
+                Action::Relay { ended } => {
+                    out.read(taken);
+                    ended
+                }
+                Action::Replace { bytes, ended } => {
+                    out.own(bytes);
+                    ended
+                }
+            };
+            if let Some(end) = end {
+                ended.push(self.finish(end).await);
+                self.take_answered(&mut out);
+            }
+        }
+        self.write(&mut out, buffer).await?;
+        let now_ns = c.clock.now_ns();
+        for exchange in ended {
+            c.shard.meter.exchange(&exchange, Outcome::Answered, now_ns);
+        }
+        Ok(())
+    }
+
+    /// Records an exchange whose answer is whole.
+    async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
+        let Ended { mut exchange, response } = ended;
+        exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
+        self.c.record(exchange.finish(response, self.c.clock.now_ns())).await;
+        self.c.room.notify_one();
+        exchange
+    }
+
+    fn take_answered(&self, out: &mut Outgoing) {
+        let mut ring = self.c.ring.borrow_mut();
+        while let Some((frame, _)) = ring.pop_answered() {
+            out.own(frame.into());
+            self.c.room.notify_one();
+        }
+    }
+
+    async fn write(&mut self, out: &mut Outgoing, buffer: &[u8]) -> Result<(), Fault> {
+        if out.is_empty() {
+            return Ok(());
+        }
+        if self.c.client_gone.get() {
+            out.clear();
+            return Ok(());
+        }
+        match self.c.write_client(out, buffer).await {
+            Ok(blocked_ns) => self.blocked_ns += blocked_ns,
+            Err(reason) => self.c.end(reason),
+        }
+        Ok(())
+    }
+}
+
+struct Matcher<'a, R: Runtime> {
+    c: &'a Rc<Connection<R>>,
+}
+
+impl<R: Runtime> response::Requests for Matcher<'_, R> {
+    fn take(&mut self, correlation_id: i32) -> Result<Box<Exchange>, Surprise> {
+        self.c.ring.borrow_mut().take_forwarded(correlation_id)
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
+        self.c.shard.response_budget.reserve(bytes)
+    }
+
+    fn outward(&mut self) -> &mut dyn Outward {
+        self
+    }
+
+    fn topics(&self) -> &dyn TopicDirectory {
+        &**self.c
+    }
+}
+
+impl<R: Runtime> Outward for Matcher<'_, R> {
+    /// The door of a broker, open before its name is released.
+    fn outward(&mut self, node: i32, host: &str, port: i32) -> Option<(String, u16)> {
+        let listener = &self.c.door.listener;
+        listener.cluster.saw_broker(node, host, u16::try_from(port).ok()?);
+        if !listener::ensure_broker(&self.c.shard, listener, node) {
+            return None;
+        }
+        let door = listener.brokers.door(node)?;
+        Some((listener.advertised.clone(), door.port()))
+    }
+}

@@ -1,0 +1,206 @@
+//! A shard's own state, and how it is started, told things and stopped.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc};
+
+use super::connection::Connection;
+use super::listener::{self, ListenerOptions};
+use super::meter::Meter;
+use super::pool::Pool;
+use super::runtime::{Epoll, Runtime, Uring};
+use super::sweep;
+use crate::limits;
+use crate::pipeline::budget::Budget;
+use crate::policy::TokenTable;
+use crate::recorder::ShardJournal;
+
+/// Limits that the configuration sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections on one shard.
+    pub connections: usize,
+    /// Largest request frame, bytes.
+    pub request_frame_bytes: u64,
+    /// A connection without traffic is closed after this.
+    pub idle: Duration,
+    /// A connection has to say who it is within this.
+    pub handshake: Duration,
+}
+
+/// What a shard is started with.
+pub struct ShardOptions {
+    /// Its number, from 0.
+    pub index: usize,
+    /// The core it is pinned to; none: wherever the kernel puts it.
+    pub core: Option<usize>,
+    /// Run on io_uring; else on epoll.
+    pub io_uring: bool,
+    /// The addresses to serve.
+    pub listeners: Vec<Arc<ListenerOptions>>,
+    /// Its journal.
+    pub journal: ShardJournal,
+    /// The tokens in force.
+    pub tokens: Arc<ArcSwap<TokenTable>>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// What a shard can be told.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Another shard learnt of a broker: open its door here too.
+    OpenBroker {
+        /// The listener's name.
+        listener: String,
+        /// Node id.
+        node: i32,
+    },
+    /// Stop accepting, finish what is in flight, end after this at the latest.
+    Drain(Duration),
+}
+
+/// A running shard.
+pub struct ShardHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl ShardHandle {
+    /// Tells it.
+    pub fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Waits for its end.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a shard's thread panicked")))
+    }
+}
+
+/// Starts the shards; returns when each has bound its addresses, or with the first that could not.
+pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
+    let (senders, receivers): (Vec<_>, Vec<_>) = shards.iter().map(|_| mpsc::unbounded_channel()).unzip();
+    let (ready, bound) = crossbeam::channel::bounded::<io::Result<()>>(shards.len());
+    let mut handles = Vec::new();
+    for (options, commands) in shards.into_iter().zip(receivers) {
+        let others: Vec<_> = senders.iter().enumerate().filter(|(i, _)| *i != options.index).map(|(_, s)| s.clone()).collect();
+        let own = senders[options.index].clone();
+        let ready = ready.clone();
+        let name = format!("weir-shard-{}", options.index);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let core = options.core;
+            match options.io_uring {
+                true => Uring::run(core, run::<Uring>(options, others, commands, ready)),
+                false => Epoll::run(core, run::<Epoll>(options, others, commands, ready)),
+            }
+        })?;
+        handles.push(ShardHandle { commands: own, thread });
+    }
+    drop(ready);
+    for _ in 0..handles.len() {
+        bound.recv().map_err(|_| io::Error::other("a shard ended while starting"))??;
+    }
+    Ok(handles)
+}
+
+async fn run<R: Runtime>(
+    options: ShardOptions,
+    others: Vec<mpsc::UnboundedSender<Command>>,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+    ready: crossbeam::channel::Sender<io::Result<()>>,
+) {
+    let shard = Rc::new(Shard::<R>::new(options, others));
+    let opened = shard.listeners.iter().try_for_each(|listener| listener::open(&shard, listener));
+    let failed = opened.is_err();
+    let _ = ready.send(opened);
+    if failed {
+        return;
+    }
+    R::spawn(sweep::run(shard.clone()));
+    let mut drain_for = Duration::ZERO;
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::OpenBroker { listener, node } => {
+                if let Some(listener) = shard.listeners.iter().find(|l| l.name == listener) {
+                    listener::open_broker(&shard, listener, node);
+                }
+            }
+            Command::Drain(limit) => {
+                drain_for = limit;
+                break;
+            }
+        }
+    }
+    sweep::drain(&shard, drain_for).await;
+}
+
+/// A shard's state; everything on it happens on one thread.
+pub(super) struct Shard<R: Runtime> {
+    pub listeners: Vec<Arc<ListenerOptions>>,
+    pub journal: RefCell<ShardJournal>,
+    pub tokens: Arc<ArcSwap<TokenTable>>,
+    pub limits: Limits,
+    pub request_buffers: Rc<Pool>,
+    pub response_buffers: Rc<Pool>,
+    pub request_budget: Budget,
+    pub response_budget: Budget,
+    pub meter: Meter,
+    pub connections: RefCell<BTreeMap<u64, Rc<Connection<R>>>>,
+    pub doors: RefCell<HashSet<(String, Option<i32>)>>,
+    /// Wakes the accept loops when the shard begins to drain.
+    pub drained: Notify,
+    draining: Cell<bool>,
+    next_connection: Cell<u64>,
+    others: Vec<mpsc::UnboundedSender<Command>>,
+}
+
+impl<R: Runtime> Shard<R> {
+    fn new(options: ShardOptions, others: Vec<mpsc::UnboundedSender<Command>>) -> Self {
+        Shard {
+            listeners: options.listeners,
+            journal: RefCell::new(options.journal),
+            tokens: options.tokens,
+            limits: options.limits,
+            request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
+            response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
+            request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
+            response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
+            meter: Meter::default(),
+            connections: RefCell::default(),
+            doors: RefCell::default(),
+            drained: Notify::new(),
+            draining: Cell::new(false),
+            next_connection: Cell::new(0),
+            others,
+        }
+    }
+
+    pub fn next_connection(&self) -> u64 {
+        let number = self.next_connection.get();
+        self.next_connection.set(number + 1);
+        number
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub fn begin_drain(&self) {
+        self.draining.set(true);
+        self.drained.notify_waiters();
+    }
+
+    pub fn tell_others(&self, command: impl Fn() -> Command) {
+        for other in &self.others {
+            let _ = other.send(command());
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A look at every connection, a few times a second: what has been idle, unfinished or expired for too long ends here, so
+//! that no connection needs a timer of its own. The same loop drains a shard that is to stop.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::runtime::Runtime;
+use super::sasl;
+use super::state::Shard;
+use crate::event::CloseReason;
+use crate::limits;
+use crate::pipeline::fault::Fault;
+
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_WHILE_DRAINING: Duration = Duration::from_millis(10);
+/// After the drain's limit, how long connections may take to write their last events.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// Runs until the shard begins to drain.
+pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
+    let mut rounds = 0u32;
+    while !shard.is_draining() {
+        R::sleep(PAUSE).await;
+        rounds = rounds.wrapping_add(1);
+        if rounds % 4 == 0 {
+            shard.meter.publish();
+        }
+        for connection in connections(&shard) {
+            if let Some(fault) = overdue(&connection) {
+                connection.fail(&fault);
+            } else if is_idle(&connection) {
+                connection.end(CloseReason::Idle);
+            }
+        }
+    }
+}
+
+fn connections<R: Runtime>(shard: &Shard<R>) -> Vec<Rc<Connection<R>>> {
+    shard.connections.borrow().values().cloned().collect()
+}
+
+fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
+    let now_ns = c.clock.now_ns();
+    let passed = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
+    let nobody = c.login.borrow().who.is_none();
+    if nobody && passed(c.opened_ns, c.shard.limits.handshake) {
+        let seconds = c.shard.limits.handshake.as_secs();
+        return Some(Fault::Authentication(format!("no login within {seconds} s")));
+    }
+    let kept = c.traffic.kept_since_ns.get();
+    if kept > 0 && passed(kept, limits::KEPT_REQUEST_WAIT) {
+        let seconds = limits::KEPT_REQUEST_WAIT.as_secs();
+        return Some(Fault::Limit(format!("a request did not come in whole within {seconds} s")));
+    }
+    sasl::in_force(c, now_ns).err().map(Fault::Authentication)
+}
+
+fn is_idle<R: Runtime>(c: &Connection<R>) -> bool {
+    let now_ns = c.clock.now_ns();
+    let lingers = c.traffic.lingers_since_ns.get();
+    if lingers > 0 && u128::from(now_ns.saturating_sub(lingers)) > limits::LINGER.as_nanos() {
+        return true;
+    }
+    u128::from(now_ns.saturating_sub(c.traffic.last_ns.get())) > c.shard.limits.idle.as_nanos()
+}
+
+/// Stops accepting, lets what is in flight finish, ends what is left at the limit.
+pub(super) async fn drain<R: Runtime>(shard: &Rc<Shard<R>>, limit: Duration) {
+    shard.begin_drain();
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = connections(shard);
+        if left.is_empty() || Instant::now() > deadline + LAST_EVENTS {
+            break;
+        }
+        for connection in left {
+            let nothing_in_flight = connection.ring.borrow().is_empty();
+            if connection.traffic.between_requests.get() {
+                connection.reads_ended.set(true);
+                if nothing_in_flight {
+                    connection.end(CloseReason::Drained);
+                }
+            }
+            if Instant::now() > deadline {
+                connection.end(CloseReason::Drained);
+            }
+        }
+        R::sleep(PAUSE_WHILE_DRAINING).await;
+    }
+    shard.meter.publish();
+}

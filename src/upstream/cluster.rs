@@ -1,0 +1,181 @@
+//! One upstream cluster, as shards see it: an immutable [`View`] that the watcher replaces, and a way to tell it news.
+//!
+//! Invariants:
+//! - Reading the view takes no lock and no I/O; addresses in it are resolved already.
+//! - A topic id, once learnt, keeps its name: Kafka never reuses ids (KIP-516).
+//! - Telling never blocks: when the watcher is behind, a tiding is dropped and its next regular look makes up for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc};
+
+use super::login::Credential;
+use crate::wire::kafka::versions::ClusterVersions;
+
+/// What the configuration says of a cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// Its name.
+    pub name: String,
+    /// `host:port` of some brokers.
+    pub bootstrap: Vec<String>,
+    /// How Weir logs in; none on a plaintext listener without SASL.
+    pub credential: Option<Credential>,
+    /// How often brokers and versions are looked at without a cause.
+    pub refresh: Duration,
+}
+
+/// A broker of the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Broker {
+    /// Host as the broker advertises it; never shown to a client.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The host, resolved; empty when that failed.
+    pub addresses: Vec<SocketAddr>,
+    /// What it serves, once probed.
+    pub versions: Option<Arc<ClusterVersions>>,
+}
+
+/// What is known of the cluster at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Brokers by node id.
+    pub brokers: BTreeMap<i32, Broker>,
+    /// The bootstrap addresses, resolved.
+    pub bootstrap: Vec<SocketAddr>,
+    /// What every broker serves: the answer on the bootstrap address, where any broker may be behind.
+    pub versions: Option<Arc<ClusterVersions>>,
+    /// Why no broker could be reached at the last look, in an operator's words.
+    pub trouble: Option<String>,
+}
+
+impl View {
+    /// What to answer a client's ApiVersions with on this broker's address (none: the bootstrap address).
+    pub fn versions_of(&self, node: Option<i32>) -> Option<&Arc<ClusterVersions>> {
+        node.and_then(|n| self.brokers.get(&n)).and_then(|b| b.versions.as_ref()).or(self.versions.as_ref())
+    }
+
+    /// Where to connect for this broker (none: any).
+    pub fn addresses_of(&self, node: Option<i32>) -> Vec<SocketAddr> {
+        match node {
+            Some(node) => self.brokers.get(&node).map(|b| b.addresses.clone()).unwrap_or_default(),
+            None => {
+                let known = self.brokers.values().flat_map(|b| b.addresses.iter().copied());
+                self.bootstrap.iter().copied().chain(known).collect()
+            }
+        }
+    }
+}
+
+/// What a shard tells the watcher.
+#[derive(Debug)]
+pub enum Tidings {
+    /// A response named this broker at an address that the view does not have.
+    Broker {
+        /// Node id.
+        node: i32,
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A response named this topic's id.
+    Topic {
+        /// The id.
+        id: [u8; 16],
+        /// The name.
+        name: String,
+    },
+    /// A request used a topic id that is not known.
+    UnknownTopic {
+        /// The id.
+        id: [u8; 16],
+    },
+    /// A broker could not be reached.
+    Unreachable,
+}
+
+/// Topic names by id.
+pub type TopicNames = HashMap<[u8; 16], Arc<str>>;
+
+/// An upstream cluster, shared by all shards and its watcher.
+pub struct Cluster {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How Weir logs in.
+    pub credential: Option<Credential>,
+    /// The bootstrap list as configured, for messages.
+    pub bootstrap: Vec<String>,
+    pub(super) refresh: Duration,
+    pub(super) view: ArcSwap<View>,
+    pub(super) topics: ArcSwap<TopicNames>,
+    pub(super) changed: Notify,
+    tidings: mpsc::Sender<Tidings>,
+}
+
+/// News that may wait for the watcher; beyond it they are dropped, since its next regular look finds the same.
+const TIDINGS_MAX: usize = 4096;
+
+impl Cluster {
+    pub(super) fn new(options: ClusterOptions) -> (Arc<Self>, mpsc::Receiver<Tidings>) {
+        let (tidings, inbox) = mpsc::channel(TIDINGS_MAX);
+        let cluster = Cluster {
+            name: options.name,
+            credential: options.credential,
+            bootstrap: options.bootstrap,
+            refresh: options.refresh,
+            view: ArcSwap::from_pointee(View::default()),
+            topics: ArcSwap::from_pointee(TopicNames::new()),
+            changed: Notify::new(),
+            tidings,
+        };
+        (Arc::new(cluster), inbox)
+    }
+
+    /// What is known now.
+    pub fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// The name of a topic, where its id is known.
+    pub fn topic_name(&self, id: &[u8; 16]) -> Option<Arc<str>> {
+        self.topics.load().get(id).cloned()
+    }
+
+    /// Tells the watcher; never blocks.
+    pub fn tell(&self, tidings: Tidings) {
+        let _ = self.tidings.try_send(tidings);
+    }
+
+    /// Tells of a topic's id unless it is known already.
+    pub fn saw_topic(&self, id: [u8; 16], name: &str) {
+        if id != [0; 16] && !self.topics.load().contains_key(&id) {
+            self.tell(Tidings::Topic { id, name: name.to_owned() });
+        }
+    }
+
+    /// Tells of a broker's address unless the view has it already.
+    pub fn saw_broker(&self, node: i32, host: &str, port: u16) {
+        let view = self.view.load();
+        if view.brokers.get(&node).is_none_or(|b| b.host != host || b.port != port) {
+            self.tell(Tidings::Broker { node, host: host.to_owned(), port });
+        }
+    }
+
+    /// Waits for the view to change; works on every executor.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Whether a broker answered at the last look.
+    pub fn is_reachable(&self) -> bool {
+        let view = self.view.load();
+        view.versions.is_some() && view.trouble.is_none()
+    }
+}

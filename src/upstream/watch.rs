@@ -1,0 +1,277 @@
+//! Follows the clusters from a thread of its own: brokers, their addresses and versions, topic ids.
+//!
+//! A look happens at start, every `refresh`, at once when a shard could not reach a broker, and each second while nothing
+//! can be reached. Invariant: a failed look keeps what was known; only `View::trouble` changes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, MetadataResponse};
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::client::{Client, ClientError};
+use super::cluster::{Broker, Cluster, ClusterOptions, Tidings, TopicNames, View};
+use crate::limits;
+use crate::wire::kafka::api::key;
+use crate::wire::kafka::versions::ClusterVersions;
+
+/// Metadata v12 takes topic ids; v1 is the oldest with an empty list for "no topics"; 4.x serves 0-13, 2.8 serves 0-11.
+const METADATA_VERSION_MAX: i16 = 12;
+
+/// The watching thread; it ends when dropped.
+pub struct Watcher {
+    stop: Option<tokio::sync::watch::Sender<bool>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Starts to follow the clusters; each gets its first look at once.
+    pub fn start(clusters: Vec<ClusterOptions>) -> std::io::Result<(Self, Vec<Arc<Cluster>>)> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let (shared, inboxes): (Vec<_>, Vec<_>) = clusters.into_iter().map(Cluster::new).unzip();
+        let watched = shared.clone();
+        let thread = std::thread::Builder::new().name("weir-upstream".into()).spawn(move || {
+            runtime.block_on(async move {
+                for (cluster, inbox) in watched.into_iter().zip(inboxes) {
+                    tokio::spawn(follow(cluster, inbox));
+                }
+                let mut stopped = stopped;
+                let _ = stopped.wait_for(|s| *s).await;
+            });
+        })?;
+        Ok((Watcher { stop: Some(stop), thread: Some(thread) }, shared))
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(true);
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn follow(cluster: Arc<Cluster>, mut inbox: mpsc::Receiver<Tidings>) {
+    let mut next_look = Instant::now();
+    let mut earliest = next_look;
+    loop {
+        tokio::select! {
+            () = sleep_until(next_look) => {
+                look(&cluster).await;
+                let pause = if cluster.is_reachable() { cluster.refresh } else { Duration::from_secs(1) };
+                next_look = Instant::now() + pause;
+                // What shards report in a burst (a broker went away under a thousand connections) is one look.
+                earliest = Instant::now() + Duration::from_millis(500);
+            }
+            tidings = inbox.recv() => match tidings {
+                None => return,
+                Some(Tidings::Unreachable) => next_look = next_look.min(earliest),
+                Some(first) => {
+                    let mut batch = vec![first];
+                    while let Ok(more) = inbox.try_recv() {
+                        batch.push(more);
+                    }
+                    heard(&cluster, batch).await;
+                }
+            }
+        }
+    }
+}
+
+/// Takes in what shards saw pass by.
+async fn heard(cluster: &Cluster, batch: Vec<Tidings>) {
+    let mut topics: Option<TopicNames> = None;
+    let mut unknown: Vec<[u8; 16]> = Vec::new();
+    for tidings in batch {
+        match tidings {
+            Tidings::Broker { node, host, port } => {
+                let addresses = resolve(&host, port).await;
+                let mut view = View::clone(&cluster.view.load());
+                tracing::info!(cluster = cluster.name, node, "broker joined or moved");
+                view.brokers.insert(node, Broker { host, port, addresses, versions: None });
+                publish(cluster, view);
+            }
+            Tidings::Topic { id, name } => {
+                let names = topics.get_or_insert_with(|| TopicNames::clone(&cluster.topics.load()));
+                names.insert(id, name.into());
+            }
+            Tidings::UnknownTopic { id } if !unknown.contains(&id) => unknown.push(id),
+            Tidings::UnknownTopic { .. } | Tidings::Unreachable => {}
+        }
+    }
+    if let Some(names) = topics {
+        cluster.topics.store(Arc::new(names));
+        cluster.changed.notify_waiters();
+    }
+    unknown.retain(|id| !cluster.topics.load().contains_key(id));
+    if !unknown.is_empty() {
+        look_up_topics(cluster, unknown).await;
+    }
+}
+
+fn publish(cluster: &Cluster, view: View) {
+    cluster.view.store(Arc::new(view));
+    cluster.changed.notify_waiters();
+}
+
+/// One look at the cluster: who is there and what they speak.
+async fn look(cluster: &Cluster) {
+    let was = cluster.view.load_full();
+    match see(cluster, &was).await {
+        Ok(view) => {
+            if was.versions.is_none() {
+                tracing::info!(cluster = cluster.name, brokers = view.brokers.len(), "upstream reached");
+            } else if was.trouble.is_some() {
+                tracing::info!(cluster = cluster.name, "upstream reachable again");
+            }
+            publish(cluster, view);
+        }
+        Err(trouble) => {
+            if was.trouble.as_ref() != Some(&trouble) {
+                tracing::warn!(cluster = cluster.name, "no broker can be reached: {trouble}");
+            }
+            publish(cluster, View { trouble: Some(trouble), ..View::clone(&was) });
+        }
+    }
+}
+
+async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
+    let mut bootstrap = Vec::new();
+    for address in &cluster.bootstrap {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, "9092"));
+        let port = port.parse().unwrap_or(9092);
+        bootstrap.extend(resolve(host.trim_matches(['[', ']']), port).await);
+    }
+    if bootstrap.is_empty() {
+        return Err(format!("none of the bootstrap names resolve ({})", cluster.bootstrap.join(", ")));
+    }
+    let known = was.brokers.values().flat_map(|b| b.addresses.iter().copied());
+    let candidates: Vec<SocketAddr> = bootstrap.iter().copied().chain(known).collect();
+    let (mut client, versions) = reach_any(cluster, &candidates).await?;
+    let first_look = cluster.topics.load().is_empty();
+    let metadata = ask_metadata(&mut client, &versions, if first_look { None } else { Some(Vec::new()) }).await?;
+    learn_topics(cluster, &metadata);
+    let brokers = see_brokers(cluster, was, &metadata).await;
+    let common = brokers.values().filter_map(|b| b.versions.as_deref()).fold(None, |common, versions| match common {
+        None => Some(versions.clone()),
+        Some(common) => Some(ClusterVersions::intersect(&common, versions)),
+    });
+    Ok(View { brokers, bootstrap, versions: Some(Arc::new(common.unwrap_or(versions))), trouble: None })
+}
+
+async fn reach_any(cluster: &Cluster, candidates: &[SocketAddr]) -> Result<(Client, ClusterVersions), String> {
+    let mut trouble = String::from("no address is known");
+    for address in candidates {
+        match reach(cluster, *address).await {
+            Ok(reached) => return Ok(reached),
+            Err(error) => trouble = error.to_string(),
+        }
+    }
+    Err(trouble)
+}
+
+/// Connects and asks for the versions; v3 carries the features, a broker older than 2.4 answers it with v0 and error 35.
+async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, ClusterVersions), ClientError> {
+    let wait = limits::UPSTREAM_CONNECT_WAIT;
+    let mut client = Client::connect(address, cluster.credential.as_ref(), wait).await?;
+    let request = ApiVersionsRequest::default()
+        .with_client_software_name(StrBytes::from_static_str("weir"))
+        .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+    let answer = match client.call(&request, 3).await {
+        Ok(answer) if answer.error_code == 0 => answer,
+        _ => {
+            client = Client::connect(address, cluster.credential.as_ref(), wait).await?;
+            client.call(&ApiVersionsRequest::default(), 0).await?
+        }
+    };
+    let versions = ClusterVersions::from_response(&answer)
+        .map_err(|_| ClientError::Malformed { address, what: "ApiVersions" })?;
+    Ok((client, versions))
+}
+
+async fn ask_metadata(
+    client: &mut Client,
+    versions: &ClusterVersions,
+    topics: Option<Vec<MetadataRequestTopic>>,
+) -> Result<MetadataResponse, String> {
+    let version = versions.range(key::METADATA).map(|r| r.max).unwrap_or(1).min(METADATA_VERSION_MAX);
+    let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
+    client.call(&request, version).await.map_err(|e| e.to_string())
+}
+
+async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse) -> BTreeMap<i32, Broker> {
+    let mut brokers = BTreeMap::new();
+    for broker in &metadata.brokers {
+        let (node, host) = (broker.node_id.0, broker.host.to_string());
+        let Ok(port) = u16::try_from(broker.port) else { continue };
+        let mut addresses = resolve(&host, port).await;
+        let before = was.brokers.get(&node);
+        if addresses.is_empty() {
+            addresses = before.filter(|b| b.host == host).map(|b| b.addresses.clone()).unwrap_or_default();
+        }
+        let mut versions = before.and_then(|b| b.versions.clone());
+        if let Some(address) = addresses.first() {
+            match reach(cluster, *address).await {
+                Ok((_, probed)) => versions = Some(Arc::new(probed)),
+                Err(error) => tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}"),
+            }
+        }
+        brokers.insert(node, Broker { host, port, addresses, versions });
+    }
+    brokers
+}
+
+fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
+    let known = cluster.topics.load();
+    let fresh: Vec<([u8; 16], Arc<str>)> = metadata
+        .topics
+        .iter()
+        .filter(|t| !t.topic_id.is_nil() && !known.contains_key(t.topic_id.as_bytes()))
+        .filter_map(|t| t.name.as_ref().map(|name| (*t.topic_id.as_bytes(), Arc::from(&*name.0))))
+        .collect();
+    if !fresh.is_empty() {
+        let mut names = TopicNames::clone(&known);
+        names.extend(fresh);
+        cluster.topics.store(Arc::new(names));
+    }
+}
+
+async fn look_up_topics(cluster: &Cluster, ids: Vec<[u8; 16]>) {
+    let candidates = cluster.view.load().addresses_of(None);
+    let asked = ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
+    let asked = asked.take(limits::TOPIC_LOOKUPS_MAX).collect();
+    let answer = match reach_any(cluster, &candidates).await {
+        Ok((mut client, versions)) if versions.range(key::METADATA).map(|r| r.max).unwrap_or(0) >= METADATA_VERSION_MAX => {
+            ask_metadata(&mut client, &versions, Some(asked)).await
+        }
+        Ok(_) => return,
+        Err(trouble) => Err(trouble),
+    };
+    match answer {
+        Ok(metadata) => {
+            learn_topics(cluster, &metadata);
+            cluster.changed.notify_waiters();
+        }
+        Err(trouble) => tracing::warn!(cluster = cluster.name, "topic ids could not be looked up: {trouble}"),
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
+    match tokio::net::lookup_host((host, port)).await {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            tracing::warn!(port, "a broker's host name does not resolve: {error}");
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! `weir sessions` and `weir show` on a real recording: asked through a running gateway's socket, and from the store alone.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
+use tempfile::TempDir;
+use weir::control::{Check, ControlHandle, ControlOptions, Readiness, TokenRegistry};
+use weir::event::{
+    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome,
+    RequestPart, Resource, ResponsePart,
+};
+use weir::recorder::{Recorder, RecorderOptions, SessionFilter, ShardJournal};
+
+const CONFIG: &str = r#"store: { path: ./data }
+control: { bind: "127.0.0.1:9280", socket: ./s }
+clusters: [{ name: main, bootstrap: ["127.0.0.1:19092"] }]
+listeners:
+  - { name: main, cluster: main, bind: "127.0.0.1:9292", brokers: "127.0.0.1:9300-9399", auth: [weir_token] }
+"#;
+
+/// 2026-11-22T10:00:00Z
+const START_NS: u64 = 1_795_341_600_000_000_000;
+const SECOND_NS: u64 = 1_000_000_000;
+
+struct AlwaysReady;
+
+impl Readiness for AlwaysReady {
+    fn checks(&self) -> Vec<Check> {
+        Vec::new()
+    }
+}
+
+/// What a gateway is to the commands: a recording, tokens and a socket.
+struct Gateway {
+    folder: TempDir,
+    recorder: Recorder,
+    journals: Vec<ShardJournal>,
+    control: Option<ControlHandle>,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
+        let options = RecorderOptions::new(folder.path().join("data"), "n1", 1);
+        let (recorder, journals) = Recorder::open(options).unwrap();
+        let control = weir::control::start(ControlOptions {
+            bind: "127.0.0.1:0".parse().unwrap(),
+            socket: folder.path().join("s"),
+            queries: recorder.queries(),
+            tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
+            readiness: Arc::new(AlwaysReady),
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+        });
+        Self {
+            folder,
+            recorder,
+            journals,
+            control: Some(control.unwrap()),
+        }
+    }
+
+    fn append(&mut self, connection: u64, at_ns: u64, kind: EventKind) {
+        let event = Event {
+            connection: ConnectionNo(connection),
+            at_ns,
+            kind,
+        };
+        self.journals[0].append(&event).unwrap();
+    }
+
+    /// Opens a connection of `subject`, produces to `topic`, commits an offset without hearing of it, and closes.
+    fn record(&mut self, connection: u64, at_ns: u64, subject: &str, topic: &str) {
+        let peer = "127.0.0.1:50000".parse().unwrap();
+        self.append(
+            connection,
+            at_ns,
+            EventKind::Opened {
+                listener: "main".to_owned(),
+                peer,
+                broker: Some(1),
+            },
+        );
+        let identity = Identity {
+            issuer: "weir".to_owned(),
+            subject: subject.to_owned(),
+            groups: vec!["analysts".to_owned()],
+            mechanism: Mechanism::PlainToken,
+        };
+        let client_id = Some("perf".to_owned());
+        self.append(
+            connection,
+            at_ns,
+            EventKind::Identified {
+                identity,
+                client_id,
+            },
+        );
+        self.append(connection, at_ns + SECOND_NS, produce(topic));
+        let items = vec![Item {
+            resource: Resource::Group,
+            name: "readers".to_owned(),
+            ..Item::default()
+        }];
+        let request = RequestPart {
+            api_key: 8,
+            api_version: 9,
+            bytes: 200,
+            items,
+            ..RequestPart::default()
+        };
+        self.append(
+            connection,
+            at_ns + 2 * SECOND_NS,
+            EventKind::Noted {
+                ordinal: 1,
+                request,
+            },
+        );
+        let closed = EventKind::Closed {
+            reason: CloseReason::Client,
+            bytes_in: 1200,
+            bytes_out: 24,
+        };
+        self.append(connection, at_ns + 3 * SECOND_NS, closed);
+    }
+
+    fn wait_until_recorded(&mut self, sessions: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let done = |session: &weir::recorder::SessionSummary| session.connections_open == 0;
+        loop {
+            self.journals[0].wake_writer();
+            let found = self
+                .recorder
+                .queries()
+                .sessions(&SessionFilter::default())
+                .unwrap();
+            if found.len() == sessions && found.iter().all(done) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{found:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends the gateway; what is left is the store.
+    fn stop(self) -> Stopped {
+        let Gateway {
+            folder,
+            recorder,
+            journals,
+            control,
+        } = self;
+        control.unwrap().stop();
+        drop(journals);
+        recorder.shutdown().unwrap();
+        Stopped { folder }
+    }
+}
+
+struct Stopped {
+    folder: TempDir,
+}
+
+fn weir(folder: &TempDir, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(arguments)
+        .arg("--config")
+        .arg(folder.path().join("weir.yaml"))
+        .env("TZ", "UTC")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn printed(folder: &TempDir, arguments: &[&str]) -> String {
+    let output = weir(folder, arguments);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json_lines(folder: &TempDir, arguments: &[&str]) -> Vec<Value> {
+    printed(folder, arguments)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn produce(topic: &str) -> EventKind {
+    let asked = Item {
+        name: topic.to_owned(),
+        partition: Some(0),
+        ..Item::default()
+    };
+    let written = Item {
+        offset: Some(42),
+        records: Some(3),
+        bytes: Some(1229),
+        ..asked.clone()
+    };
+    EventKind::Exchange {
+        ordinal: 0,
+        request: Some(RequestPart {
+            api_version: 9,
+            bytes: 1000,
+            items: vec![asked],
+            ..RequestPart::default()
+        }),
+        response: ResponsePart {
+            outcome: Outcome::Answered,
+            bytes: 24,
+            items: vec![written],
+            latency: Latency {
+                client_ns: 1_000,
+                weir_ns: 31_000,
+                broker_ns: 1_800_000,
+            },
+            ..ResponsePart::default()
+        },
+    }
+}
+
+/// Two sessions, an hour apart.
+fn two_sessions() -> Gateway {
+    let mut gateway = Gateway::start();
+    gateway.record(1, START_NS, "analyst-7", "orders");
+    gateway.record(2, START_NS + 3600 * SECOND_NS, "billing", "payments");
+    gateway.wait_until_recorded(2);
+    gateway
+}
+
+fn subjects(sessions: &[Value]) -> Vec<&str> {
+    sessions
+        .iter()
+        .map(|session| session["identity"]["subject"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn sessions_are_found_by_identity_topic_and_time() {
+    let gateway = two_sessions();
+    let found = |arguments: &[&str]| {
+        let sessions = json_lines(
+            &gateway.folder,
+            &[&["sessions", "--json"], arguments].concat(),
+        );
+        subjects(&sessions).join(" ")
+    };
+    assert_eq!(found(&[]), "billing analyst-7");
+    assert_eq!(found(&["--limit", "1"]), "billing");
+    assert_eq!(found(&["--identity", "analyst-7"]), "analyst-7");
+    assert_eq!(found(&["--identity", "a&identity=billing"]), "");
+    assert_eq!(found(&["--topic", "payments"]), "billing");
+    assert_eq!(found(&["--since", "2026-11-22T10:30"]), "billing");
+    assert_eq!(found(&["--until", "2026-11-22T10:30:00Z"]), "analyst-7");
+}
+
+#[test]
+fn tables_fit_eighty_columns_and_keep_ids_whole() {
+    let gateway = two_sessions();
+    let id = json_lines(&gateway.folder, &["sessions", "--json", "--limit", "1"])[0]["id"].clone();
+    for arguments in [vec!["sessions"], vec!["show", id.as_str().unwrap()]] {
+        let table = printed(&gateway.folder, &arguments);
+        assert!(table.contains(id.as_str().unwrap()), "{table}");
+        assert!(
+            table.lines().all(|line| line.chars().count() <= 80),
+            "{table}"
+        );
+        assert!(!table.contains('\u{1b}'), "{table:?}");
+    }
+}
+
+#[test]
+fn show_tells_every_exchange_with_place_amount_and_outcome() {
+    let gateway = two_sessions();
+    let sessions = json_lines(
+        &gateway.folder,
+        &["sessions", "--json", "--identity", "analyst-7"],
+    );
+    let id = sessions[0]["id"].as_str().unwrap();
+    let text = printed(&gateway.folder, &["show", id]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let words = words.join(" ");
+    for expected in [
+        "analyst-7 (by weir; groups: analysts)",
+        "perf from 127.0.0.1, through main; connections: 1",
+        "2026-11-22 10:00:00 to 2026-11-22 10:00:03 UTC",
+        "10:00:01.000 Produce v9 1us 31us 1.8ms ok; orders-0 @42,",
+        "10:00:02.000 OffsetCommit v9 - - - outcome unknown;",
+    ] {
+        assert!(words.contains(expected), "{expected}\n{text}");
+    }
+}
+
+#[test]
+fn the_store_alone_answers_as_the_gateway_did() {
+    let gateway = two_sessions();
+    let sessions = json_lines(&gateway.folder, &["sessions", "--json"]);
+    let id = sessions[0]["id"].as_str().unwrap().to_owned();
+    let live = json_lines(&gateway.folder, &["show", &id, "--json"]);
+    let stopped = gateway.stop();
+    let kept = json_lines(&stopped.folder, &["show", &id, "--json"]);
+    assert_eq!(live, kept);
+    assert_eq!(live.len(), 5);
+    assert!(live.iter().all(|event| event["id"].is_string()));
+    let after = json_lines(&stopped.folder, &["sessions", "--json"]);
+    assert_eq!(subjects(&after), subjects(&sessions));
+    assert!(
+        after.iter().all(|session| session["state"] == "ended"),
+        "{after:?}"
+    );
+}
+
+#[test]
+fn a_session_longer_than_a_page_is_shown_whole_and_in_order() {
+    let mut gateway = Gateway::start();
+    gateway.record(1, START_NS, "analyst-7", "orders");
+    for ordinal in 0..2500 {
+        gateway.append(1, START_NS + 4 * SECOND_NS + ordinal, produce("orders"));
+    }
+    gateway.wait_until_recorded(1);
+    let id = json_lines(&gateway.folder, &["sessions", "--json"])[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let events = loop {
+        let events = json_lines(&gateway.folder, &["show", &id, "--json"]);
+        if events.len() >= 2505 || Instant::now() > deadline {
+            break events;
+        }
+        gateway.journals[0].wake_writer();
+    };
+    assert_eq!(events.len(), 2505);
+    let times: Vec<u64> = events
+        .iter()
+        .map(|event| event["at_ns"].as_u64().unwrap())
+        .collect();
+    assert!(times.is_sorted());
+    let table = printed(&gateway.folder, &["show", &id]);
+    assert_eq!(table.matches("RESULT").count(), 1);
+    assert_eq!(table.matches("Produce v9").count(), 2501);
+}
+
+#[test]
+fn what_is_not_recorded_is_said_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
+    let failed = |folder: &TempDir, arguments: &[&str]| {
+        let output = weir(folder, arguments);
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, stderr) = failed(&folder, &["sessions"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("there is no recording at"), "{stderr}");
+
+    let gateway = two_sessions();
+    let id = json_lines(&gateway.folder, &["sessions", "--json", "--limit", "1"])[0]["id"].clone();
+    let (code, stderr) = failed(&gateway.folder, &["show", "nosuch"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    let other = weir::event::SessionId::from_u64(7).to_string();
+    for folder in [&gateway.folder.path().join("s"), &PathBuf::from("nowhere")] {
+        let config = CONFIG.replace("./s", &folder.display().to_string());
+        fs::write(gateway.folder.path().join("weir.yaml"), config).unwrap();
+        let (code, stderr) = failed(&gateway.folder, &["show", &other]);
+        assert_eq!(code, Some(3), "{stderr}");
+        assert!(
+            stderr.contains(&format!("no session has the id {other}")),
+            "{stderr}"
+        );
+    }
+    assert!(id.is_string());
+}

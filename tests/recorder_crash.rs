@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use recorder_support::*;
 use weir::event::{ConnectionNo, Event, EventKind};
@@ -19,7 +19,7 @@ use weir::recorder::{EndReason, Queries, RecordedEvent, Recorder, SessionState, 
 const STORE: &str = "WEIR_TEST_STORE";
 const SHARDS: &str = "WEIR_TEST_SHARDS";
 
-/// Runs in a process of its own (see `start_child`): each shard appends as fast as it can and acknowledges on stdout.
+/// Runs in a process of its own (see `start_child`): each shard appends in bursts and acknowledges on stdout.
 #[test]
 fn child_that_records_until_it_is_killed() {
     let (Ok(store), Ok(shards)) = (std::env::var(STORE), std::env::var(SHARDS)) else {
@@ -29,21 +29,26 @@ fn child_that_records_until_it_is_killed() {
     std::thread::scope(|scope| {
         for (shard, mut journal) in journals.into_iter().enumerate() {
             scope.spawn(move || {
-                let mut out = std::io::stdout();
+                // Not `stdout()`: its buffer would die with the process and acknowledge less than was appended.
+                let mut out = OpenOptions::new()
+                    .write(true)
+                    .open("/proc/self/fd/1")
+                    .unwrap();
                 for connection in 0u64.. {
                     let mut acknowledge = |kind| {
                         append(&mut journal, connection, now_ns(), kind);
                         out.write_all(&[shard as u8]).unwrap();
                     };
-                    acknowledge(opened(&format!("10.0.0.{}:4000", connection % 50)));
+                    acknowledge(opened(&format!("10.0.0.{}:4000", connection % 5)));
                     if connection % 7 != 3 {
-                        acknowledge(identified(&format!("client-{}", connection % 50), "load"));
+                        acknowledge(identified(&format!("client-{}", connection % 5), "load"));
                     }
                     for ordinal in 0..40 {
                         acknowledge(produce_noted(ordinal, "orders", 1));
                         acknowledge(produce_answered(ordinal, "orders", ordinal as i64));
                     }
                     acknowledge(closed());
+                    std::thread::sleep(Duration::from_millis(1));
                 }
             });
         }
@@ -358,4 +363,88 @@ fn a_journal_without_space_is_refused_at_start_with_its_size() {
         "{refused}"
     );
     open(folder.path(), 1).0.shutdown().unwrap();
+}
+
+/// Runs in a process of its own whose files may not grow beyond 2 MiB at first.
+#[test]
+fn child_whose_disk_is_full() {
+    let (Ok(store), Err(_)) = (std::env::var(STORE), std::env::var(SHARDS)) else {
+        return;
+    };
+    let (recorder, mut journals) = open(Path::new(&store), 1);
+    append(&mut journals[0], 1, NOON_NS, opened("10.0.0.7:4000"));
+    append(
+        &mut journals[0],
+        1,
+        NOON_NS,
+        identified("analyst-7", "reports"),
+    );
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let (mut count, mut full) = (0u64, 0);
+    // Until the store has failed and the journal behind it has filled up.
+    while full < 50 {
+        assert!(
+            Instant::now() < deadline,
+            "{count} events, {:?}",
+            recorder.health()
+        );
+        let name = format!("topic-{:x}", count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let kind = fetch(count, &name, 0, 1);
+        let event = Event {
+            connection: ConnectionNo(1),
+            at_ns: NOON_NS + count,
+            kind,
+        };
+        match journals[0].append(&event) {
+            Ok(()) => count += 1,
+            Err(_) if recorder.health().writable => std::thread::sleep(Duration::from_millis(1)),
+            Err(_) => full += 1,
+        }
+    }
+    let health = recorder.health();
+    assert!(!health.writable && health.lag_bytes > 500_000, "{health:?}");
+    assert!(
+        health
+            .failed
+            .is_some_and(|reason| reason.contains("the store"))
+    );
+    let limits = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    let raised = rustix::process::Rlimit {
+        current: limits.maximum,
+        ..limits
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, raised).unwrap();
+    while !recorder.health().writable || recorder.health().lag_bytes > 0 {
+        assert!(
+            Instant::now() < deadline,
+            "it does not recover: {:?}",
+            recorder.health()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let session = session_of(&recorder.queries(), "analyst-7");
+    assert_eq!(session.exchanges, count);
+    let seen = events(&recorder.queries(), session.id);
+    assert_eq!(
+        seen.len() as u64,
+        count + 2,
+        "each event once, also those of the write that failed"
+    );
+    recorder.shutdown().unwrap();
+}
+
+#[test]
+fn a_full_disk_is_said_aloud_holds_the_shards_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new("sh")
+        .args(["-c", r#"trap "" XFSZ; ulimit -S -f 4096; exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "child_whose_disk_is_full", "--nocapture"])
+        .env(STORE, folder.path())
+        .env_remove(SHARDS)
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -36,7 +36,17 @@ struct EntrySink<'a> {
 
 impl EntrySink<'_> {
     #[inline]
-    fn varint(&mut self, mut value: u64) {
+    fn varint(&mut self, value: u64) {
+        match self.room.get_mut(self.length) {
+            Some(room) if value < 0x80 => {
+                *room = value as u8;
+                self.length += 1;
+            }
+            _ => self.long_varint(value),
+        }
+    }
+
+    fn long_varint(&mut self, mut value: u64) {
         let Some(room) = self
             .room
             .get_mut(self.length..)

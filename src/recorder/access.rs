@@ -13,6 +13,9 @@ use super::folder::{Folder, Lock};
 use super::keys;
 use super::store::{Direction, Family, Rows, Store};
 
+/// A key and its value.
+pub type AccessRow = (Vec<u8>, Vec<u8>);
+
 /// The rows of the `access` family.
 #[derive(Clone)]
 pub struct AccessStore {
@@ -58,7 +61,7 @@ impl AccessStore {
     }
 
     /// All rows whose key starts with `prefix`, in the order of their keys.
-    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RecorderError> {
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<AccessRow>, RecorderError> {
         let mut rows = Vec::new();
         let to = keys::after(prefix);
         self.store.scan(

@@ -139,10 +139,9 @@ impl<'a> EventReader<'a> {
         loop {
             self.find_blocks()?;
             let next_block_ns = self.blocks.front().map(|block| block.key.first_ns);
-            if let Some(entry) = self.ready.first_entry() {
-                if next_block_ns.is_none_or(|first_ns| entry.key().at_ns < first_ns) {
-                    return Ok(Some(entry.remove()));
-                }
+            let is_next = |at_ns| next_block_ns.is_none_or(|first_ns| at_ns < first_ns);
+            if let Some(entry) = self.ready.first_entry().filter(|entry| is_next(entry.key().at_ns)) {
+                return Ok(Some(entry.remove()));
             }
             match self.blocks.pop_front() {
                 Some(block) => self.open(&block)?,

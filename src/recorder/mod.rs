@@ -10,7 +10,7 @@
 //! - No session is without an end once its gateway has stopped or started again.
 //! - Shards never wait for the disk: they meet only their journal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -35,9 +35,10 @@ mod rows;
 mod store;
 mod summary;
 mod tail;
+mod tally;
 mod writer;
 
-pub use access::{AccessStore, open_access};
+pub use access::{AccessRow, AccessStore, open_access};
 pub use error::RecorderError;
 pub use events::{EventCursor, RecordedEvent};
 pub use health::RecorderHealth;
@@ -53,6 +54,7 @@ use assemble::Assembler;
 use folder::{Folder, Lock};
 use health::HealthState;
 use journal::JournalHead;
+use recovery::Recovered;
 use store::{Family, Rows, Store};
 use tail::{Bytes, Tail};
 use writer::Writer;
@@ -142,31 +144,14 @@ impl Recorder {
         let lock = folder.lock()?;
         let store = Arc::new(Store::open(folder.path())?);
         let journals = folder::journals_of(folder.path());
-        let recovered = recovery::replay(&store, &journals, |rows| store.write(&rows))?;
-        for damage in &recovered.damage {
-            tracing::error!(path = %damage.path.display(), lost_bytes = damage.lost_bytes, "a journal was damaged");
-        }
-        if recovered.events > 0 {
-            tracing::info!(
-                events = recovered.events,
-                "took over events that the last run had left in its journals"
-            );
-        }
-        recovery::discard(&store, &recovered)?;
+        let recovered = take_over(&store, &journals)?;
         let boot = next_boot(&store, options.idle_ns())?;
         let (wake, woken) = bounded(1);
         let mut assembler = Assembler::load(&store, options.idle_ns())?;
         let (mut writing, mut tails) = (Vec::new(), Vec::new());
         for shard in 0..options.shards as u16 {
-            let epoch = random()?;
-            let capacity = options.journal_bytes;
-            let head = JournalHead {
-                node: options.node.clone(),
-                boot,
-                shard,
-                capacity,
-                epoch,
-            };
+            let (node, capacity) = (options.node.clone(), options.journal_bytes);
+            let head = JournalHead { node, boot, shard, capacity, epoch: random()? };
             let (journal, consumer) = journal::create(&journals, &head, wake.clone())?;
             assembler.add_journal(&store, head.clone())?;
             writing.push(journal);
@@ -250,6 +235,19 @@ impl Drop for Recorder {
             tracing::error!(%error, "the recording could not be stopped in order; its journals keep what is missing");
         }
     }
+}
+
+/// Brings what the last life left in its journals into the store, says what was found, and clears the journals away.
+fn take_over(store: &Store, journals: &Path) -> Result<Recovered, RecorderError> {
+    let recovered = recovery::replay(store, journals, |rows| store.write(&rows))?;
+    for damage in &recovered.damage {
+        tracing::error!(path = %damage.path.display(), lost_bytes = damage.lost_bytes, "a journal was damaged");
+    }
+    if recovered.events > 0 {
+        tracing::info!(events = recovered.events, "took over events that the last run had left in its journals");
+    }
+    recovery::discard(store, &recovered)?;
+    Ok(recovered)
 }
 
 /// Starts the writer's thread. Should it ever end with an error while the gateway runs, health says so.

@@ -18,8 +18,9 @@ use super::error::RecorderError;
 use super::keys::{self, ConnectionKey, hour_of};
 use super::rows::{BlockRef, ConnectionRow, EndReason, SessionRow, Tally};
 use super::store::{Direction, Family, Rows, Store};
+use super::tally::{tally_of, topics_of};
 use crate::event::varint;
-use crate::event::{Event, EventKind, Identity, Mechanism, Resource, SessionId};
+use crate::event::{Event, EventKind, Identity, Mechanism, SessionId};
 use crate::limits;
 
 /// The issuer of the identity that stands for no identity.
@@ -104,12 +105,11 @@ impl Registry {
                         dirty: false,
                     },
                 );
-            } else if let Some(id) = keys::session_at_end(&key) {
-                if let Some(row) = store.get(Family::Sessions, &keys::session(id))? {
-                    let row =
-                        SessionRow::decode(&row).map_err(RecorderError::damaged("session"))?;
-                    registry.take_over(row);
-                }
+                continue;
+            }
+            let Some(id) = keys::session_at_end(&key) else { continue };
+            if let Some(row) = store.get(Family::Sessions, &keys::session(id))? {
+                registry.take_over(SessionRow::decode(&row).map_err(RecorderError::damaged("session"))?);
             }
         }
         Ok(registry)
@@ -545,70 +545,4 @@ fn key_of(row: &SessionRow) -> SessionKey {
         client_id: row.client_id.clone(),
         client_ip: row.client_ip,
     }
-}
-
-fn topics_of(kind: &EventKind) -> impl Iterator<Item = &str> {
-    let (request, response) = match kind {
-        EventKind::Noted { request, .. } => (Some(request), None),
-        EventKind::Exchange {
-            request, response, ..
-        } => (request.as_ref(), Some(response)),
-        _ => (None, None),
-    };
-    let asked = request.into_iter().flat_map(|request| &request.items);
-    let answered = response.into_iter().flat_map(|response| &response.items);
-    asked
-        .chain(answered)
-        .filter(|item| item.resource == Resource::Topic)
-        .map(|item| item.name.as_str())
-}
-
-/// Records named in a request were handed to a broker, records named in a response were read. The response to a noted
-/// request repeats what was written, so it counts no records.
-fn tally_of(kind: &EventKind) -> Tally {
-    let mut tally = Tally::default();
-    match kind {
-        EventKind::Noted { request, .. } => {
-            tally.bytes_in = request.bytes;
-            tally.records_written = request
-                .items
-                .iter()
-                .filter_map(|item| item.records)
-                .map(u64::from)
-                .sum();
-        }
-        EventKind::Exchange {
-            request, response, ..
-        } => {
-            use crate::event::Outcome;
-            let failed =
-                response.error_code != 0 || response.items.iter().any(|item| item.error_code != 0);
-            let refused = response.outcome == Outcome::Refused;
-            tally.exchanges = 1;
-            tally.errors = failed.into();
-            tally.refused = refused.into();
-            tally.bytes_out = response.bytes;
-            if let Some(request) = request {
-                tally.bytes_in = request.bytes;
-                let written: u64 = request
-                    .items
-                    .iter()
-                    .filter_map(|item| item.records)
-                    .map(u64::from)
-                    .sum();
-                let read: u64 = response
-                    .items
-                    .iter()
-                    .filter_map(|item| item.records)
-                    .map(u64::from)
-                    .sum();
-                tally.records_written = if refused { 0 } else { written };
-                tally.records_read = if written > 0 { 0 } else { read };
-            }
-        }
-        EventKind::LoginFailed { .. } => tally.errors = 1,
-        EventKind::NotCaptured { events } => tally.not_captured = *events,
-        EventKind::Opened { .. } | EventKind::Identified { .. } | EventKind::Closed { .. } => {}
-    }
-    tally
 }

@@ -159,6 +159,9 @@ impl std::fmt::Debug for Store {
     }
 }
 
+/// Looks at a row; breaks off the scan when it has seen enough.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// Which way a scan goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -306,7 +309,7 @@ impl Store {
         family: Family,
         (from, to): (&[u8], Option<&[u8]>),
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<(), RecorderError> {
         if to.is_some_and(|to| from >= to) {
             return Ok(());

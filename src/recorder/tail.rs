@@ -152,6 +152,14 @@ impl Tail {
         Ok(self.next.as_ref().map(|(event, _)| event.at_ns))
     }
 
+    /// Gives up on what lies before `limit` when no valid entry stands there; the answer is how many bytes that were.
+    pub(super) fn give_up_to(&mut self, limit: u64) -> u64 {
+        let lost_bytes = limit.saturating_sub(self.read_to);
+        self.read_to = self.read_to.max(limit);
+        self.position = self.position.max(limit);
+        lost_bytes
+    }
+
     /// How far this journal's reader is behind; none for a file.
     pub(super) fn gauge(&self) -> Option<Gauge> {
         match &self.bytes {
@@ -172,11 +180,137 @@ impl Tail {
 pub(super) fn earliest(tails: &mut [Tail], limits: &[u64]) -> Result<Option<usize>, RecorderError> {
     let mut earliest: Option<(u64, usize)> = None;
     for (place, (tail, limit)) in tails.iter_mut().zip(limits).enumerate() {
-        if let Some(at_ns) = tail.peek_ns(*limit)? {
-            if earliest.is_none_or(|(best, _)| at_ns < best) {
-                earliest = Some((at_ns, place));
-            }
+        let Some(at_ns) = tail.peek_ns(*limit)? else { continue };
+        if earliest.is_none_or(|(best, _)| at_ns < best) {
+            earliest = Some((at_ns, place));
         }
     }
     Ok(earliest.map(|(_, place)| place))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::event::{ConnectionNo, EventKind};
+    use crate::recorder::journal::{self, JournalFull, ShardJournal};
+    use crossbeam::channel::bounded;
+    use proptest::prelude::*;
+
+    fn event(number: u64, length: usize) -> Event {
+        let (mechanism, reason) = (String::new(), "x".repeat(length));
+        let kind = EventKind::LoginFailed {
+            mechanism,
+            claimed: None,
+            reason,
+        };
+        Event {
+            connection: ConnectionNo(number),
+            at_ns: number,
+            kind,
+        }
+    }
+
+    fn journal_of(folder: &Path, capacity: u64, epoch: u64) -> (ShardJournal, Tail) {
+        let head = JournalHead {
+            node: "weir-1".into(),
+            boot: 1,
+            shard: 0,
+            capacity,
+            epoch,
+        };
+        let (journal, consumer) = journal::create(folder, &head, bounded(1).0).unwrap();
+        (journal, Tail::new(head, Bytes::Live(consumer), 0))
+    }
+
+    fn take_one(tail: &mut Tail) -> Option<Event> {
+        let limit = tail.bytes.head();
+        tail.peek_ns(limit).unwrap();
+        let event = tail.take();
+        if let Bytes::Live(consumer) = &mut tail.bytes {
+            consumer.release_to(tail.position);
+        }
+        event
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 200, ..ProptestConfig::default() })]
+
+        #[test]
+        fn events_pass_the_rings_end_in_order_and_full_means_full(
+            capacity in 300u64..3000, steps in prop::collection::vec((any::<bool>(), 0usize..200), 1..400),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut journal, mut tail) = journal_of(folder.path(), capacity, 9);
+            let (mut appended, mut taken) = (0, 0);
+            for (append, length) in steps {
+                if append && journal.append(&event(appended, length)).is_ok() {
+                    appended += 1;
+                } else if let Some(event) = take_one(&mut tail) {
+                    prop_assert_eq!(event.connection.0, taken);
+                    taken += 1;
+                } else {
+                    prop_assert_eq!(taken, appended, "nothing to take, yet not all was taken");
+                }
+            }
+            // What a kill at this moment leaves: exactly what was appended and not given back.
+            let mut left = Tail::open(&journal::file_of(folder.path(), 0)).unwrap().unwrap();
+            left.start_at(tail.position);
+            while let Some(at_ns) = left.peek_ns(u64::MAX).unwrap() {
+                prop_assert_eq!(at_ns, taken);
+                left.take();
+                taken += 1;
+            }
+            prop_assert_eq!(taken, appended);
+        }
+    }
+
+    #[test]
+    fn a_full_journal_takes_nothing_until_bytes_are_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut tail) = journal_of(folder.path(), 1000, 9);
+        let mut appended = 0;
+        while journal.append(&event(appended, 50)).is_ok() {
+            appended += 1;
+        }
+        assert_eq!(journal.append(&event(appended, 50)), Err(JournalFull));
+        assert_eq!(take_one(&mut tail).unwrap().connection.0, 0);
+        assert_eq!(take_one(&mut tail).unwrap().connection.0, 1);
+        assert_eq!(journal.append(&event(appended, 50)), Ok(()));
+    }
+
+    #[test]
+    fn what_an_earlier_lap_or_an_earlier_journal_left_is_no_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, mut tail) = journal_of(folder.path(), 700, 9);
+        // Equal events lie at equal places in every lap: only the seed tells the laps apart.
+        for number in 0..40 {
+            journal.append(&event(7, 50)).unwrap();
+            assert!(take_one(&mut tail).is_some(), "{number}");
+        }
+        let path = journal::file_of(folder.path(), 0);
+        let reread = |from: u64| {
+            let mut tail = Tail::open(&path).unwrap().unwrap();
+            tail.start_at(from);
+            tail.peek_ns(u64::MAX).unwrap()
+        };
+        assert!(tail.position > 2 * 700);
+        assert_eq!(
+            reread(tail.position),
+            None,
+            "the lap before is not read again"
+        );
+        let mut bytes = std::fs::read(&path).unwrap();
+        let head = JournalHead::decode(&bytes).unwrap();
+        let at = (DATA_START + tail.position % 700) as usize;
+        let lap_before = tail.position - 700;
+        assert!(
+            read_entry(&bytes[at..], &head, lap_before).is_some(),
+            "the bytes are there, of the lap before"
+        );
+        let other = JournalHead { epoch: 10, ..head };
+        assert!(read_entry(&bytes[at..], &other, lap_before).is_none());
+        bytes[at + 10] ^= 4;
+        assert!(read_entry(&bytes[at..], &other, lap_before).is_none());
+    }
 }

@@ -104,7 +104,17 @@ impl Writer {
                 self.commit()?;
             }
         }
-        for (lane, tail) in self.tails.iter().enumerate() {
+        for (lane, (tail, limit)) in self.tails.iter_mut().zip(limits).enumerate() {
+            let lost_bytes = tail.give_up_to(limit);
+            if lost_bytes > 0 {
+                // Memory that changed under us: a hardware fault or a stray write. What follows is readable again.
+                tracing::error!(
+                    lane,
+                    lost_bytes,
+                    "entries of a journal were damaged before they could be stored"
+                );
+                metrics::counter!("weir_recorder_not_captured_total").increment(1);
+            }
             self.assembler.skip_to(lane, tail.position);
         }
         self.commit()
@@ -146,10 +156,10 @@ impl Writer {
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(RETRY_MAX);
-            if attempt % REOPEN_AFTER == 0 {
-                if let Err(error) = self.store.reopen() {
-                    self.report_failure(&error, attempt);
-                }
+            if attempt % REOPEN_AFTER == 0
+                && let Err(error) = self.store.reopen()
+            {
+                self.report_failure(&error, attempt);
             }
         }
         if self.health.report().failed.is_some() {

@@ -16,7 +16,8 @@ use rustix::net::Shutdown;
 use super::connection::Connection;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
-use super::{dial, sasl};
+use futures_lite::future::yield_now;
+use super::{dial, pool, sasl};
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
@@ -30,20 +31,19 @@ use crate::wire::kafka::{api, error_reply, versions};
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     let door = &c.door;
     c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
-    let mut requests = Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), client_id: None };
+    let mut requests = Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), client_id: None, answered_here: false };
     while !c.reads_ended.get() {
-        let mut buffer = c.shard.request_buffers.take();
-        match c.client.try_read(&mut buffer) {
-            Ok(0) => return client_closed(c),
-            Ok(read) => requests.take_in(&buffer, read).await?,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                drop(buffer);
-                if c.client.readable().await.is_err() {
-                    return client_closed(c);
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+        let (buffer, read) = match pool::read(&c.client, &c.shard.request_buffers).await {
+            Ok((_, 0)) => return client_closed(c),
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return client_closed(c),
+        };
+        requests.take_in(&buffer, read).await?;
+        if read == buffer.len() {
+            // There is more to read at once: others have their turn first.
+            drop(buffer);
+            yield_now().await;
         }
     }
     Ok(None)
@@ -69,6 +69,8 @@ struct Requests<R: Runtime> {
     c: Rc<Connection<R>>,
     inbound: Inbound,
     client_id: Option<String>,
+    /// Something was answered here since the answering task was last told.
+    answered_here: bool,
 }
 
 /// What came of one read: bytes to forward, and exchanges that end with them.
@@ -292,6 +294,7 @@ impl<R: Runtime> Requests<R> {
         self.c.shard.meter.exchange(&exchange, outcome, now_ns);
         let response = ResponsePart { outcome, error_code, bytes: frame.len() as u64, ..ResponsePart::default() };
         self.c.record(exchange.finish(response, now_ns)).await;
+        self.answered_here = true;
         let pushed = self.c.ring.borrow_mut().push_answered(frame, exchange);
         pushed.map_err(|full| Fault::Limit(full.to_string()))
     }
@@ -299,7 +302,9 @@ impl<R: Runtime> Requests<R> {
     /// Writes answers given here, as long as no answering task does.
     async fn flush_answers(&mut self) -> Result<(), Fault> {
         if self.c.upstream.get().is_some() {
-            self.c.answered.notify_one();
+            if std::mem::take(&mut self.answered_here) {
+                self.c.answered.notify_one();
+            }
             return Ok(());
         }
         let mut out = Outgoing::default();

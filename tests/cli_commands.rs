@@ -157,6 +157,10 @@ fn a_token_is_created_listed_and_revoked_without_a_gateway() {
     assert_eq!(listed["groups"], serde_json::json!(["analysts", "dev"]));
     assert_eq!(listed["state"], "active");
     assert_eq!(listed["token"], Value::Null);
+    assert!(
+        listed["expires"].as_str().unwrap().ends_with('Z'),
+        "{listed}"
+    );
 
     let table = folder.printed(&["token", "list"]);
     assert!(

@@ -1,4 +1,4 @@
-//! `weir sessions` and `weir show` on a real recording: asked through a running gateway's socket, and from the store alone.
+//! `weir sessions` and `weir show` on a real recording: through a running gateway's socket, and from the store alone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;

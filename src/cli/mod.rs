@@ -1,4 +1,4 @@
-//! The `weir` commands. Results go to standard output, all else to standard error; `docs/json.md` tells what `--json` has.
+//! The `weir` commands. Results go to standard output, all else to standard error; `docs/json.md` tells of `--json`.
 //!
 //! Commands about recordings and tokens ask the running gateway over its local socket, and open the store themselves
 //! when none runs (`source`).

@@ -33,16 +33,10 @@ pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliEr
     let clock = Clock::local();
     let started = format!("STARTED ({})", clock.zone_name());
     let head = [
-        "SESSION",
-        "IDENTITY",
-        "CLIENT",
-        &started,
-        "LASTED",
-        "EXCHANGES",
-        "IN/OUT",
-        "TOPICS",
+        "SESSION", "IDENTITY", "CLIENT", &started, "LASTED", "EXCH.", "IN/OUT", "TOPICS",
     ];
     let mut table = terminal::table(&head, &[0, 4]);
+    terminal::at_least(&mut table, 3, "2026-11-22".len());
     for session in sessions {
         table.add_row(row(&serde_json::from_value(session)?, &clock));
     }
@@ -63,7 +57,7 @@ fn row(session: &Session, clock: &Clock) -> [String; 8] {
             format!("{lasted} +")
         },
         exchanges(session),
-        format!("{}/ {}", bytes(session.bytes_in), bytes(session.bytes_out)),
+        format!("{} / {}", bytes(session.bytes_in), bytes(session.bytes_out)),
         session.topics(),
     ]
 }

@@ -49,6 +49,15 @@ pub(super) fn table(head: &[&str], fixed: &[usize]) -> Table {
     table
 }
 
+/// Keeps a column from being wrapped below `width`: a date stays in one piece.
+pub(super) fn at_least(table: &mut Table, column: usize, width: usize) {
+    if let (Some(column), Ok(width)) = (table.column_mut(column), u16::try_from(width)) {
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+            width + PADDING,
+        )));
+    }
+}
+
 /// The table of `weir show`: columns of known width, so that one page stands under the other; what is left is the
 /// result's. Only the first page has a head.
 pub(super) fn exchanges(first: bool) -> Table {
@@ -86,7 +95,7 @@ pub(super) fn bytes(count: u64) -> String {
         return format!("{count} B");
     }
     let unit = usize::min(count.ilog2() as usize / 10, UNITS.len());
-    let tenths = u128::from(count) * 10 >> (10 * unit);
+    let tenths = (u128::from(count) * 10) >> (10 * unit);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit - 1])
 }
 

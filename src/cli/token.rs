@@ -68,6 +68,7 @@ fn print(tokens: &[TokenView], out: &mut impl Write) -> io::Result<()> {
         &["ID", "SUBJECT", "GROUPS", "STATE", &expires, "MINTED BY"],
         &[0, 3],
     );
+    terminal::at_least(&mut table, 4, "2026-11-22".len());
     for token in tokens {
         let state = match token.state {
             TokenState::Active => "active",

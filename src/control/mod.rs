@@ -1,8 +1,8 @@
 //! The control plane: what operators and monitoring talk to, on a thread of its own, never on a shard.
 //!
 //! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
-//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may open
-//! it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
+//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may
+//! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
 
 pub mod client;
 mod local;

@@ -242,6 +242,26 @@ fn a_wrong_question_is_answered_with_what_is_wrong() {
         matches!(&missing, ClientError::NotFound(what) if what.contains("nosuch")),
         "{missing}"
     );
+    for (path, what) in [
+        ("/api/v1/sessions?limit=many", "limit"),
+        ("/api/v1/sessions?color=red", "color"),
+        ("/api/v1/sessions/nosuch", "a session id has 14 characters"),
+    ] {
+        let refused = client.get::<Value>(path).unwrap_err();
+        assert!(
+            matches!(&refused, ClientError::Problem(why) if why.contains(what)),
+            "{refused}"
+        );
+    }
+    let no_session = format!(
+        "/api/v1/sessions/{}/exchanges",
+        crate::event::SessionId::from_u64(7)
+    );
+    let no_session = client.get::<Value>(&no_session).unwrap_err();
+    assert!(
+        matches!(&no_session, ClientError::NotFound(_)),
+        "{no_session}"
+    );
     let no_ttl = client
         .post::<Value>("/api/v1/tokens", &new_token(0))
         .unwrap_err();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::policy::{TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError, TokenTable};
-use crate::recorder::{AccessStore, RecorderError};
+use crate::recorder::{AccessStore, RecorderError, Rfc3339};
 
 /// Keys in the store: this and the token's id.
 const PREFIX: &[u8] = b"token/";
@@ -76,11 +76,17 @@ pub struct TokenView {
     pub groups: Vec<String>,
     /// Whether it can be used, at the time of asking.
     pub state: TokenState,
-    /// When it was created, ns since the Unix epoch.
+    /// When it was created, RFC 3339 in UTC.
+    pub created: String,
+    /// The same in ns since the Unix epoch.
     pub created_ns: u64,
-    /// When it ends, ns since the Unix epoch.
+    /// When it ends.
+    pub expires: String,
+    /// The same in ns since the Unix epoch.
     pub expires_ns: u64,
-    /// When it was revoked, ns since the Unix epoch.
+    /// When it was revoked.
+    pub revoked: Option<String>,
+    /// The same in ns since the Unix epoch.
     pub revoked_ns: Option<u64>,
     /// Who asked for it.
     pub minted_by: String,
@@ -221,8 +227,11 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
         subject: record.subject.clone(),
         groups: record.groups.clone(),
         state,
+        created: Rfc3339(record.created_ns).to_string(),
         created_ns: record.created_ns,
+        expires: Rfc3339(record.expires_ns).to_string(),
         expires_ns: record.expires_ns,
+        revoked: record.revoked_ns.map(|ns| Rfc3339(ns).to_string()),
         revoked_ns: record.revoked_ns,
         minted_by: record.minted_by.clone(),
     }

@@ -196,7 +196,7 @@ impl Outbound {
             }
             (_, false) if left == 0 => {
                 let bytes = std::mem::take(&mut self.partial);
-                Ok(Step { taken, action: Action::Replace { bytes, ended: Some(answer.end(now_ns)) } })
+                Ok(Step { taken, action: Action::Replace { bytes, ended: Some(answer.end(now_ns, requests.topics())) } })
             }
             (_, false) => {
                 self.state = State::Relay { left, answer };
@@ -230,7 +230,7 @@ impl Outbound {
             if answer.plan == Plan::RelayThenTail {
                 answer.must_be_whole()?;
             }
-            let ended = Some(answer.end(now_ns));
+            let ended = Some(answer.end(now_ns, requests.topics()));
             return Ok(Step { taken, action: Action::Relay { ended } });
         }
         self.state = if answer.in_tail() {
@@ -264,7 +264,7 @@ impl Outbound {
         }
         let kept = std::mem::take(&mut self.partial);
         let rewritten = answer.rewrite(if in_place { &bytes[..taken] } else { &kept }, requests)?;
-        let ended = Some(answer.end(now_ns));
+        let ended = Some(answer.end(now_ns, requests.topics()));
         let action = match rewritten {
             Some(bytes) => Action::Replace { bytes, ended },
             None if in_place => Action::Relay { ended },
@@ -339,9 +339,13 @@ impl Answer {
         }))
     }
 
-    fn end(self: Box<Self>, now_ns: u64) -> Ended {
-        let Answer { mut exchange, description, frame_bytes, reservation, .. } = *self;
+    fn end(self: Box<Self>, now_ns: u64, topics: &dyn TopicDirectory) -> Ended {
+        let Answer { mut exchange, mut description, frame_bytes, reservation, .. } = *self;
         drop(reservation);
+        // Before the answer is released: the client's next request may use the ids it names.
+        if !description.learnt.is_empty() {
+            topics.learn(std::mem::take(&mut description.learnt));
+        }
         exchange.moments.answered_ns = now_ns;
         let response = ResponsePart {
             outcome: Outcome::Answered,

@@ -242,7 +242,7 @@ impl<R: Runtime> TopicDirectory for Connection<R> {
         name
     }
 
-    fn learn(&self, id: [u8; 16], name: &str) {
-        self.door.listener.cluster.saw_topic(id, name);
+    fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>) {
+        self.door.listener.cluster.learn_topics(topics);
     }
 }

@@ -267,7 +267,10 @@ fn definitions() -> BTreeMap<String, Value> {
         .unwrap_or_else(|error| panic!("{}: {error}; run `make setup`", jar.display()));
     let mut archive =
         zip::ZipArchive::new(file).expect("the jar is whole; remove it and run `make setup`");
-    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let names: Vec<String> = archive
+        .file_names()
+        .map(|name| name.unwrap().into_owned())
+        .collect();
     let mut definitions = BTreeMap::new();
     for name in names {
         let path = name

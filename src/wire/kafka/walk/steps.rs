@@ -1,8 +1,8 @@
 //! The steps of a walk, one function each.
 //!
-//! A step gets the bytes at the walker's place. It either has all that it needs and returns how many of them it took, or
-//! it says how many it needs together and has changed nothing. `next` is the step to run afterwards, where it is not
-//! simply the following one.
+//! A step gets the bytes at the walker's place. It either has all that it needs and returns how many of them it took,
+//! or it says how many it needs together and has changed nothing. `next` is the step to run afterwards, where it is
+//! not simply the following one.
 
 use super::{Fault, Frame, Span, Stop, TEXT_MAX, TaggedField, Value, Visitor, Walker};
 use crate::wire::kafka::batch::{self, Batch};

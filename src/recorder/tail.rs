@@ -23,13 +23,7 @@ pub(super) enum Bytes {
     /// The ring of this life.
     Live(Consumer),
     /// The file of a previous life.
-    File {
-        file: File,
-        path: PathBuf,
-        window: Vec<u8>,
-        start: u64,
-        head: u64,
-    },
+    File { file: File, path: PathBuf, window: Vec<u8>, start: u64, head: u64 },
 }
 
 impl Bytes {
@@ -45,13 +39,7 @@ impl Bytes {
     fn at(&mut self, position: u64, capacity: u64) -> Result<&[u8], RecorderError> {
         match self {
             Bytes::Live(consumer) => Ok(consumer.committed(position)),
-            Bytes::File {
-                file,
-                path,
-                window,
-                start,
-                ..
-            } => {
+            Bytes::File { file, path, window, start, .. } => {
                 let lap_left = capacity - position % capacity;
                 let wanted = (EVENT_BYTES_MAX as u64 + 8).min(lap_left);
                 if position < *start || position + wanted > *start + window.len() as u64 {
@@ -82,14 +70,7 @@ pub(super) struct Tail {
 impl Tail {
     /// Reads on from `position`.
     pub(super) fn new(head: JournalHead, bytes: Bytes, position: u64) -> Tail {
-        Tail {
-            head,
-            bytes,
-            position,
-            unreadable: 0,
-            next: None,
-            read_to: position,
-        }
+        Tail { head, bytes, position, unreadable: 0, next: None, read_to: position }
     }
 
     /// Reads from `position` on, which the store says was reached before.
@@ -101,32 +82,20 @@ impl Tail {
     /// Opens the journal that a previous life left in `path`; none when the file holds no journal.
     pub(super) fn open(path: &Path) -> Result<Option<Tail>, RecorderError> {
         let file = File::open(path).map_err(RecorderError::io("open the journal", path))?;
-        let length = file
-            .metadata()
-            .map_err(RecorderError::io("open the journal", path))?
-            .len();
+        let length = file.metadata().map_err(RecorderError::io("open the journal", path))?.len();
         let mut page = [0; DATA_START as usize];
         if length < DATA_START {
             return Ok(None);
         }
-        file.read_exact_at(&mut page, 0)
-            .map_err(RecorderError::io("read the journal", path))?;
+        file.read_exact_at(&mut page, 0).map_err(RecorderError::io("read the journal", path))?;
         let Some(head) = JournalHead::decode(&page) else {
             return Ok(None);
         };
         if head.capacity.checked_add(DATA_START) != Some(length) {
             return Ok(None);
         }
-        let at = page[HEAD_AT as usize..]
-            .first_chunk::<8>()
-            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let bytes = Bytes::File {
-            file,
-            path: path.to_owned(),
-            window: Vec::new(),
-            start: 0,
-            head: at,
-        };
+        let at = page[HEAD_AT as usize..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let bytes = Bytes::File { file, path: path.to_owned(), window: Vec::new(), start: 0, head: at };
         Ok(Some(Tail::new(head, bytes, 0)))
     }
 
@@ -199,26 +168,12 @@ mod tests {
 
     fn event(number: u64, length: usize) -> Event {
         let (mechanism, reason) = (String::new(), "x".repeat(length));
-        let kind = EventKind::LoginFailed {
-            mechanism,
-            claimed: None,
-            reason,
-        };
-        Event {
-            connection: ConnectionNo(number),
-            at_ns: number,
-            kind,
-        }
+        let kind = EventKind::LoginFailed { mechanism, claimed: None, reason };
+        Event { connection: ConnectionNo(number), at_ns: number, kind }
     }
 
     fn journal_of(folder: &Path, capacity: u64, epoch: u64) -> (ShardJournal, Tail) {
-        let head = JournalHead {
-            node: "weir-1".into(),
-            boot: 1,
-            shard: 0,
-            capacity,
-            epoch,
-        };
+        let head = JournalHead { node: "weir-1".into(), boot: 1, shard: 0, capacity, epoch };
         let (journal, consumer) = journal::create(folder, &head, bounded(1).0).unwrap();
         (journal, Tail::new(head, Bytes::Live(consumer), 0))
     }
@@ -295,19 +250,12 @@ mod tests {
             tail.peek_ns(u64::MAX).unwrap()
         };
         assert!(tail.position > 2 * 700);
-        assert_eq!(
-            reread(tail.position),
-            None,
-            "the lap before is not read again"
-        );
+        assert_eq!(reread(tail.position), None, "the lap before is not read again");
         let mut bytes = std::fs::read(&path).unwrap();
         let head = JournalHead::decode(&bytes).unwrap();
         let at = (DATA_START + tail.position % 700) as usize;
         let lap_before = tail.position - 700;
-        assert!(
-            read_entry(&bytes[at..], &head, lap_before).is_some(),
-            "the bytes are there, of the lap before"
-        );
+        assert!(read_entry(&bytes[at..], &head, lap_before).is_some(), "the bytes are there, of the lap before");
         let other = JournalHead { epoch: 10, ..head };
         assert!(read_entry(&bytes[at..], &other, lap_before).is_none());
         bytes[at + 10] ^= 4;

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::journal::ring::Gauge;
 use super::recovery::JournalDamage;
-use super::ring::Gauge;
 
 /// The state of the recording.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -1,9 +1,9 @@
 //! The recording: what shards append, kept, indexed and found again.
 //!
-//! Shards append events to their journals (`journal`, over the mapped `ring`). One thread (`writer`) reads them (`tail`),
-//! puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out in `keys` and
-//! `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last life left
-//! (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
+//! Shards append events to their journals (`journal`, over its mapped `ring`). One thread (`writer`) reads them
+//! (`journal::tail`), puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out
+//! in `keys` and `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last
+//! life left (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
 //!
 //! Invariants:
 //! - An event that `append` accepted is found in the store exactly once, though the process be killed at any moment.
@@ -30,11 +30,9 @@ mod queries;
 mod recovery;
 mod registry;
 mod retention;
-mod ring;
 mod rows;
 mod store;
 mod summary;
-mod tail;
 mod tally;
 mod writer;
 
@@ -54,9 +52,10 @@ use assemble::Assembler;
 use folder::{Folder, Lock};
 use health::HealthState;
 use journal::JournalHead;
+use journal::tail::{Bytes, Tail};
 use recovery::Recovered;
 use store::{Family, Rows, Store};
-use tail::{Bytes, Tail};
+
 use writer::Writer;
 
 /// How a recording is kept.

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::assemble::Assembler;
 use super::error::RecorderError;
+use super::journal::tail::{self, Tail};
 use super::keys;
 use super::rows::EndReason;
 use super::store::{Family, Rows, Store};
-use super::tail::{self, Tail};
 
 /// A journal whose committed entries could not all be read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

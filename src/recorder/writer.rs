@@ -14,10 +14,10 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use super::assemble::Assembler;
 use super::error::RecorderError;
 use super::health::HealthState;
+use super::journal::tail::{self, Bytes, Tail};
 use super::retention;
 use super::rows::EndReason;
 use super::store::{Rows, Store};
-use super::tail::{self, Bytes, Tail};
 use crate::limits::JOURNAL_WAKE_BYTES;
 
 /// A block's time: how stale a query's answer may be.

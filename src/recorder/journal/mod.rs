@@ -8,6 +8,9 @@
 //! - Appending allocates nothing and makes no system call, but for a wake of the writer each half megabyte.
 //! - What `append` accepted is in the page cache before it returns: it survives the process being killed.
 
+pub(super) mod ring;
+pub(super) mod tail;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,10 +21,10 @@ use rustix::fs::{FallocateFlags, fallocate};
 use thiserror::Error;
 
 use super::error::RecorderError;
-use super::ring::{self, Consumer, DATA_START, HEAD_AT, Producer};
 use crate::event::varint::{self, Reader};
 use crate::event::{Event, entry};
 use crate::limits;
+use ring::{Consumer, DATA_START, HEAD_AT, Producer};
 
 /// Checksum and length.
 pub(super) const ENTRY_HEAD: usize = 8;

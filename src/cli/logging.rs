@@ -31,12 +31,8 @@ where
         LogLevel::Trace => LevelFilter::TRACE,
     };
     // What libraries find worth saying is rarely worth an operator's reading.
-    let shown = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("weir", level);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(to)
-        .with_target(false);
+    let shown = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("weir", level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(to).with_target(false);
     let lines = match log.format {
         LogFormat::Text => lines.with_ansi(colour).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_ansi(false).boxed(),
@@ -68,10 +64,7 @@ mod tests {
     fn logged(format: LogFormat) -> String {
         let kept = Kept::default();
         let to = kept.clone();
-        let log = Log {
-            format,
-            level: LogLevel::Info,
-        };
+        let log = Log { format, level: LogLevel::Info };
         tracing::subscriber::with_default(subscriber(log, false, move || to.clone()), || {
             tracing::info!(target: "weir::shard", listener = "main", port = 9292, "listening");
             tracing::debug!(target: "weir::shard", "not asked for");
@@ -84,23 +77,14 @@ mod tests {
     fn a_fact_is_one_readable_line() {
         let text = logged(LogFormat::Text);
         assert_eq!(text.lines().count(), 1, "{text}");
-        assert!(
-            text.ends_with("Z  INFO listening listener=\"main\" port=9292\n"),
-            "{text:?}"
-        );
+        assert!(text.ends_with("Z  INFO listening listener=\"main\" port=9292\n"), "{text:?}");
     }
 
     #[test]
     fn on_request_a_fact_is_one_json_object() {
         let line: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json)).unwrap();
-        assert_eq!(
-            (&line["level"], &line["message"]),
-            (&"INFO".into(), &"listening".into())
-        );
-        assert_eq!(
-            (&line["listener"], &line["port"]),
-            (&"main".into(), &9292.into())
-        );
+        assert_eq!((&line["level"], &line["message"]), (&"INFO".into(), &"listening".into()));
+        assert_eq!((&line["listener"], &line["port"]), (&"main".into(), &9292.into()));
         assert!(line["timestamp"].is_string());
     }
 }

@@ -120,16 +120,11 @@ mod zeroized {
     use serde::{Deserialize, Deserializer, Serializer};
     use zeroize::Zeroizing;
 
-    pub(super) fn serialize<S: Serializer>(
-        text: &Zeroizing<String>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(text)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Zeroizing<String>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
         String::deserialize(from).map(Zeroizing::new)
     }
 }
@@ -140,16 +135,11 @@ impl TokenRegistry {
         let mut records = Vec::new();
         for (key, value) in store.scan(PREFIX)? {
             let key = String::from_utf8_lossy(&key).into_owned();
-            let record = serde_json::from_slice(&value)
-                .map_err(|source| TokenError::Corrupt { key, source })?;
+            let record = serde_json::from_slice(&value).map_err(|source| TokenError::Corrupt { key, source })?;
             records.push(record);
         }
         let live = Arc::new(ArcSwap::from_pointee(TokenTable::new(records)));
-        Ok(Self {
-            store,
-            live,
-            changing: Mutex::new(()),
-        })
+        Ok(Self { store, live, changing: Mutex::new(()) })
     }
 
     /// The live table, for those who check logins.
@@ -160,12 +150,7 @@ impl TokenRegistry {
     /// All tokens, oldest first.
     pub fn list(&self) -> Vec<TokenView> {
         let now_ns = now_ns();
-        self.live
-            .load()
-            .records()
-            .into_iter()
-            .map(|record| view(record, now_ns))
-            .collect()
+        self.live.load().records().into_iter().map(|record| view(record, now_ns)).collect()
     }
 
     /// Creates a token for whoever `minted_by` names.
@@ -181,20 +166,12 @@ impl TokenRegistry {
         let now_ns = now_ns();
         let minted = request.mint(&random, now_ns)?;
         self.change(minted.record.clone())?;
-        Ok(CreatedToken {
-            view: view(&minted.record, now_ns),
-            token: minted.text,
-        })
+        Ok(CreatedToken { view: view(&minted.record, now_ns), token: minted.text })
     }
 
     /// Takes a token back. Doing so again changes nothing and is no error.
     pub fn revoke(&self, id: &str) -> Result<TokenView, TokenError> {
-        let mut record = self
-            .live
-            .load()
-            .get(id)
-            .cloned()
-            .ok_or_else(|| TokenError::NotFound { id: id.to_owned() })?;
+        let mut record = self.live.load().get(id).cloned().ok_or_else(|| TokenError::NotFound { id: id.to_owned() })?;
         let now_ns = now_ns();
         if record.revoked_ns.is_none() {
             record.revoked_ns = Some(now_ns);
@@ -206,10 +183,8 @@ impl TokenRegistry {
     fn change(&self, record: TokenRecord) -> Result<(), TokenError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let key = [PREFIX, record.id.as_bytes()].concat();
-        let value = serde_json::to_vec(&record).map_err(|source| TokenError::Corrupt {
-            key: record.id.clone(),
-            source,
-        })?;
+        let value =
+            serde_json::to_vec(&record).map_err(|source| TokenError::Corrupt { key: record.id.clone(), source })?;
         self.store.put(&key, &value)?;
         self.live.store(Arc::new(self.live.load().with(record)));
         Ok(())
@@ -238,8 +213,6 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
 }
 
 fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -94,9 +94,15 @@ struct Answer {
 enum State {
     /// Between answers, or inside a length prefix or header; what came of it lies in `partial`.
     Head,
-    Relay { left: u64, answer: Box<Answer> },
+    Relay {
+        left: u64,
+        answer: Box<Answer>,
+    },
     /// Everything kept so far lies in `partial`: the whole frame, or its tail.
-    Gather { left: u64, answer: Box<Answer> },
+    Gather {
+        left: u64,
+        answer: Box<Answer>,
+    },
 }
 
 /// One connection's way back.
@@ -196,7 +202,10 @@ impl Outbound {
             }
             (_, false) if left == 0 => {
                 let bytes = std::mem::take(&mut self.partial);
-                Ok(Step { taken, action: Action::Replace { bytes, ended: Some(answer.end(now_ns, requests.topics())) } })
+                Ok(Step {
+                    taken,
+                    action: Action::Replace { bytes, ended: Some(answer.end(now_ns, requests.topics())) },
+                })
             }
             (_, false) => {
                 self.state = State::Relay { left, answer };
@@ -209,7 +218,8 @@ impl Outbound {
     fn reserve(&self, bytes: u64, requests: &mut dyn Requests) -> Result<Option<Reservation>, Fault> {
         if bytes > limits::GATHERED_RESPONSE_BYTES_MAX {
             let max = limits::GATHERED_RESPONSE_BYTES_MAX;
-            let text = format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
+            let text =
+                format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
             return Err(Fault::Limit(text));
         }
         Ok(requests.reserve(bytes))
@@ -233,11 +243,7 @@ impl Outbound {
             let ended = Some(answer.end(now_ns, requests.topics()));
             return Ok(Step { taken, action: Action::Relay { ended } });
         }
-        self.state = if answer.in_tail() {
-            State::Gather { left, answer }
-        } else {
-            State::Relay { left, answer }
-        };
+        self.state = if answer.in_tail() { State::Gather { left, answer } } else { State::Relay { left, answer } };
         Ok(Step { taken, action: Action::Relay { ended: None } })
     }
 

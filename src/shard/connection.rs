@@ -169,7 +169,10 @@ impl<R: Runtime> Connection<R> {
         }
         let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
         match fault {
-            Fault::Unreachable(_) | Fault::UpstreamFrame(_) | Fault::UpstreamBody(_) | Fault::Surprise(_)
+            Fault::Unreachable(_)
+            | Fault::UpstreamFrame(_)
+            | Fault::UpstreamBody(_)
+            | Fault::Surprise(_)
             | Fault::UpstreamClosed { .. } => {
                 tracing::error!(listener, %peer, connection, "connection closed, {fault}");
             }

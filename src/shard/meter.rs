@@ -105,7 +105,8 @@ impl Meter {
         metrics::counter!("weir_journal_full_waits_total").increment(self.journal_full.take());
         for (listener, change) in self.connections.borrow_mut().iter_mut() {
             #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-            metrics::gauge!("weir_connections", "listener" => listener.clone()).increment(std::mem::take(change) as f64);
+            metrics::gauge!("weir_connections", "listener" => listener.clone())
+                .increment(std::mem::take(change) as f64);
         }
     }
 }

@@ -16,7 +16,6 @@ use rustix::net::Shutdown;
 use super::connection::Connection;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
-use futures_lite::future::yield_now;
 use super::{dial, pool, sasl};
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::pipeline::exchange::Exchange;
@@ -26,12 +25,18 @@ use crate::pipeline::head::RequestHead;
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
 use crate::wire::kafka::api::{Class, key};
 use crate::wire::kafka::{api, error_reply, versions};
+use futures_lite::future::yield_now;
 
 /// The reading task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     let door = &c.door;
     c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
-    let mut requests = Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), client_id: None, answered_here: false };
+    let mut requests = Requests {
+        c: c.clone(),
+        inbound: Inbound::new(c.shard.limits.request_frame_bytes),
+        client_id: None,
+        answered_here: false,
+    };
     while !c.reads_ended.get() {
         let (buffer, read) = match pool::read(&c.client, &c.shard.request_buffers).await {
             Ok((_, 0)) => return client_closed(c),
@@ -223,7 +228,10 @@ impl<R: Runtime> Requests<R> {
                 let listener = &c.door.listener;
                 let known = || listener.cluster.view().versions_of(c.door.node).cloned();
                 let Some(cluster) = c.await_view(known).await else {
-                    return Err(Fault::Unreachable(format!("cluster {} has not been reached yet", listener.cluster.name)));
+                    return Err(Fault::Unreachable(format!(
+                        "cluster {} has not been reached yet",
+                        listener.cluster.name
+                    )));
                 };
                 let frame = versions::answer(version, correlation_id, body, &cluster, listener.allow_security_changes);
                 let frame = frame.ok_or_else(|| Fault::Refused("ApiVersions cannot be answered".into()))?;

@@ -186,8 +186,8 @@ async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, Cluste
             client.call(&ApiVersionsRequest::default(), 0).await?
         }
     };
-    let versions = ClusterVersions::from_response(&answer)
-        .map_err(|_| ClientError::Malformed { address, what: "ApiVersions" })?;
+    let versions =
+        ClusterVersions::from_response(&answer).map_err(|_| ClientError::Malformed { address, what: "ApiVersions" })?;
     Ok((client, versions))
 }
 
@@ -230,10 +230,13 @@ fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
 
 async fn look_up_topics(cluster: &Cluster, ids: Vec<[u8; 16]>) {
     let candidates = cluster.view.load().addresses_of(None);
-    let asked = ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
+    let asked =
+        ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
     let asked = asked.take(limits::TOPIC_LOOKUPS_MAX).collect();
     let answer = match reach_any(cluster, &candidates).await {
-        Ok((mut client, versions)) if versions.range(key::METADATA).map(|r| r.max).unwrap_or(0) >= METADATA_VERSION_MAX => {
+        Ok((mut client, versions))
+            if versions.range(key::METADATA).map(|r| r.max).unwrap_or(0) >= METADATA_VERSION_MAX =>
+        {
             ask_metadata(&mut client, &versions, Some(asked)).await
         }
         Ok(_) => return,

@@ -82,7 +82,7 @@ struct Requests<R: Runtime> {
 #[derive(Default)]
 struct Batch {
     out: Outgoing,
-    unanswered: Vec<Box<Exchange>>,
+    unanswered: Vec<Exchange>,
 }
 
 impl<R: Runtime> Requests<R> {
@@ -183,7 +183,7 @@ impl<R: Runtime> Requests<R> {
         }
         exchange.moments.forwarded_ns = self.c.clock.now_ns();
         if exchange.unanswered {
-            batch.unanswered.push(exchange);
+            batch.unanswered.push(*exchange);
             return Ok(());
         }
         let pushed = self.c.ring.borrow_mut().push_forwarded(exchange.correlation_id, exchange);

@@ -36,7 +36,8 @@ pub struct Options {
     pub request_log: bool,
     /// Java heap per broker, MiB.
     pub heap_mib: u32,
-    /// Compile hot code fully: slower to start, and faster once it is under load, as benches want it.
+    /// As benches want it: compile hot code fully, which is slower to start and faster once under load, and keep the
+    /// log in memory.
     pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
@@ -84,7 +85,7 @@ impl Cluster {
             .chars()
             .take(22)
             .collect();
-        let dir = Scratch::new("weir-kafka-")?;
+        let dir = if options.for_load { Scratch::in_memory("weir-kafka-") } else { Scratch::new("weir-kafka-") }?;
         let controller_port = ports.take()?;
         let mut cluster = Self {
             brokers: BTreeMap::new(),

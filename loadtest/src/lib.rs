@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 pub mod clients;
 pub mod http;
 pub mod kafka;
+pub mod load;
 pub mod metrics;
 pub mod ports;
 pub mod process;

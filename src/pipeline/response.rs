@@ -333,6 +333,9 @@ impl Answer {
             walker.feed(body, &mut describer).map_err(Fault::UpstreamBody)?;
         }
         self.must_be_whole()?;
+        if self.walker.is_some() && !self.description.names_hosts {
+            return Ok(None);
+        }
         let rewritten = addresses::rewrite(key, version, body, requests.outward()).map_err(Fault::UpstreamBody)?;
         Ok(rewritten.map(|body| {
             let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);

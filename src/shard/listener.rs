@@ -80,11 +80,16 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Opens a listener's bootstrap address and the doors of the brokers known so far.
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
+    open_known(shard, listener);
+    Ok(())
+}
+
+/// Opens the doors of the brokers known by now: clients that knew them before a restart come straight to these.
+pub(super) fn open_known<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) {
     let view = listener.cluster.view();
     for node in view.brokers.keys() {
         open_broker(shard, listener, *node);
     }
-    Ok(())
 }
 
 /// Makes sure that a broker's door is open on this shard, and soon on the others; false when it cannot be.
@@ -105,11 +110,13 @@ pub(super) fn open_broker<R: Runtime>(
     node: i32,
 ) -> Option<bool> {
     let Some(address) = listener.brokers.door(node) else {
-        tracing::error!(
-            listener = listener.name,
-            node,
-            "this broker's id lies beyond the range of ports in `brokers`; clients will not see it"
-        );
+        if shard.beyond_range.borrow_mut().insert((listener.name.clone(), node)) {
+            tracing::error!(
+                listener = listener.name,
+                node,
+                "this broker's id lies beyond the range of ports in `brokers`; clients will not see it"
+            );
+        }
         return None;
     };
     let opened = open_door(shard, listener, Some(node), address);

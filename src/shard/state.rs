@@ -155,6 +155,8 @@ pub(super) struct Shard<R: Runtime> {
     pub meter: Meter,
     pub connections: RefCell<BTreeMap<u64, Rc<Connection<R>>>>,
     pub doors: RefCell<HashSet<(String, Option<i32>)>>,
+    /// Brokers without a port, by listener, of which the log has been told.
+    pub beyond_range: RefCell<HashSet<(String, i32)>>,
     /// Wakes the accept loops when the shard begins to drain.
     pub drained: Notify,
     draining: Cell<bool>,
@@ -176,6 +178,7 @@ impl<R: Runtime> Shard<R> {
             meter: Meter::default(),
             connections: RefCell::default(),
             doors: RefCell::default(),
+            beyond_range: RefCell::default(),
             drained: Notify::new(),
             draining: Cell::new(false),
             next_connection: Cell::new(0),

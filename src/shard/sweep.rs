@@ -1,10 +1,12 @@
 //! A look at every connection, a few times a second: what has been idle, unfinished or expired for too long ends here, so
-//! that no connection needs a timer of its own. The same loop drains a shard that is to stop.
+//! that no connection needs a timer of its own. The same loop opens the doors of brokers that have been found, and drains
+//! a shard that is to stop.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::listener;
 use super::runtime::Runtime;
 use super::sasl;
 use super::state::Shard;
@@ -25,6 +27,9 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
         rounds = rounds.wrapping_add(1);
         if rounds % 4 == 0 {
             shard.meter.publish();
+        }
+        for listener in &shard.listeners {
+            listener::open_known(&shard, listener);
         }
         for connection in connections(&shard) {
             if let Some(fault) = overdue(&connection) {

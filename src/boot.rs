@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, Readiness, TokenRegistry};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
-use crate::shard::{self, BrokerPorts, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
+use crate::shard::{self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
 use crate::upstream::{Cluster, ClusterOptions, Credential, Watcher};
 
 /// Why the gateway does not start, or did not stop cleanly.
@@ -112,9 +112,9 @@ fn choose_runtime(config: &Config) -> Result<bool, BootError> {
     match config.runtime {
         config::Runtime::Epoll => Ok(false),
         config::Runtime::IoUring => probed().map_or(Ok(true), |why| Err(BootError::IoUring(why))),
-        config::Runtime::Auto => Ok(probed()
-            .inspect(|why| tracing::warn!("io_uring cannot be used, running on epoll: {why}"))
-            .is_none()),
+        config::Runtime::Auto => {
+            Ok(probed().inspect(|why| tracing::warn!("io_uring cannot be used, running on epoll: {why}")).is_none())
+        }
     }
 }
 
@@ -156,10 +156,9 @@ fn recorder_options(config: &Config) -> RecorderOptions {
 
 fn clusters(config: &Config) -> Vec<ClusterOptions> {
     let credential = |sasl: &config::Sasl| match sasl {
-        config::Sasl::Plain { username, password } => Credential::Plain {
-            username: username.clone(),
-            password: Zeroizing::new(password.expose().to_owned()),
-        },
+        config::Sasl::Plain { username, password } => {
+            Credential::Plain { username: username.clone(), password: Zeroizing::new(password.expose().to_owned()) }
+        }
     };
     let options = |cluster: &config::Cluster| ClusterOptions {
         name: cluster.name.clone(),
@@ -200,9 +199,11 @@ fn shard_options(
     let limits = shard::Limits {
         connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX).div_ceil(config.shards),
         request_frame_bytes: config.limits.request_frame_bytes,
+        gathered_request_bytes: config.limits.gathered_request_bytes,
         idle: config.limits.idle,
         handshake: config.limits.handshake,
     };
+    let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let options = |(index, journal)| ShardOptions {
         index,
         core: (config.shards <= cores).then_some(index),
@@ -211,6 +212,7 @@ fn shard_options(
         journal,
         tokens: tokens.table(),
         limits,
+        census: census.clone(),
     };
     journals.into_iter().enumerate().map(options).collect()
 }

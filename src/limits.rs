@@ -28,9 +28,6 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Largest request that is gathered: an OffsetCommit of some 100,000 partitions. Produce is relayed at any size; bytes.
-pub const GATHERED_REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 /// How long a request may take to come in while bytes of it are kept; a client that sends a byte a second ends here.
 pub const KEPT_REQUEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 

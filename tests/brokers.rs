@@ -125,7 +125,7 @@ fn a_broker_beyond_the_range_of_ports_is_left_out_and_logged_once() {
             assert_eq!(nodes, [1], "{runtime}: ports for the node ids 0 and 1 only");
         }
         let log = gateway.log();
-        let lines = log.lines().filter(|l| l.contains("lies beyond the range") && l.contains("node=2")).count();
+        let lines = log.lines().filter(|l| l.contains("beyond the range") && l.contains("node=2")).count();
         assert_eq!(lines, 1, "{runtime}: {log}");
     }
 }

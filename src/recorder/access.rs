@@ -13,6 +13,9 @@ use super::folder::{Folder, Lock};
 use super::keys;
 use super::store::{Direction, Family, Rows, Store};
 
+/// A key and its value.
+pub type AccessRow = (Vec<u8>, Vec<u8>);
+
 /// The rows of the `access` family.
 #[derive(Clone)]
 pub struct AccessStore {
@@ -27,10 +30,7 @@ pub fn open_access(path: &Path) -> Result<AccessStore, RecorderError> {
     let folder = Folder::create(path)?;
     let lock = folder.lock()?;
     let store = Arc::new(Store::open(folder.path())?);
-    Ok(AccessStore {
-        store,
-        _lock: Some(Arc::new(lock)),
-    })
+    Ok(AccessStore { store, _lock: Some(Arc::new(lock)) })
 }
 
 impl AccessStore {
@@ -58,18 +58,13 @@ impl AccessStore {
     }
 
     /// All rows whose key starts with `prefix`, in the order of their keys.
-    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RecorderError> {
+    pub fn scan(&self, prefix: &[u8]) -> Result<Vec<AccessRow>, RecorderError> {
         let mut rows = Vec::new();
         let to = keys::after(prefix);
-        self.store.scan(
-            Family::Access,
-            (prefix, to.as_deref()),
-            Direction::Up,
-            &mut |key, value| {
-                rows.push((key.to_vec(), value.to_vec()));
-                ControlFlow::Continue(())
-            },
-        )?;
+        self.store.scan(Family::Access, (prefix, to.as_deref()), Direction::Up, &mut |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })?;
         Ok(rows)
     }
 }

@@ -1,16 +1,16 @@
 //! The recording: what shards append, kept, indexed and found again.
 //!
-//! Shards append events to their journals (`journal`, over the mapped `ring`). One thread (`writer`) reads them (`tail`),
-//! puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out in `keys` and
-//! `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last life left
-//! (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
+//! Shards append events to their journals (`journal`, over its mapped `ring`). One thread (`writer`) reads them
+//! (`journal::tail`), puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out
+//! in `keys` and `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last
+//! life left (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
 //!
 //! Invariants:
 //! - An event that `append` accepted is found in the store exactly once, though the process be killed at any moment.
 //! - No session is without an end once its gateway has stopped or started again.
 //! - Shards never wait for the disk: they meet only their journal.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -30,14 +30,13 @@ mod queries;
 mod recovery;
 mod registry;
 mod retention;
-mod ring;
 mod rows;
 mod store;
 mod summary;
-mod tail;
+mod tally;
 mod writer;
 
-pub use access::{AccessStore, open_access};
+pub use access::{AccessRow, AccessStore, open_access};
 pub use error::RecorderError;
 pub use events::{EventCursor, RecordedEvent};
 pub use health::RecorderHealth;
@@ -53,8 +52,10 @@ use assemble::Assembler;
 use folder::{Folder, Lock};
 use health::HealthState;
 use journal::JournalHead;
+use journal::tail::{Bytes, Tail};
+use recovery::Recovered;
 use store::{Family, Rows, Store};
-use tail::{Bytes, Tail};
+
 use writer::Writer;
 
 /// How a recording is kept.
@@ -79,11 +80,7 @@ pub struct RecorderOptions {
 impl RecorderOptions {
     /// The defaults: 32 MiB of journal per shard (seconds of a busy shard while the disk stalls), everything kept,
     /// sessions ending 60 s after their last connection.
-    pub fn new(
-        path: impl Into<PathBuf>,
-        node: impl Into<String>,
-        shards: usize,
-    ) -> RecorderOptions {
+    pub fn new(path: impl Into<PathBuf>, node: impl Into<String>, shards: usize) -> RecorderOptions {
         RecorderOptions {
             path: path.into(),
             node: node.into(),
@@ -102,17 +99,11 @@ impl RecorderOptions {
         }
         if self.journal_bytes < limits::JOURNAL_BYTES_MIN {
             let least = limits::JOURNAL_BYTES_MIN;
-            return complain(format!(
-                "journal_bytes is {}, it must be at least {least}",
-                self.journal_bytes
-            ));
+            return complain(format!("journal_bytes is {}, it must be at least {least}", self.journal_bytes));
         }
         if self.node.len() > limits::NODE_NAME_BYTES_MAX {
             let most = limits::NODE_NAME_BYTES_MAX;
-            return complain(format!(
-                "the node's name is {} bytes long, at most {most} are kept",
-                self.node.len()
-            ));
+            return complain(format!("the node's name is {} bytes long, at most {most} are kept", self.node.len()));
         }
         Ok(())
     }
@@ -142,31 +133,14 @@ impl Recorder {
         let lock = folder.lock()?;
         let store = Arc::new(Store::open(folder.path())?);
         let journals = folder::journals_of(folder.path());
-        let recovered = recovery::replay(&store, &journals, |rows| store.write(&rows))?;
-        for damage in &recovered.damage {
-            tracing::error!(path = %damage.path.display(), lost_bytes = damage.lost_bytes, "a journal was damaged");
-        }
-        if recovered.events > 0 {
-            tracing::info!(
-                events = recovered.events,
-                "took over events that the last run had left in its journals"
-            );
-        }
-        recovery::discard(&store, &recovered)?;
+        let recovered = take_over(&store, &journals)?;
         let boot = next_boot(&store, options.idle_ns())?;
         let (wake, woken) = bounded(1);
         let mut assembler = Assembler::load(&store, options.idle_ns())?;
         let (mut writing, mut tails) = (Vec::new(), Vec::new());
         for shard in 0..options.shards as u16 {
-            let epoch = random()?;
-            let capacity = options.journal_bytes;
-            let head = JournalHead {
-                node: options.node.clone(),
-                boot,
-                shard,
-                capacity,
-                epoch,
-            };
+            let (node, capacity) = (options.node.clone(), options.journal_bytes);
+            let head = JournalHead { node, boot, shard, capacity, epoch: random()? };
             let (journal, consumer) = journal::create(&journals, &head, wake.clone())?;
             assembler.add_journal(&store, head.clone())?;
             writing.push(journal);
@@ -186,17 +160,7 @@ impl Recorder {
             retention_days: options.retention_days,
         };
         let writer = Some(start(writer, &health)?);
-        Ok((
-            Recorder {
-                store,
-                health,
-                stopping,
-                wake,
-                writer,
-                _lock: lock,
-            },
-            writing,
-        ))
+        Ok((Recorder { store, health, stopping, wake, writer, _lock: lock }, writing))
     }
 
     /// Answers questions about what was recorded; at most a quarter second behind.
@@ -238,9 +202,7 @@ impl Recorder {
         self.stopping.store(true, Ordering::Release);
         // A full channel wakes the writer as well.
         let _ = self.wake.try_send(());
-        writer
-            .join()
-            .unwrap_or_else(|_| Err(RecorderError::Writer("it panicked".to_owned())))
+        writer.join().unwrap_or_else(|_| Err(RecorderError::Writer("it panicked".to_owned())))
     }
 }
 
@@ -252,11 +214,21 @@ impl Drop for Recorder {
     }
 }
 
+/// Brings what the last life left in its journals into the store, says what was found, and clears the journals away.
+fn take_over(store: &Store, journals: &Path) -> Result<Recovered, RecorderError> {
+    let recovered = recovery::replay(store, journals, |rows| store.write(&rows))?;
+    for damage in &recovered.damage {
+        tracing::error!(path = %damage.path.display(), lost_bytes = damage.lost_bytes, "a journal was damaged");
+    }
+    if recovered.events > 0 {
+        tracing::info!(events = recovered.events, "took over events that the last run had left in its journals");
+    }
+    recovery::discard(store, &recovered)?;
+    Ok(recovered)
+}
+
 /// Starts the writer's thread. Should it ever end with an error while the gateway runs, health says so.
-fn start(
-    writer: Writer,
-    health: &Arc<HealthState>,
-) -> Result<JoinHandle<Result<(), RecorderError>>, RecorderError> {
+fn start(writer: Writer, health: &Arc<HealthState>) -> Result<JoinHandle<Result<(), RecorderError>>, RecorderError> {
     let health = Arc::clone(health);
     let run = move || {
         let ended = writer.run();
@@ -266,9 +238,7 @@ fn start(
         }
         ended
     };
-    let thread = std::thread::Builder::new()
-        .name("weir-recorder".to_owned())
-        .spawn(run);
+    let thread = std::thread::Builder::new().name("weir-recorder".to_owned()).spawn(run);
     thread.map_err(|error| RecorderError::Writer(error.to_string()))
 }
 
@@ -279,13 +249,11 @@ fn next_boot(store: &Store, idle_ns: u64) -> Result<u32, RecorderError> {
     rows.put(Family::Meta, keys::BOOT, boot.to_be_bytes());
     rows.put(Family::Meta, keys::SESSION_IDLE, idle_ns.to_be_bytes());
     store.write(&rows)?;
-    u32::try_from(boot)
-        .map_err(|_| RecorderError::Options("the store has been opened too often".to_owned()))
+    u32::try_from(boot).map_err(|_| RecorderError::Options("the store has been opened too often".to_owned()))
 }
 
 fn random() -> Result<u64, RecorderError> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| RecorderError::Options(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| RecorderError::Options(format!("no random numbers: {error}")))?;
     Ok(u64::from_le_bytes(bytes))
 }

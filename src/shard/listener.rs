@@ -80,16 +80,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Opens a listener's bootstrap address and the doors of the brokers known so far.
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
-    open_known(shard, listener);
-    Ok(())
-}
-
-/// Opens the doors of the brokers known by now: clients that knew them before a restart come straight to these.
-pub(super) fn open_known<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) {
     let view = listener.cluster.view();
     for node in view.brokers.keys() {
         open_broker(shard, listener, *node);
     }
+    Ok(())
 }
 
 /// Makes sure that a broker's door is open on this shard, and soon on the others; false when it cannot be.
@@ -110,20 +105,23 @@ pub(super) fn open_broker<R: Runtime>(
     node: i32,
 ) -> Option<bool> {
     let Some(address) = listener.brokers.door(node) else {
-        if shard.beyond_range.borrow_mut().insert((listener.name.clone(), node)) {
-            tracing::error!(
-                listener = listener.name,
-                node,
-                "this broker's id lies beyond the range of ports in `brokers`; clients will not see it"
-            );
-        }
+        complain(shard, listener, node, "its id lies beyond the range of ports in `brokers`");
         return None;
     };
-    let opened = open_door(shard, listener, Some(node), address);
-    if let Err(error) = &opened {
-        tracing::error!(listener = listener.name, node, %address, "cannot listen for this broker: {error}");
+    match open_door(shard, listener, Some(node), address) {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            complain(shard, listener, node, &format!("{address} cannot be listened on: {error}"));
+            None
+        }
     }
-    opened.ok()
+}
+
+/// Tells once what would else be told with each Metadata.
+fn complain<R: Runtime>(shard: &Shard<R>, listener: &ListenerOptions, node: i32, why: &str) {
+    if shard.complaints.borrow_mut().insert((listener.name.clone(), node)) {
+        tracing::error!(listener = listener.name, node, "clients will not see this broker: {why}");
+    }
 }
 
 fn open_door<R: Runtime>(

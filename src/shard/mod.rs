@@ -11,6 +11,7 @@
 //! - A connection never moves to another shard, and one that is slow stops nobody but itself.
 //! - What a connection did is in the shard's journal before the client has the last byte of the answer.
 
+mod census;
 mod clock;
 mod connection;
 mod dial;
@@ -26,6 +27,7 @@ mod sasl;
 mod state;
 mod sweep;
 
+pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, bind};
 pub use probe::{IoUring, probe_io_uring};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -8,9 +8,12 @@
 //! - A login that fails is answered, then the connection ends.
 //! - What a connection may do ends with its token: `in_force` is asked before each request, and by the sweep.
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::census::Place;
 use super::connection::Connection;
 use super::runtime::Runtime;
 use crate::event::{self, EventKind, Identity};
@@ -40,6 +43,7 @@ pub(super) struct Login {
 pub(super) struct Who {
     pub principal: Principal,
     pub token: Option<TokenHold>,
+    place: Rc<Place>,
 }
 
 /// The token a login rests on.
@@ -89,7 +93,9 @@ pub(super) fn authenticate<R: Runtime>(c: &Connection<R>, version: i16, correlat
     }
     let checked = match sasl::authenticate_token(body, version) {
         Ok(token) => check(c, token),
-        Err(malformed) => Err(Denied { claimed: None, for_client: malformed.to_string(), for_log: malformed.to_string() }),
+        Err(malformed) => {
+            Err(Denied { claimed: None, for_client: malformed.to_string(), for_log: malformed.to_string() })
+        }
     };
     match checked {
         Ok(lifetime_ms) => {
@@ -125,8 +131,11 @@ struct Denied {
 
 /// Checks a PLAIN message; how long the login lasts, ms.
 fn check<R: Runtime>(c: &Connection<R>, token: &[u8]) -> Result<i64, Denied> {
-    let plain = sasl::parse_plain(token)
-        .map_err(|e| Denied { claimed: None, for_client: e.to_string(), for_log: e.to_string() })?;
+    let plain = sasl::parse_plain(token).map_err(|e| Denied {
+        claimed: None,
+        for_client: e.to_string(),
+        for_log: e.to_string(),
+    })?;
     let claimed = Some(plain.username.chars().take(256).collect::<String>());
     let now_ns = c.clock.now_ns();
     let tokens = c.shard.tokens.load();
@@ -141,25 +150,57 @@ fn check<R: Runtime>(c: &Connection<R>, token: &[u8]) -> Result<i64, Denied> {
         let text = "a connection may authenticate again as the same principal only".to_owned();
         return Err(Denied { claimed, for_client: text.clone(), for_log: text });
     }
+    let Some(place) = place(c, state.who.as_ref(), &login.principal) else {
+        let text = format!(
+            "{} has {} connections already, more are not taken",
+            claimed_name(&claimed),
+            c.shard.census.limit()
+        );
+        return Err(Denied { claimed, for_client: text.clone(), for_log: text });
+    };
     let token = TokenHold { id: login.token_id, expires_ns: login.expires_ns, generation: tokens.generation() };
     let lifetime_ms = i64::try_from(login.expires_ns.saturating_sub(now_ns) / 1_000_000).unwrap_or(i64::MAX);
-    state.who = Some(Who { principal: login.principal, token: Some(token) });
+    state.who = Some(Who { principal: login.principal, token: Some(token), place });
     Ok(lifetime_ms)
 }
 
-fn failed<R: Runtime>(c: &Connection<R>, mechanism: String, claimed: Option<String>, reason: String) -> Option<EventKind> {
+fn claimed_name(claimed: &Option<String>) -> &str {
+    claimed.as_deref().unwrap_or("this user")
+}
+
+/// The place of a connection among its identity's; one that authenticates again keeps its own.
+fn place<R: Runtime>(c: &Connection<R>, who: Option<&Who>, principal: &Principal) -> Option<Rc<Place>> {
+    match who {
+        Some(who) => Some(who.place.clone()),
+        None => c.shard.census.place(principal).map(Rc::new),
+    }
+}
+
+fn failed<R: Runtime>(
+    c: &Connection<R>,
+    mechanism: String,
+    claimed: Option<String>,
+    reason: String,
+) -> Option<EventKind> {
     let listener = c.door.listener.name.clone();
     metrics::counter!("weir_authentication_failures_total", "listener" => listener).increment(1);
     Some(EventKind::LoginFailed { mechanism, claimed, reason })
 }
 
-/// Lets an anonymous client in where the listener says so; whether somebody is there now.
-pub(super) fn is_somebody<R: Runtime>(c: &Connection<R>) -> bool {
+/// Lets an anonymous client in where the listener says so; why nobody is there, if nobody is.
+pub(super) fn is_somebody<R: Runtime>(c: &Connection<R>) -> Result<(), String> {
     let mut state = c.login.borrow_mut();
     if state.who.is_none() && c.door.listener.anonymous {
-        state.who = Some(Who { principal: Principal::anonymous(), token: None });
+        let principal = Principal::anonymous();
+        let Some(place) = place(c, None, &principal) else {
+            return Err(format!("there are {} anonymous connections already", c.shard.census.limit()));
+        };
+        state.who = Some(Who { principal, token: None, place });
     }
-    state.who.is_some()
+    match state.who {
+        Some(_) => Ok(()),
+        None => Err("this listener asks for a login first (SASL/PLAIN)".into()),
+    }
 }
 
 /// Whether what the login rests on still holds; why not, if not.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
+use super::census::Census;
 use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
 use super::meter::Meter;
@@ -29,6 +30,8 @@ pub struct Limits {
     pub connections: usize,
     /// Largest request frame, bytes.
     pub request_frame_bytes: u64,
+    /// Largest request that is gathered, bytes; Produce is relayed at any size.
+    pub gathered_request_bytes: u64,
     /// A connection without traffic is closed after this.
     pub idle: Duration,
     /// A connection has to say who it is within this.
@@ -51,6 +54,8 @@ pub struct ShardOptions {
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// Limits.
     pub limits: Limits,
+    /// Connections an identity, shared by all shards.
+    pub census: Census,
 }
 
 /// What a shard can be told.
@@ -91,7 +96,8 @@ pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
     let (ready, bound) = crossbeam::channel::bounded::<io::Result<()>>(shards.len());
     let mut handles = Vec::new();
     for (options, commands) in shards.into_iter().zip(receivers) {
-        let others: Vec<_> = senders.iter().enumerate().filter(|(i, _)| *i != options.index).map(|(_, s)| s.clone()).collect();
+        let others: Vec<_> =
+            senders.iter().enumerate().filter(|(i, _)| *i != options.index).map(|(_, s)| s.clone()).collect();
         let own = senders[options.index].clone();
         let ready = ready.clone();
         let name = format!("weir-shard-{}", options.index);
@@ -148,6 +154,7 @@ pub(super) struct Shard<R: Runtime> {
     pub journal: RefCell<ShardJournal>,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub limits: Limits,
+    pub census: Census,
     pub request_buffers: Rc<Pool>,
     pub response_buffers: Rc<Pool>,
     pub request_budget: Budget,
@@ -155,8 +162,8 @@ pub(super) struct Shard<R: Runtime> {
     pub meter: Meter,
     pub connections: RefCell<BTreeMap<u64, Rc<Connection<R>>>>,
     pub doors: RefCell<HashSet<(String, Option<i32>)>>,
-    /// Brokers without a port, by listener, of which the log has been told.
-    pub beyond_range: RefCell<HashSet<(String, i32)>>,
+    /// Brokers without a door that the log has been told of.
+    pub complaints: RefCell<HashSet<(String, i32)>>,
     /// Wakes the accept loops when the shard begins to drain.
     pub drained: Notify,
     draining: Cell<bool>,
@@ -171,6 +178,7 @@ impl<R: Runtime> Shard<R> {
             journal: RefCell::new(options.journal),
             tokens: options.tokens,
             limits: options.limits,
+            census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
@@ -178,7 +186,7 @@ impl<R: Runtime> Shard<R> {
             meter: Meter::default(),
             connections: RefCell::default(),
             doors: RefCell::default(),
-            beyond_range: RefCell::default(),
+            complaints: RefCell::default(),
             drained: Notify::new(),
             draining: Cell::new(false),
             next_connection: Cell::new(0),

@@ -1,6 +1,5 @@
 //! A look at every connection, a few times a second: what has been idle, unfinished or expired for too long ends here, so
-//! that no connection needs a timer of its own. The same loop opens the doors of brokers that have been found, and drains
-//! a shard that is to stop.
+//! that no connection needs a timer of its own. The same loop drains a shard that is to stop.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -25,11 +24,9 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
     while !shard.is_draining() {
         R::sleep(PAUSE).await;
         rounds = rounds.wrapping_add(1);
-        if rounds % 4 == 0 {
+        if rounds.is_multiple_of(4) {
             shard.meter.publish();
-        }
-        for listener in &shard.listeners {
-            listener::open_known(&shard, listener);
+            open_doors(&shard);
         }
         for connection in connections(&shard) {
             if let Some(fault) = overdue(&connection) {
@@ -37,6 +34,15 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
             } else if is_idle(&connection) {
                 connection.end(CloseReason::Idle);
             }
+        }
+    }
+}
+
+/// Opens the doors of brokers that the watcher has found: after a start of Weir, clients come straight to them.
+fn open_doors<R: Runtime>(shard: &Rc<Shard<R>>) {
+    for listener in &shard.listeners {
+        for node in listener.cluster.view().brokers.keys() {
+            listener::open_broker(shard, listener, *node);
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::login::{Credential, Login, LoginError, LoginStep};
 use crate::limits;
+use crate::wire::kafka::walk::{Visitor, Walker};
 
 /// What went wrong between Weir's own client and a broker.
 #[derive(Debug, Error)]
@@ -60,6 +61,9 @@ pub enum ClientError {
         source: LoginError,
     },
 }
+
+struct Nothing;
+impl Visitor for Nothing {}
 
 /// A logged-in connection to one broker.
 pub struct Client {
@@ -116,6 +120,9 @@ impl Client {
         if header.correlation_id != self.correlation_id {
             return Err(malformed("correlation id"));
         }
+        // The codec allocates by the counts it reads; a walk has to find them lawful first.
+        let mut walker = Walker::response(R::KEY, version, answer.len() as u64).ok_or_else(|| malformed("layout"))?;
+        walker.feed(&answer, &mut Nothing).and_then(|()| walker.finish()).map_err(|_| malformed("response"))?;
         R::Response::decode(&mut answer, version).map_err(|_| malformed("response"))
     }
 

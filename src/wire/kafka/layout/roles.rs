@@ -30,7 +30,7 @@ words! {
         "base_offset" = BaseOffset,
         /// A configuration's name.
         "config_name" = ConfigName,
-        /// A configuration's value.
+        /// A configuration's value; may be a secret.
         "config_value" = ConfigValue,
         /// Whose coordinator is looked for: a group, a transactional id, or a share partition, as `KeyType` says.
         "coordinator_key" = CoordinatorKey,

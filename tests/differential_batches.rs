@@ -15,9 +15,9 @@ use loadtest::admin::{self, Coordinates, text, topic};
 use loadtest::batch::{Batch, split, untouchable};
 use loadtest::clients::{CODECS, Record};
 use loadtest::kafka::Cluster;
+use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::{self, ANSWER_LIMIT, Connection};
-use loadtest::wait_for;
 use uuid::Uuid;
 
 #[test]
@@ -150,7 +150,8 @@ fn in_a_transaction(cluster: &Cluster, gateway: &Gateway, name: &str) -> Vec<Vec
     let id = TransactionalId(text(name));
     let coordinator = admin::coordinator(cluster, Coordinates::Transaction, name).unwrap();
     let mut coordinator = Connection::open(gateway.broker_address(coordinator).unwrap()).unwrap();
-    let init = InitProducerIdRequest::default().with_transactional_id(Some(id.clone())).with_transaction_timeout_ms(60_000);
+    let init =
+        InitProducerIdRequest::default().with_transactional_id(Some(id.clone())).with_transaction_timeout_ms(60_000);
     let producer = wait_for("a producer id", ANSWER_LIMIT, || {
         Ok(Some(coordinator.call(4, &init)?).filter(|answer| answer.error_code == 0))
     });
@@ -168,7 +169,8 @@ fn in_a_transaction(cluster: &Cluster, gateway: &Gateway, name: &str) -> Vec<Vec
     let mut sent = Vec::new();
     for (n, codec) in CODECS.iter().enumerate() {
         let sequence = (n * records().len()) as i32;
-        let batch = Batch::of(records()).codec(codec).producer(producer.producer_id.0, producer.producer_epoch, sequence);
+        let batch =
+            Batch::of(records()).codec(codec).producer(producer.producer_id.0, producer.producer_epoch, sequence);
         let batch = batch.transactional().bytes();
         let request = admin::produce_request(name, Uuid::nil(), 11, 0, -1, batch.clone());
         let answer = leader.call(11, &request.with_transactional_id(Some(id.clone()))).unwrap();

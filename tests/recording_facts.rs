@@ -14,8 +14,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 use loadtest::admin::{self, Coordinates, placed, text, topic};
 use loadtest::batch::Batch;
-use loadtest::weir::{Gateway, Options, Token};
 use loadtest::wait_for;
+use loadtest::weir::{Gateway, Options, Token};
 use loadtest::wire::{self, Connection};
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -64,13 +64,21 @@ fn known(broker: SocketAddr, name: &str, partitions: usize) -> Result<Option<Uui
     let request = MetadataRequest::default().with_topics(Some(asked)).with_allow_auto_topic_creation(false);
     let answer = Connection::open(broker)?.call(12, &request)?;
     let found = answer.topics.into_iter().next().filter(|t| {
-        t.error_code == 0 && t.partitions.iter().filter(|p| p.error_code == 0 && p.leader_id.0 >= 0).count() == partitions
+        t.error_code == 0
+            && t.partitions.iter().filter(|p| p.error_code == 0 && p.leader_id.0 >= 0).count() == partitions
     });
     Ok(found.map(|t| t.topic_id))
 }
 
 /// A request that produces one record set to one partition; topics go by `id` from version 13 on, by name before.
-pub fn produce_request(name: &str, id: Uuid, version: i16, partition: i32, acks: i16, records: Vec<u8>) -> ProduceRequest {
+pub fn produce_request(
+    name: &str,
+    id: Uuid,
+    version: i16,
+    partition: i32,
+    acks: i16,
+    records: Vec<u8>,
+) -> ProduceRequest {
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(Bytes::from(records)));
     let data = TopicProduceData::default().with_partition_data(vec![data]);
     let data = if version >= 13 { data.with_topic_id(id) } else { data.with_name(topic(name)) };

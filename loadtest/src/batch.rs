@@ -108,9 +108,10 @@ impl Batch {
 pub fn split(mut set: &[u8]) -> Vec<&[u8]> {
     let mut batches = Vec::new();
     while !set.is_empty() {
-        let length = set.get(8..12).and_then(|l| l.try_into().ok()).map_or(set.len(), |l| {
-            usize::try_from(i32::from_be_bytes(l)).map_or(set.len(), |length| 12 + length)
-        });
+        let length = set
+            .get(8..12)
+            .and_then(|l| l.try_into().ok())
+            .map_or(set.len(), |l| usize::try_from(i32::from_be_bytes(l)).map_or(set.len(), |length| 12 + length));
         let (batch, rest) = set.split_at(length.min(set.len()));
         batches.push(batch);
         set = rest;

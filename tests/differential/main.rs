@@ -26,7 +26,11 @@ use world::World;
 
 /// What has no case, and why.
 const EXCUSED: [(i16, Versions, &str); 3] = [
-    (api::key::DESCRIBE_LOG_DIRS, Versions { min: 5, max: 5 }, "no codec for v5, and its free space changes all the time"),
+    (
+        api::key::DESCRIBE_LOG_DIRS,
+        Versions { min: 5, max: 5 },
+        "no codec for v5, and its free space changes all the time",
+    ),
     (api::key::SHARE_FETCH, Versions { min: 2, max: 2 }, "no codec for v2"),
     (api::key::SHARE_ACKNOWLEDGE, Versions { min: 2, max: 2 }, "no codec for v2"),
 ];
@@ -54,7 +58,10 @@ fn every_api_answers_through_weir_as_it_does_directly() {
 
 /// Cases that only look come first, while nothing moves in the cluster.
 fn corpus() -> Vec<Case> {
-    [reads::cases(), topics::cases(), groups::cases(), transactions::cases(), share::cases()].into_iter().flatten().collect()
+    [reads::cases(), topics::cases(), groups::cases(), transactions::cases(), share::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn compare(world: &World, case: &Case, version: i16) -> Result<(), String> {

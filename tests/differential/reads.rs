@@ -49,7 +49,8 @@ fn topics() -> Vec<Case> {
         .differs(&["host", "port"]),
         case(|side, _| {
             let epoch = OffsetForLeaderPartition::default().with_current_leader_epoch(-1).with_leader_epoch(0);
-            let asked = OffsetForLeaderTopic::default().with_topic(topic(&side.world.topic)).with_partitions(vec![epoch]);
+            let asked =
+                OffsetForLeaderTopic::default().with_topic(topic(&side.world.topic)).with_partitions(vec![epoch]);
             (1, OffsetForLeaderEpochRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]))
         }),
         case(|side, _| {
@@ -74,7 +75,11 @@ fn topics() -> Vec<Case> {
         }),
         case(|side, _| {
             let asked = ListPartitionReassignmentsTopics::default().with_name(topic(&side.world.topic));
-            (2, ListPartitionReassignmentsRequest::default().with_topics(Some(vec![asked.with_partition_indexes(vec![0, 1])])))
+            (
+                2,
+                ListPartitionReassignmentsRequest::default()
+                    .with_topics(Some(vec![asked.with_partition_indexes(vec![0, 1])])),
+            )
         }),
     ]
 }
@@ -87,7 +92,14 @@ fn cluster() -> Vec<Case> {
             let asked = asked.with_partitions(vec![describe_quorum_request::PartitionData::default()]);
             (1, DescribeQuorumRequest::default().with_topics(vec![asked]))
         })
-        .differs(&["host", "port", "high_watermark", "log_end_offset", "last_fetch_timestamp", "last_caught_up_timestamp"]),
+        .differs(&[
+            "host",
+            "port",
+            "high_watermark",
+            "log_end_offset",
+            "last_fetch_timestamp",
+            "last_caught_up_timestamp",
+        ]),
         // SECURITY_DISABLED: the brokers have no authorizer.
         case(|_, _| {
             let anything = DescribeAclsRequest::default().with_resource_type_filter(1).with_operation(1);
@@ -147,7 +159,8 @@ fn offset_fetch(side: &Side<'_>, version: i16) -> (i32, OffsetFetchRequest) {
         OffsetFetchRequest::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![asked]))
     } else {
         let asked = OffsetFetchRequestTopics::default().with_name(name).with_partition_indexes(vec![0]);
-        let asked = OffsetFetchRequestGroup::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![asked]));
+        let asked =
+            OffsetFetchRequestGroup::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![asked]));
         OffsetFetchRequest::default().with_groups(vec![asked]).with_topics(Some(Vec::new()))
     };
     (side.group(group), request)

@@ -35,7 +35,8 @@ pub fn cases() -> Vec<Case> {
         .up_to(1),
         case(move |side, v| {
             let name = side.own("sharing", v);
-            let request = ShareGroupHeartbeatRequest::default().with_group_id(group(&name)).with_member_id(text(MEMBER));
+            let request =
+                ShareGroupHeartbeatRequest::default().with_group_id(group(&name)).with_member_id(text(MEMBER));
             (side.group(&name), request.with_subscribed_topic_names(Some(vec![topic(&side.world.topic)])))
         }),
         // A group that no heartbeat has made: the session opens, and the partition has an error.
@@ -65,13 +66,19 @@ pub fn cases() -> Vec<Case> {
             let partition = AlterShareGroupOffsetsRequestPartition::default();
             let asked = AlterShareGroupOffsetsRequestTopic::default().with_topic_name(topic(&side.world.topic));
             let asked = asked.with_partitions(vec![partition]);
-            (side.group(&name), AlterShareGroupOffsetsRequest::default().with_group_id(group(&name)).with_topics(vec![asked]))
+            (
+                side.group(&name),
+                AlterShareGroupOffsetsRequest::default().with_group_id(group(&name)).with_topics(vec![asked]),
+            )
         })
         .errors(&[69]),
         case(move |side, v| {
             let name = side.own("unshared", v);
             let asked = DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(topic(&side.world.topic));
-            (side.group(&name), DeleteShareGroupOffsetsRequest::default().with_group_id(group(&name)).with_topics(vec![asked]))
+            (
+                side.group(&name),
+                DeleteShareGroupOffsetsRequest::default().with_group_id(group(&name)).with_topics(vec![asked]),
+            )
         })
         .errors(&[69]),
     ]

@@ -19,6 +19,7 @@ pub mod batch;
 pub mod clients;
 pub mod http;
 pub mod kafka;
+pub mod load;
 pub mod metrics;
 pub mod ports;
 pub mod process;

@@ -16,6 +16,7 @@ use super::head::ResponseHead;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
 use crate::wire::kafka::addresses::{self, Outward, Place};
+use crate::wire::kafka::api::key;
 use crate::wire::kafka::correlation::Surprise;
 use crate::wire::kafka::walk::Walker;
 

@@ -1,5 +1,6 @@
 //! The processes that are measured: each with one working thread, all on one core of their own.
 
+use std::any::Any;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -36,13 +37,8 @@ pub struct Contestant {
     pub name: String,
     pub address: SocketAddr,
     pid: u32,
-    _running: Running,
-}
-
-/// Whatever ends the process when dropped.
-enum Running {
-    Weir { _gateway: Gateway },
-    Other { _process: Process },
+    /// Ends the process when dropped.
+    _running: Box<dyn Any>,
 }
 
 /// CPU time since a process began.
@@ -83,7 +79,7 @@ fn weir(cluster: &Cluster, runtime: &str) -> Result<Contestant> {
     let gateway = Gateway::start(env!("CARGO_BIN_EXE_weir"), options)?;
     let pid = gateway.pid().ok_or_else(|| Failure::new("the gateway is not running"))?;
     let (name, address) = (format!("Weir, {runtime}"), gateway.address());
-    Ok(Contestant { name, address, pid, _running: Running::Weir { _gateway: gateway } })
+    Ok(Contestant { name, address, pid, _running: Box::new(gateway) })
 }
 
 fn relay(runtime: &str, broker: SocketAddr, ports: &mut Block, logs: &Scratch) -> Result<Contestant> {
@@ -108,7 +104,7 @@ fn other(name: String, command: &Command, address: SocketAddr, logs: &Scratch) -
     process
         .wait_ready("accepting connections", READY_LIMIT, || Ok(TcpStream::connect(address).is_ok().then_some(())))?;
     let pid = process.pid();
-    Ok(Contestant { name, address, pid, _running: Running::Other { _process: process } })
+    Ok(Contestant { name, address, pid, _running: Box::new(process) })
 }
 
 fn local(port: u16) -> SocketAddr {

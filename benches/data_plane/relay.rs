@@ -4,9 +4,11 @@
 //! for a socket was chosen. A buffer is held only while bytes are there, as in Weir.
 
 use std::cell::RefCell;
-use std::io::{self, ErrorKind, IoSlice};
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Poll;
 
 use rustix::net::Shutdown;
 use weir::shard::bind;
@@ -64,25 +66,31 @@ async fn pump<S: Stream>(from: &S, to: &S, buffers: &Buffers) {
 
 async fn copy<S: Stream>(from: &S, to: &S, buffers: &Buffers) -> io::Result<()> {
     loop {
-        let free = buffers.borrow_mut().pop();
-        let mut buffer = free.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
-        let read = from.try_read(&mut buffer);
-        let mut left = match &read {
-            Ok(read) => &buffer[..*read],
-            Err(_) => &[],
-        };
+        let (buffer, read) = read(from, buffers).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let mut left = &buffer[..read];
         while !left.is_empty() {
-            let written = match to.try_writev(&[IoSlice::new(left)]) {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => to.write_when_ready(left).await?,
-                written => written?,
-            };
+            let written = poll_fn(|cx| to.poll_write(cx, left)).await?;
             left = &left[written..];
         }
         buffers.borrow_mut().push(buffer);
-        match read {
-            Ok(0) => return Ok(()),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => from.readable().await?,
-            read => drop(read?),
-        }
     }
+}
+
+/// A buffer with what is there, once something is.
+async fn read<S: Stream>(from: &S, buffers: &Buffers) -> io::Result<(Box<[u8]>, usize)> {
+    poll_fn(|cx| {
+        let free = buffers.borrow_mut().pop();
+        let mut buffer = free.unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice());
+        match from.poll_read(cx, &mut buffer) {
+            Poll::Ready(read) => Poll::Ready(read.map(|read| (buffer, read))),
+            Poll::Pending => {
+                buffers.borrow_mut().push(buffer);
+                Poll::Pending
+            }
+        }
+    })
+    .await
 }

@@ -80,11 +80,25 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Opens a listener's bootstrap address and the doors of the brokers known so far.
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
-    let view = listener.cluster.view();
-    for node in view.brokers.keys() {
+    open_known(shard, listener);
+    R::spawn(follow(shard.clone(), listener.clone()));
+    Ok(())
+}
+
+fn open_known<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) {
+    for node in listener.cluster.view().brokers.keys() {
         open_broker(shard, listener, *node);
     }
-    Ok(())
+}
+
+/// Opens the doors of brokers as the watcher finds them: after a start of Weir, clients come straight to them.
+async fn follow<R: Runtime>(shard: Rc<Shard<R>>, listener: Arc<ListenerOptions>) {
+    /// A change between two waits is seen at the next look.
+    const LOOK: Duration = Duration::from_secs(1);
+    while !shard.is_draining() {
+        open_known(&shard, &listener);
+        futures_lite::future::or(listener.cluster.changed(), R::sleep(LOOK)).await;
+    }
 }
 
 /// Makes sure that a broker's door is open on this shard, and soon on the others; false when it cannot be.

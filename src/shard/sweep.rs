@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::listener;
 use super::runtime::Runtime;
 use super::sasl;
 use super::state::Shard;
@@ -26,7 +25,6 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(4) {
             shard.meter.publish();
-            open_doors(&shard);
         }
         for connection in connections(&shard) {
             if let Some(fault) = overdue(&connection) {
@@ -34,15 +32,6 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
             } else if is_idle(&connection) {
                 connection.end(CloseReason::Idle);
             }
-        }
-    }
-}
-
-/// Opens the doors of brokers that the watcher has found: after a start of Weir, clients come straight to them.
-fn open_doors<R: Runtime>(shard: &Rc<Shard<R>>) {
-    for listener in &shard.listeners {
-        for node in listener.cluster.view().brokers.keys() {
-            listener::open_broker(shard, listener, *node);
         }
     }
 }

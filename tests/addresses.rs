@@ -39,7 +39,7 @@ fn no_answer_names_a_brokers_own_address() {
     let cluster = common::cluster();
     let ports = ports(cluster);
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let name = format!("led-by-2-{runtime}");
         let id = admin::create_topic(cluster, &name, &[2]).unwrap();
         admin::coordinator(cluster, Coordinates::Group, &name).unwrap();
@@ -58,7 +58,7 @@ fn no_answer_names_a_brokers_own_address() {
 fn the_addresses_in_answers_are_doors_that_open() {
     let cluster = common::cluster();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let name = format!("behind-doors-{runtime}");
         let id = admin::create_topic(cluster, &name, &[2]).unwrap();
         let mut told = BTreeSet::new();

@@ -32,7 +32,7 @@ fn cluster() -> MutexGuard<'static, Cluster> {
 
 fn gateways(cluster: &Cluster) -> Vec<Gateway> {
     let options = |runtime| Options::new(cluster.bootstrap()).runtime(runtime);
-    common::RUNTIMES.into_iter().map(|runtime| common::gateway(options(runtime))).collect()
+    common::RUNTIMES.into_iter().map(|runtime| common::gateway_before(cluster, options(runtime))).collect()
 }
 
 fn metadata(address: SocketAddr) -> Result<MetadataResponse> {
@@ -135,7 +135,7 @@ fn a_change_whose_answer_never_came_is_recorded_as_of_unknown_outcome() {
     const REQUESTS: i32 = 400;
     for runtime in common::RUNTIMES {
         let mut cluster = cluster();
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let name = format!("cut-short-{runtime}");
         admin::create_topic(&cluster, &name, &[2]).unwrap();
         let mut client = Connection::open(gateway.broker_address(2).unwrap()).unwrap().with_client_id(&name);

@@ -24,7 +24,7 @@ use uuid::Uuid;
 fn produced_batches_arrive_byte_for_byte_in_every_version() {
     let cluster = common::cluster();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         for version in 3..=13 {
             let name = format!("produced-{runtime}-{version}");
             let id = admin::create_topic(cluster, &name, &[1]).unwrap();
@@ -44,7 +44,7 @@ fn produced_batches_arrive_byte_for_byte_in_every_version() {
 fn transactional_batches_arrive_byte_for_byte() {
     let cluster = common::cluster();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let name = format!("transactional-{runtime}");
         admin::create_topic(cluster, &name, &[1]).unwrap();
         let sent = in_a_transaction(cluster, &gateway, &name);
@@ -65,7 +65,7 @@ fn transactional_batches_arrive_byte_for_byte() {
 fn a_request_that_comes_in_awkward_pieces_arrives_whole() {
     let cluster = common::cluster();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         for version in [3, 9, 13] {
             let name = format!("pieces-{runtime}-{version}");
             let id = admin::create_topic(cluster, &name, &[1]).unwrap();
@@ -104,7 +104,7 @@ fn what_is_fetched_through_weir_is_what_the_broker_sends_in_every_version_and_si
     }
     let whole: usize = sent.iter().map(Vec::len).sum();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let mut cut_off = 0;
         for version in 4..=18 {
             for max_bytes in [1, 60, sent[0].len() + 70, whole / 3, 1 << 20] {
@@ -123,7 +123,7 @@ fn what_is_fetched_through_weir_is_what_the_broker_sends_in_every_version_and_si
 /// A batch of every codec with all that records may have, and an idempotent producer's.
 fn batches(cluster: &Cluster) -> Vec<Vec<u8>> {
     let mut all: Vec<Vec<u8>> = CODECS.iter().map(|codec| Batch::of(records()).codec(codec).bytes()).collect();
-    let request = InitProducerIdRequest::default().with_transaction_timeout_ms(60_000);
+    let request = InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000);
     let mut broker = Connection::open(cluster.address(1).unwrap()).unwrap();
     let producer = broker.call(4, &request).unwrap();
     assert_eq!(producer.error_code, 0);

@@ -14,6 +14,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 use loadtest::admin::{self, Coordinates, placed, text, topic};
 use loadtest::batch::Batch;
+use loadtest::kafka::Cluster;
 use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options, Token};
 use loadtest::wire::{self, Connection};
@@ -77,10 +78,11 @@ impl Bookkeeper {
 fn an_exchange_is_recorded_as_it_was() {
     let cluster = common::cluster();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime).auth(&["weir_token"]));
+        let gateway =
+            common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime).auth(&["weir_token"]));
         let token = gateway.token(&format!("clerk-{runtime}"), "bookkeeping").unwrap();
         let mut clerk = Bookkeeper::login(&gateway, 1, &token);
-        lives_a_topics_life(&mut clerk, &format!("ledger-{runtime}"));
+        lives_a_topics_life(cluster, &mut clerk, &format!("ledger-{runtime}"));
 
         let told = told(&gateway, &token.subject, clerk.books.len());
         for (entry, told) in clerk.books.iter().zip(&told) {
@@ -95,7 +97,8 @@ fn offsets_and_errors_are_recorded_with_their_group_and_partition() {
     const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
     let cluster = common::cluster();
     for runtime in common::RUNTIMES {
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime).auth(&["weir_token"]));
+        let gateway =
+            common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime).auth(&["weir_token"]));
         let token = gateway.token(&format!("member-{runtime}"), "readers").unwrap();
         let (name, group) = (format!("offsets-{runtime}"), format!("group-{runtime}"));
         admin::create_topic(cluster, &name, &[1]).unwrap();
@@ -130,7 +133,7 @@ fn offsets_and_errors_are_recorded_with_their_group_and_partition() {
 #[test]
 fn sessions_are_found_by_who_what_and_when() {
     let cluster = common::cluster();
-    let gateway = common::gateway(Options::new(cluster.bootstrap()).auth(&["weir_token"]));
+    let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).auth(&["weir_token"]));
     let mut moments = vec![now()];
     for subject in ["ann", "bob"] {
         let name = format!("of-{subject}");
@@ -165,11 +168,12 @@ fn sessions_are_found_by_who_what_and_when() {
 }
 
 /// From creation to deletion, through produce with every kind of acks and fetch by name and by id.
-fn lives_a_topics_life(clerk: &mut Bookkeeper, name: &str) {
+fn lives_a_topics_life(cluster: &Cluster, clerk: &mut Bookkeeper, name: &str) {
     let create = CreateTopicsRequest::default().with_topics(vec![placed(name, &[1, 1])]).with_timeout_ms(20_000);
     let plain = json!([item("topic", name, None)]);
     let created = clerk.call(7, &create, plain.clone(), plain.clone());
     assert_eq!(created.topics[0].error_code, 0);
+    admin::await_topic(cluster, name, &[1, 1]).unwrap();
     let asked = MetadataRequestTopic::default().with_name(Some(topic(name)));
     let asked = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(false);
     let metadata = clerk.call(12, &asked, plain.clone(), plain.clone());

@@ -9,7 +9,8 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, FetchRequest, FindCoordinatorRequest, MetadataRequest, ProduceRequest, TopicName,
+    BrokerId, CreateTopicsRequest, DescribeGroupsRequest, DescribeTransactionsRequest, FetchRequest,
+    FindCoordinatorRequest, GroupId, MetadataRequest, ProduceRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -50,6 +51,11 @@ pub fn create_topic(cluster: &Cluster, name: &str, leaders: &[i32]) -> Result<Uu
         Some(made) if made.error_code == 0 => {}
         made => return Err(Failure::new(format!("the topic {name} is not made: {made:?}"))),
     }
+    await_topic(cluster, name, leaders)
+}
+
+/// Waits until every broker of `leaders` and broker 1 know the topic and its leaders, and gives its id.
+pub fn await_topic(cluster: &Cluster, name: &str, leaders: &[i32]) -> Result<Uuid> {
     let mut id = Uuid::nil();
     for node in leaders.iter().copied().chain([1]) {
         id = wait_for(&format!("broker {node} to know {name}"), SETTLE_LIMIT, || {
@@ -125,11 +131,33 @@ pub enum Coordinates {
     Transaction = 1,
 }
 
-/// The broker that coordinates `key`, once there is one.
+/// What a coordinator says while it takes its partition over.
+const COORDINATOR_LOADS: [i16; 3] = [14, 15, 16];
+
+/// The broker that coordinates `key`, once there is one that does.
 pub fn coordinator(cluster: &Cluster, of: Coordinates, key: &str) -> Result<i32> {
     let request = FindCoordinatorRequest::default().with_key_type(of as i8).with_coordinator_keys(vec![text(key)]);
     wait_for(&format!("a coordinator of {key}"), SETTLE_LIMIT, || {
         let answer = Connection::open(cluster.address(1)?)?.call(4, &request)?;
-        Ok(answer.coordinators.first().filter(|c| c.error_code == 0).map(|c| c.node_id.0))
+        let Some(found) = answer.coordinators.first().filter(|c| c.error_code == 0) else { return Ok(None) };
+        let node = found.node_id.0;
+        let error = says(Connection::open(cluster.address(node)?)?, of, key)?;
+        Ok((!COORDINATOR_LOADS.contains(&error)).then_some(node))
     })
+}
+
+/// The error that a coordinator answers when it is asked about `key`; one for an unknown key is as good as none.
+fn says(mut coordinator: Connection, of: Coordinates, key: &str) -> Result<i16> {
+    let error = match of {
+        Coordinates::Group => {
+            let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(key))]);
+            coordinator.call(5, &request)?.groups.first().map(|group| group.error_code)
+        }
+        Coordinates::Transaction => {
+            let request = DescribeTransactionsRequest::default();
+            let request = request.with_transactional_ids(vec![TransactionalId(text(key))]);
+            coordinator.call(0, &request)?.transaction_states.first().map(|state| state.error_code)
+        }
+    };
+    error.ok_or_else(|| Failure::new(format!("a coordinator says nothing of {key}")))
 }

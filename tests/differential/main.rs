@@ -98,7 +98,8 @@ fn print_matrix(covered: &BTreeMap<i16, Vec<i16>>) {
 
 fn everything_is_covered_or_excused(covered: &BTreeMap<i16, Vec<i16>>) {
     let (_, broker) = common::cluster().addresses()[0];
-    let served = Connection::open(broker).unwrap().call(3, &ApiVersionsRequest::default()).unwrap();
+    let served = Connection::open(broker).unwrap().call(0, &ApiVersionsRequest::default()).unwrap();
+    assert!(served.api_keys.len() > 50, "a broker of 4.3 serves more: {served:?}");
     let mut left = Vec::new();
     for at_broker in served.api_keys {
         let Some(row) = api::lookup(at_broker.api_key) else { continue };

@@ -57,9 +57,9 @@ pub struct Side<'a> {
 impl World {
     pub fn start(runtime: &'static str) -> Self {
         let cluster = common::cluster();
-        let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
+        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let (_, any) = cluster.addresses()[0];
-        let served = Connection::open(any).unwrap().call(3, &ApiVersionsRequest::default()).unwrap().api_keys;
+        let served = Connection::open(any).unwrap().call(0, &ApiVersionsRequest::default()).unwrap().api_keys;
         let named = |what: &str| format!("{what}-{runtime}");
         let world = World {
             cluster,

@@ -14,6 +14,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub mod admin;
+pub mod batch;
 pub mod clients;
 pub mod http;
 pub mod kafka;

@@ -35,6 +35,8 @@ pub struct Options {
     pub listener: Vec<String>,
     /// Environment variables the gateway gets.
     pub env: Vec<(String, String)>,
+    /// How many ports there are for brokers, node id 0 the first; all of the gateway's own when none is said.
+    pub broker_ports: Option<u16>,
 }
 
 impl Options {
@@ -48,6 +50,7 @@ impl Options {
             cluster: Vec::new(),
             listener: Vec::new(),
             env: Vec::new(),
+            broker_ports: None,
         }
     }
 
@@ -68,6 +71,7 @@ impl Options {
     fn yaml(&self, dir: &Path, addresses: &Addresses) -> String {
         let upstream: Vec<String> = self.upstream.split(',').map(|a| format!("\"{a}\"")).collect();
         let (first, last) = addresses.brokers;
+        let last = self.broker_ports.map_or(last, |ports| last.min(first + ports - 1));
         let lines = |indent: &str, lines: &[String]| lines.iter().map(|l| format!("{indent}{l}\n")).collect::<String>();
         format!(
             "runtime: {runtime}\nstore: {{ path: {store}, durability: flushed }}\ncontrol: {{ bind: \"{control}\" }}\n{top}\

@@ -16,6 +16,7 @@ use super::head::ResponseHead;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
 use crate::wire::kafka::addresses::{self, Outward, Place};
+use crate::wire::kafka::api::key;
 use crate::wire::kafka::correlation::Surprise;
 use crate::wire::kafka::walk::Walker;
 
@@ -25,8 +26,8 @@ pub trait Requests {
     fn take(&mut self, correlation_id: i32) -> Result<Box<Exchange>, Surprise>;
     /// Sets bytes aside for an answer that has to be gathered.
     fn reserve(&mut self, bytes: u64) -> Option<Reservation>;
-    /// Broker addresses as clients may know them.
-    fn outward(&mut self) -> &mut dyn Outward;
+    /// Broker addresses as clients may know them. `learns`: the answer's own are those at which brokers serve clients.
+    fn outward(&mut self, learns: bool) -> &mut dyn Outward;
     /// Topic names.
     fn topics(&self) -> &dyn TopicDirectory;
 }
@@ -324,8 +325,9 @@ impl Answer {
     /// The gathered bytes with addresses as clients may know them; none when they are so already.
     fn rewrite(&mut self, gathered: &[u8], requests: &mut dyn Requests) -> Result<Option<Vec<u8>>, Fault> {
         let (key, version) = (self.exchange.api_key(), self.exchange.version);
+        let learns = tells_where_clients_are_served(key);
         if self.plan == Plan::RelayThenTail {
-            return addresses::rewrite_tail(key, version, gathered, requests.outward()).map_err(Fault::UpstreamBody);
+            return addresses::rewrite_tail(key, version, gathered, requests.outward(learns)).map_err(Fault::UpstreamBody);
         }
         let (head, body) = gathered.split_at(self.body_at);
         if let Some(walker) = &mut self.walker {
@@ -336,7 +338,7 @@ impl Answer {
         if self.walker.is_some() && !self.description.names_hosts {
             return Ok(None);
         }
-        let rewritten = addresses::rewrite(key, version, body, requests.outward()).map_err(Fault::UpstreamBody)?;
+        let rewritten = addresses::rewrite(key, version, body, requests.outward(learns)).map_err(Fault::UpstreamBody)?;
         Ok(rewritten.map(|body| {
             let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
             let mut frame = Vec::with_capacity(head.len() + body.len());
@@ -370,6 +372,11 @@ impl Answer {
 
 fn header_version(exchange: &Exchange) -> i16 {
     exchange.api.map_or(0, |api| api.response_header_version(exchange.version))
+}
+
+/// Others name listeners that are not for clients too: those of controllers, or all that a broker has.
+fn tells_where_clients_are_served(api_key: i16) -> bool {
+    !matches!(api_key, key::DESCRIBE_CONFIGS | key::DESCRIBE_QUORUM | key::DESCRIBE_CLUSTER)
 }
 
 fn plan(exchange: &Exchange) -> Plan {

@@ -144,7 +144,7 @@ impl Requests for Awaited {
     fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
         self.budget.reserve(bytes)
     }
-    fn outward(&mut self) -> &mut dyn Outward {
+    fn outward(&mut self, _learns: bool) -> &mut dyn Outward {
         self
     }
     fn topics(&self) -> &dyn TopicDirectory {

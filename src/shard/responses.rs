@@ -104,7 +104,7 @@ impl<R: Runtime> Responses<R> {
         let mut ended: Vec<Box<Exchange>> = Vec::new();
         let mut at = 0;
         while at < read {
-            let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c })?;
+            let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c, learns: false })?;
             let taken = at..at + step.taken;
             at = taken.end;
             let end = match step.action {
@@ -171,6 +171,8 @@ impl<R: Runtime> Responses<R> {
 
 struct Matcher<'a, R: Runtime> {
     c: &'a Rc<Connection<R>>,
+    /// The answer at hand tells where brokers serve clients.
+    learns: bool,
 }
 
 impl<R: Runtime> response::Requests for Matcher<'_, R> {
@@ -182,7 +184,8 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
         self.c.shard.response_budget.reserve(bytes)
     }
 
-    fn outward(&mut self) -> &mut dyn Outward {
+    fn outward(&mut self, learns: bool) -> &mut dyn Outward {
+        self.learns = learns;
         self
     }
 
@@ -195,7 +198,11 @@ impl<R: Runtime> Outward for Matcher<'_, R> {
     /// The door of a broker, open before its name is released.
     fn outward(&mut self, node: i32, host: &str, port: i32) -> Option<(String, u16)> {
         let listener = &self.c.door.listener;
-        listener.cluster.saw_broker(node, host, u16::try_from(port).ok()?);
+        if self.learns {
+            listener.cluster.saw_broker(node, host, u16::try_from(port).ok()?);
+        } else if !listener.cluster.view().brokers.contains_key(&node) {
+            return None;
+        }
         if !listener::ensure_broker(&self.c.shard, listener, node) {
             return None;
         }

@@ -169,7 +169,7 @@ fn wrong_types_and_values_out_of_range() {
             "node: n1\nlimits: { gathered_request_bytes: 1KiB, connections: -1 }",
             &[
                 "weir.yaml:2:35: limits.gathered_request_bytes: found `1KiB`; \
-                 expected a size with its unit, such as 64KiB, 1MiB or 2GiB, from 64KiB to 1GiB",
+                 expected a size with its unit, such as 64KiB, 1MiB or 2GiB, from 64KiB to 32MiB",
                 "weir.yaml:2:54: limits.connections: found `-1`; expected a whole number from 1 to 10000000",
             ],
         ),

@@ -18,6 +18,8 @@ pub struct Limits {
     pub gathered_request_bytes: u64,
     /// How long a client may take from connecting to being logged in.
     pub handshake: Duration,
+    /// How long a request may take to come in while bytes of it are held; so a client that sends a byte a second ends.
+    pub request: Duration,
     /// How long a connection may be silent; Kafka's own `connections.max.idle.ms` by default.
     pub idle: Duration,
 }
@@ -30,6 +32,7 @@ impl Default for Limits {
             request_frame_bytes: 100 << 20,
             gathered_request_bytes: 16 << 20,
             handshake: Duration::from_secs(10),
+            request: Duration::from_secs(30),
             idle: Duration::from_secs(600),
         }
     }
@@ -41,6 +44,7 @@ const KEYS: &[&str] = &[
     "request_frame_bytes",
     "gathered_request_bytes",
     "handshake",
+    "request",
     "idle",
 ];
 
@@ -65,7 +69,8 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
         default.request_frame_bytes,
         value::size("64KiB", "2047MiB"),
     );
-    let gathered_size = value::size("64KiB", "1GiB");
+    // Half of what a shard may gather at a time: a larger one could wait for room for ever.
+    let gathered_size = value::size("64KiB", "32MiB");
     let gathered = section.or(
         reader,
         "gathered_request_bytes",
@@ -78,6 +83,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
         default.handshake,
         value::duration("100ms", "10m"),
     );
+    let request = section.or(reader, "request", default.request, value::duration("100ms", "10m"));
     let idle = section.or(reader, "idle", default.idle, value::duration("1s", "7d"));
     Some(Limits {
         connections: connections?,
@@ -85,6 +91,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
         request_frame_bytes: frame?,
         gathered_request_bytes: gathered?,
         handshake: handshake?,
+        request: request?,
         idle: idle?,
     })
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir::event::{
-    ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, RequestPart, Resource,
-    ResponsePart,
+    ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, RequestPart, Resource, ResponsePart,
 };
 use weir::recorder::{Recorder, RecorderOptions, ShardJournal};
 
@@ -22,9 +21,7 @@ const EXCHANGES_AT_ONCE: usize = 200;
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
-    println!(
-        "{EXCHANGES} exchanges each, one connection, one topic-partition, the store flushed and compacted"
-    );
+    println!("{EXCHANGES} exchanges each, one connection, one topic-partition, the store flushed and compacted");
     run("produce", produce)?;
     run("fetch", fetch)
 }
@@ -43,15 +40,7 @@ impl Uneven {
 
 fn item(offset: Option<i64>, records: Option<u32>, bytes: Option<u64>) -> Item {
     let (resource, name) = (Resource::Topic, "orders.eu.created".to_owned());
-    Item {
-        resource,
-        name,
-        partition: Some(3),
-        offset,
-        records,
-        bytes,
-        error_code: 0,
-    }
+    Item { resource, name, partition: Some(3), offset, records, bytes, error_code: 0 }
 }
 
 fn latency(uneven: &mut Uneven) -> Latency {
@@ -75,31 +64,16 @@ fn produce(number: u64, at_ns: u64, uneven: &mut Uneven) -> Vec<Event> {
     };
     let latency = latency(uneven);
     let offset = (number * 100) as i64;
-    let response = ResponsePart {
-        bytes: 71,
-        items: vec![item(Some(offset), None, None)],
-        latency,
-        ..ResponsePart::default()
-    };
+    let response =
+        ResponsePart { bytes: 71, items: vec![item(Some(offset), None, None)], latency, ..ResponsePart::default() };
     let answered_ns = at_ns + latency.broker_ns + latency.weir_ns;
     let connection = ConnectionNo(7);
     vec![
-        Event {
-            connection,
-            at_ns,
-            kind: EventKind::Noted {
-                ordinal: number,
-                request,
-            },
-        },
+        Event { connection, at_ns, kind: EventKind::Noted { ordinal: number, request } },
         Event {
             connection,
             at_ns: answered_ns,
-            kind: EventKind::Exchange {
-                ordinal: number,
-                request: None,
-                response,
-            },
+            kind: EventKind::Exchange { ordinal: number, request: None, response },
         },
     ]
 }
@@ -122,16 +96,8 @@ fn fetch(number: u64, at_ns: u64, uneven: &mut Uneven) -> Vec<Event> {
         latency: latency(uneven),
         ..ResponsePart::default()
     };
-    let kind = EventKind::Exchange {
-        ordinal: number,
-        request: Some(request),
-        response,
-    };
-    vec![Event {
-        connection: ConnectionNo(7),
-        at_ns,
-        kind,
-    }]
+    let kind = EventKind::Exchange { ordinal: number, request: Some(request), response };
+    vec![Event { connection: ConnectionNo(7), at_ns, kind }]
 }
 
 fn begin(journal: &mut ShardJournal) -> Result<(), Error> {
@@ -141,21 +107,10 @@ fn begin(journal: &mut ShardJournal) -> Result<(), Error> {
         groups: vec!["services".into()],
         mechanism: Mechanism::PlainToken,
     };
-    let opened = EventKind::Opened {
-        listener: "main".into(),
-        peer: "10.1.2.3:50000".parse()?,
-        broker: Some(1),
-    };
-    let identified = EventKind::Identified {
-        identity,
-        client_id: Some("orders".into()),
-    };
+    let opened = EventKind::Opened { listener: "main".into(), peer: "10.1.2.3:50000".parse()?, broker: Some(1) };
+    let identified = EventKind::Identified { identity, client_id: Some("orders".into()) };
     for kind in [opened, identified] {
-        journal.append(&Event {
-            connection: ConnectionNo(7),
-            at_ns: START_NS,
-            kind,
-        })?;
+        journal.append(&Event { connection: ConnectionNo(7), at_ns: START_NS, kind })?;
     }
     Ok(())
 }
@@ -175,9 +130,8 @@ fn run(name: &str, make: fn(u64, u64, &mut Uneven) -> Vec<Event>) -> Result<(), 
             std::thread::sleep(Duration::from_millis(1));
         }
         let numbers = first..EXCHANGES.min(first + EXCHANGES_AT_ONCE as u64);
-        let events: Vec<Event> = numbers
-            .flat_map(|number| make(number, START_NS + number * STEP_NS, &mut uneven))
-            .collect();
+        let events: Vec<Event> =
+            numbers.flat_map(|number| make(number, START_NS + number * STEP_NS, &mut uneven)).collect();
         let began = Instant::now();
         for event in &events {
             journals[0].append(event)?;
@@ -198,16 +152,12 @@ fn run(name: &str, make: fn(u64, u64, &mut Uneven) -> Vec<Event>) -> Result<(), 
     println!(
         "{name:8} {:6.1} bytes of disk per exchange (indexes included; {:.1} with RocksDB's WAL and logs)  append {} (median) \
          ns/event  writer {:.2} million events/s",
-        bytes_of(&folder.path().join("db"), &|name| name.ends_with(".sst"))? as f64
-            / EXCHANGES as f64,
+        bytes_of(&folder.path().join("db"), &|name| name.ends_with(".sst"))? as f64 / EXCHANGES as f64,
         all as f64 / EXCHANGES as f64,
         appending[appending.len() / 2],
         count / writing.as_secs_f64() / 1e6,
     );
-    println!(
-        "{:8} WAL at that moment {wal} bytes (bounded, not per exchange); journals are preallocated",
-        ""
-    );
+    println!("{:8} WAL at that moment {wal} bytes (bounded, not per exchange); journals are preallocated", "");
     Ok(())
 }
 

@@ -112,9 +112,9 @@ fn choose_runtime(config: &Config) -> Result<bool, BootError> {
     match config.runtime {
         config::Runtime::Epoll => Ok(false),
         config::Runtime::IoUring => probed().map_or(Ok(true), |why| Err(BootError::IoUring(why))),
-        config::Runtime::Auto => Ok(probed()
-            .inspect(|why| tracing::warn!("io_uring cannot be used, running on epoll: {why}"))
-            .is_none()),
+        config::Runtime::Auto => {
+            Ok(probed().inspect(|why| tracing::warn!("io_uring cannot be used, running on epoll: {why}")).is_none())
+        }
     }
 }
 
@@ -156,10 +156,9 @@ fn recorder_options(config: &Config) -> RecorderOptions {
 
 fn clusters(config: &Config) -> Vec<ClusterOptions> {
     let credential = |sasl: &config::Sasl| match sasl {
-        config::Sasl::Plain { username, password } => Credential::Plain {
-            username: username.clone(),
-            password: Zeroizing::new(password.expose().to_owned()),
-        },
+        config::Sasl::Plain { username, password } => {
+            Credential::Plain { username: username.clone(), password: Zeroizing::new(password.expose().to_owned()) }
+        }
     };
     let options = |cluster: &config::Cluster| ClusterOptions {
         name: cluster.name.clone(),

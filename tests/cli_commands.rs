@@ -39,11 +39,7 @@ listeners:
     /// What a command prints that must succeed.
     fn printed(&self, arguments: &[&str]) -> String {
         let output = self.weir(arguments);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            stderr(&output)
-        );
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 }
@@ -68,13 +64,7 @@ fn stderr(output: &Output) -> String {
 fn check_says_good_and_starts_nothing() {
     let folder = Folder::new();
     let printed = folder.printed(&["check"]);
-    assert_eq!(
-        printed,
-        format!(
-            "{}: good; listeners: 1, clusters: 1\n",
-            folder.config().display()
-        )
-    );
+    assert_eq!(printed, format!("{}: good; listeners: 1, clusters: 1\n", folder.config().display()));
     assert!(!folder.0.path().join("data").exists());
 }
 
@@ -87,11 +77,7 @@ fn check_and_serve_report_every_problem_and_start_nothing() {
         assert_eq!(output.status.code(), Some(2));
         assert_eq!(output.stdout, b"");
         let stderr = stderr(&output);
-        for place in [
-            "weir.yaml:1:9: shards: ",
-            "weir.yaml:3:15: log.level: ",
-            "weir.yaml:1:1: listeners: missing",
-        ] {
+        for place in ["weir.yaml:1:9: shards: ", "weir.yaml:3:15: log.level: ", "weir.yaml:1:1: listeners: missing"] {
             assert!(stderr.contains(place), "{stderr}");
         }
         assert!(!folder.0.path().join("data").exists());
@@ -101,83 +87,38 @@ fn check_and_serve_report_every_problem_and_start_nothing() {
 #[test]
 fn a_wrong_command_line_exits_with_2_and_help_tells_the_exit_codes() {
     let folder = Folder::new();
-    assert_eq!(
-        folder
-            .weir(&["token", "create", "--subject", "a", "--ttl", "24"])
-            .status
-            .code(),
-        Some(2)
-    );
-    assert_eq!(
-        folder
-            .weir(&["sessions", "--since", "yesterday"])
-            .status
-            .code(),
-        Some(2)
-    );
-    let help = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .arg("--help")
-        .output()
-        .unwrap();
-    assert!(
-        String::from_utf8(help.stdout)
-            .unwrap()
-            .contains("  3  no session or token has that id")
-    );
+    assert_eq!(folder.weir(&["token", "create", "--subject", "a", "--ttl", "24"]).status.code(), Some(2));
+    assert_eq!(folder.weir(&["sessions", "--since", "yesterday"]).status.code(), Some(2));
+    let help = Command::new(env!("CARGO_BIN_EXE_weir")).arg("--help").output().unwrap();
+    assert!(String::from_utf8(help.stdout).unwrap().contains("  3  no session or token has that id"));
 }
 
 #[test]
 fn a_token_is_created_listed_and_revoked_without_a_gateway() {
     let folder = Folder::new();
-    let arguments = [
-        "token",
-        "create",
-        "--subject",
-        "analyst-7",
-        "--groups",
-        "dev,analysts",
-        "--ttl",
-        "24h",
-        "--json",
-    ];
+    let arguments = ["token", "create", "--subject", "analyst-7", "--groups", "dev,analysts", "--ttl", "24h", "--json"];
     let created: Value = serde_json::from_str(&folder.printed(&arguments)).unwrap();
     let id = created["id"].as_str().unwrap();
     let token = created["token"].as_str().unwrap();
     assert!(token.starts_with(&format!("weir_{id}_")), "{created}");
     let day_ns = 24 * 3600 * 1_000_000_000;
-    assert_eq!(
-        created["expires_ns"].as_u64().unwrap() - created["created_ns"].as_u64().unwrap(),
-        day_ns
-    );
+    assert_eq!(created["expires_ns"].as_u64().unwrap() - created["created_ns"].as_u64().unwrap(), day_ns);
 
-    let listed: Value =
-        serde_json::from_str(&folder.printed(&["token", "list", "--json"])).unwrap();
+    let listed: Value = serde_json::from_str(&folder.printed(&["token", "list", "--json"])).unwrap();
     assert_eq!(listed["id"], id);
     assert_eq!(listed["subject"], "analyst-7");
     assert_eq!(listed["groups"], serde_json::json!(["analysts", "dev"]));
     assert_eq!(listed["state"], "active");
     assert_eq!(listed["token"], Value::Null);
+    assert!(listed["expires"].as_str().unwrap().ends_with('Z'), "{listed}");
 
     let table = folder.printed(&["token", "list"]);
-    assert!(
-        table.lines().all(|line| line.chars().count() <= 80),
-        "{table}"
-    );
-    assert!(
-        table.contains("analyst-7") && table.contains("EXPIRES (UTC)"),
-        "{table}"
-    );
-    assert!(
-        !table.contains('\u{1b}'),
-        "colour where no terminal is: {table:?}"
-    );
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(table.contains("analyst-7") && table.contains("EXPIRES (UTC)"), "{table}");
+    assert!(!table.contains('\u{1b}'), "colour where no terminal is: {table:?}");
 
-    assert_eq!(
-        folder.printed(&["token", "revoke", id]),
-        format!("token {id} of analyst-7 is revoked\n")
-    );
-    let listed: Value =
-        serde_json::from_str(&folder.printed(&["token", "list", "--json"])).unwrap();
+    assert_eq!(folder.printed(&["token", "revoke", id]), format!("token {id} of analyst-7 is revoked\n"));
+    let listed: Value = serde_json::from_str(&folder.printed(&["token", "list", "--json"])).unwrap();
     assert_eq!(listed["state"], "revoked");
 }
 
@@ -185,10 +126,7 @@ fn a_token_is_created_listed_and_revoked_without_a_gateway() {
 fn a_token_is_printed_once_and_in_no_list() {
     let folder = Folder::new();
     let printed = folder.printed(&["token", "create", "--subject", "analyst-7", "--ttl", "1h"]);
-    let token = printed
-        .lines()
-        .find_map(|line| line.strip_prefix("token:    "))
-        .unwrap();
+    let token = printed.lines().find_map(|line| line.strip_prefix("token:    ")).unwrap();
     assert!(token.starts_with("weir_"));
     let listed = folder.printed(&["token", "list"]) + &folder.printed(&["token", "list", "--json"]);
     assert!(!listed.contains(token.rsplit('_').next().unwrap()));
@@ -200,11 +138,7 @@ fn what_does_not_exist_exits_with_3_and_says_what_to_do() {
     folder.printed(&["token", "create", "--subject", "a", "--ttl", "1h"]);
     let output = folder.weir(&["token", "revoke", "nosuch"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(
-        stderr(&output).contains("no token has the id nosuch; `weir token list`"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("no token has the id nosuch; `weir token list`"), "{}", stderr(&output));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `weir sessions` and `weir show` on a real recording: asked through a running gateway's socket, and from the store alone.
+//! `weir sessions` and `weir show` on a real recording: through a running gateway's socket, and from the store alone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir::control::{Check, ControlHandle, ControlOptions, Readiness, TokenRegistry};
 use weir::event::{
-    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome,
-    RequestPart, Resource, ResponsePart,
+    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
+    ResponsePart,
 };
 use weir::recorder::{Recorder, RecorderOptions, SessionFilter, ShardJournal};
 
@@ -58,35 +58,18 @@ impl Gateway {
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         });
-        Self {
-            folder,
-            recorder,
-            journals,
-            control: Some(control.unwrap()),
-        }
+        Self { folder, recorder, journals, control: Some(control.unwrap()) }
     }
 
     fn append(&mut self, connection: u64, at_ns: u64, kind: EventKind) {
-        let event = Event {
-            connection: ConnectionNo(connection),
-            at_ns,
-            kind,
-        };
+        let event = Event { connection: ConnectionNo(connection), at_ns, kind };
         self.journals[0].append(&event).unwrap();
     }
 
     /// Opens a connection of `subject`, produces to `topic`, commits an offset without hearing of it, and closes.
     fn record(&mut self, connection: u64, at_ns: u64, subject: &str, topic: &str) {
         let peer = "127.0.0.1:50000".parse().unwrap();
-        self.append(
-            connection,
-            at_ns,
-            EventKind::Opened {
-                listener: "main".to_owned(),
-                peer,
-                broker: Some(1),
-            },
-        );
+        self.append(connection, at_ns, EventKind::Opened { listener: "main".to_owned(), peer, broker: Some(1) });
         let identity = Identity {
             issuer: "weir".to_owned(),
             subject: subject.to_owned(),
@@ -94,40 +77,12 @@ impl Gateway {
             mechanism: Mechanism::PlainToken,
         };
         let client_id = Some("perf".to_owned());
-        self.append(
-            connection,
-            at_ns,
-            EventKind::Identified {
-                identity,
-                client_id,
-            },
-        );
+        self.append(connection, at_ns, EventKind::Identified { identity, client_id });
         self.append(connection, at_ns + SECOND_NS, produce(topic));
-        let items = vec![Item {
-            resource: Resource::Group,
-            name: "readers".to_owned(),
-            ..Item::default()
-        }];
-        let request = RequestPart {
-            api_key: 8,
-            api_version: 9,
-            bytes: 200,
-            items,
-            ..RequestPart::default()
-        };
-        self.append(
-            connection,
-            at_ns + 2 * SECOND_NS,
-            EventKind::Noted {
-                ordinal: 1,
-                request,
-            },
-        );
-        let closed = EventKind::Closed {
-            reason: CloseReason::Client,
-            bytes_in: 1200,
-            bytes_out: 24,
-        };
+        let items = vec![Item { resource: Resource::Group, name: "readers".to_owned(), ..Item::default() }];
+        let request = RequestPart { api_key: 8, api_version: 9, bytes: 200, items, ..RequestPart::default() };
+        self.append(connection, at_ns + 2 * SECOND_NS, EventKind::Noted { ordinal: 1, request });
+        let closed = EventKind::Closed { reason: CloseReason::Client, bytes_in: 1200, bytes_out: 24 };
         self.append(connection, at_ns + 3 * SECOND_NS, closed);
     }
 
@@ -136,11 +91,7 @@ impl Gateway {
         let done = |session: &weir::recorder::SessionSummary| session.connections_open == 0;
         loop {
             self.journals[0].wake_writer();
-            let found = self
-                .recorder
-                .queries()
-                .sessions(&SessionFilter::default())
-                .unwrap();
+            let found = self.recorder.queries().sessions(&SessionFilter::default()).unwrap();
             if found.len() == sessions && found.iter().all(done) {
                 return;
             }
@@ -151,12 +102,7 @@ impl Gateway {
 
     /// Ends the gateway; what is left is the store.
     fn stop(self) -> Stopped {
-        let Gateway {
-            folder,
-            recorder,
-            journals,
-            control,
-        } = self;
+        let Gateway { folder, recorder, journals, control } = self;
         control.unwrap().stop();
         drop(journals);
         recorder.shutdown().unwrap();
@@ -181,50 +127,25 @@ fn weir(folder: &TempDir, arguments: &[&str]) -> Output {
 
 fn printed(folder: &TempDir, arguments: &[&str]) -> String {
     let output = weir(folder, arguments);
-    assert!(
-        output.status.success(),
-        "{arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 fn json_lines(folder: &TempDir, arguments: &[&str]) -> Vec<Value> {
-    printed(folder, arguments)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    printed(folder, arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn produce(topic: &str) -> EventKind {
-    let asked = Item {
-        name: topic.to_owned(),
-        partition: Some(0),
-        ..Item::default()
-    };
-    let written = Item {
-        offset: Some(42),
-        records: Some(3),
-        bytes: Some(1229),
-        ..asked.clone()
-    };
+    let asked = Item { name: topic.to_owned(), partition: Some(0), ..Item::default() };
+    let written = Item { offset: Some(42), records: Some(3), bytes: Some(1229), ..asked.clone() };
     EventKind::Exchange {
         ordinal: 0,
-        request: Some(RequestPart {
-            api_version: 9,
-            bytes: 1000,
-            items: vec![asked],
-            ..RequestPart::default()
-        }),
+        request: Some(RequestPart { api_version: 9, bytes: 1000, items: vec![asked], ..RequestPart::default() }),
         response: ResponsePart {
             outcome: Outcome::Answered,
             bytes: 24,
             items: vec![written],
-            latency: Latency {
-                client_ns: 1_000,
-                weir_ns: 31_000,
-                broker_ns: 1_800_000,
-            },
+            latency: Latency { client_ns: 1_000, weir_ns: 31_000, broker_ns: 1_800_000 },
             ..ResponsePart::default()
         },
     }
@@ -240,20 +161,14 @@ fn two_sessions() -> Gateway {
 }
 
 fn subjects(sessions: &[Value]) -> Vec<&str> {
-    sessions
-        .iter()
-        .map(|session| session["identity"]["subject"].as_str().unwrap())
-        .collect()
+    sessions.iter().map(|session| session["identity"]["subject"].as_str().unwrap()).collect()
 }
 
 #[test]
 fn sessions_are_found_by_identity_topic_and_time() {
     let gateway = two_sessions();
     let found = |arguments: &[&str]| {
-        let sessions = json_lines(
-            &gateway.folder,
-            &[&["sessions", "--json"], arguments].concat(),
-        );
+        let sessions = json_lines(&gateway.folder, &[&["sessions", "--json"], arguments].concat());
         subjects(&sessions).join(" ")
     };
     assert_eq!(found(&[]), "billing analyst-7");
@@ -272,10 +187,7 @@ fn tables_fit_eighty_columns_and_keep_ids_whole() {
     for arguments in [vec!["sessions"], vec!["show", id.as_str().unwrap()]] {
         let table = printed(&gateway.folder, &arguments);
         assert!(table.contains(id.as_str().unwrap()), "{table}");
-        assert!(
-            table.lines().all(|line| line.chars().count() <= 80),
-            "{table}"
-        );
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         assert!(!table.contains('\u{1b}'), "{table:?}");
     }
 }
@@ -283,10 +195,7 @@ fn tables_fit_eighty_columns_and_keep_ids_whole() {
 #[test]
 fn show_tells_every_exchange_with_place_amount_and_outcome() {
     let gateway = two_sessions();
-    let sessions = json_lines(
-        &gateway.folder,
-        &["sessions", "--json", "--identity", "analyst-7"],
-    );
+    let sessions = json_lines(&gateway.folder, &["sessions", "--json", "--identity", "analyst-7"]);
     let id = sessions[0]["id"].as_str().unwrap();
     let text = printed(&gateway.folder, &["show", id]);
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -315,10 +224,7 @@ fn the_store_alone_answers_as_the_gateway_did() {
     assert!(live.iter().all(|event| event["id"].is_string()));
     let after = json_lines(&stopped.folder, &["sessions", "--json"]);
     assert_eq!(subjects(&after), subjects(&sessions));
-    assert!(
-        after.iter().all(|session| session["state"] == "ended"),
-        "{after:?}"
-    );
+    assert!(after.iter().all(|session| session["state"] == "ended"), "{after:?}");
 }
 
 #[test]
@@ -329,10 +235,7 @@ fn a_session_longer_than_a_page_is_shown_whole_and_in_order() {
         gateway.append(1, START_NS + 4 * SECOND_NS + ordinal, produce("orders"));
     }
     gateway.wait_until_recorded(1);
-    let id = json_lines(&gateway.folder, &["sessions", "--json"])[0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = json_lines(&gateway.folder, &["sessions", "--json"])[0]["id"].as_str().unwrap().to_owned();
     let deadline = Instant::now() + Duration::from_secs(20);
     let events = loop {
         let events = json_lines(&gateway.folder, &["show", &id, "--json"]);
@@ -342,10 +245,7 @@ fn a_session_longer_than_a_page_is_shown_whole_and_in_order() {
         gateway.journals[0].wake_writer();
     };
     assert_eq!(events.len(), 2505);
-    let times: Vec<u64> = events
-        .iter()
-        .map(|event| event["at_ns"].as_u64().unwrap())
-        .collect();
+    let times: Vec<u64> = events.iter().map(|event| event["at_ns"].as_u64().unwrap()).collect();
     assert!(times.is_sorted());
     let table = printed(&gateway.folder, &["show", &id]);
     assert_eq!(table.matches("RESULT").count(), 1);
@@ -358,10 +258,7 @@ fn what_is_not_recorded_is_said_with_what_to_do() {
     fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
     let failed = |folder: &TempDir, arguments: &[&str]| {
         let output = weir(folder, arguments);
-        (
-            output.status.code(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, stderr) = failed(&folder, &["sessions"]);
     assert_eq!(code, Some(1));
@@ -377,10 +274,7 @@ fn what_is_not_recorded_is_said_with_what_to_do() {
         fs::write(gateway.folder.path().join("weir.yaml"), config).unwrap();
         let (code, stderr) = failed(&gateway.folder, &["show", &other]);
         assert_eq!(code, Some(3), "{stderr}");
-        assert!(
-            stderr.contains(&format!("no session has the id {other}")),
-            "{stderr}"
-        );
+        assert!(stderr.contains(&format!("no session has the id {other}")), "{stderr}");
     }
     assert!(id.is_string());
 }

@@ -39,28 +39,16 @@ fn the_smallest_configuration_works_as_written() {
     let folder = tempfile::tempdir().unwrap();
     let config = load(folder.path(), SMALLEST);
     assert_eq!(config.runtime, Runtime::Auto);
-    assert_eq!(
-        config.shards,
-        std::thread::available_parallelism().unwrap().get()
-    );
+    assert_eq!(config.shards, std::thread::available_parallelism().unwrap().get());
     assert!(!config.node.is_empty());
     assert_eq!(config.store.path, folder.path().join("weir-data"));
     assert_eq!(config.store.retention_days, 30);
     assert_eq!(config.store.journal_bytes, 64 << 20);
     assert_eq!(config.control.bind.to_string(), "127.0.0.1:9280");
-    assert_eq!(
-        config.control.socket,
-        folder.path().join("weir-data/weir.sock")
-    );
-    assert_eq!(
-        (config.log.format, config.log.level),
-        (LogFormat::Text, LogLevel::Info)
-    );
+    assert_eq!(config.control.socket, folder.path().join("weir-data/weir.sock"));
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
     assert_eq!(config.drain, Duration::from_secs(10));
-    assert_eq!(
-        config.clusters[0].bootstrap[0].to_string(),
-        "127.0.0.1:19092"
-    );
+    assert_eq!(config.clusters[0].bootstrap[0].to_string(), "127.0.0.1:19092");
     assert!(config.clusters[0].sasl.is_none());
     let listener = &config.listeners[0];
     assert_eq!(listener.bind.to_string(), "127.0.0.1:9292");
@@ -93,14 +81,8 @@ fn the_complete_example_loads_and_says_the_defaults() {
     assert_eq!(example.runtime, smallest.runtime);
     assert_eq!(example.store.retention_days, smallest.store.retention_days);
     assert_eq!(example.store.journal_bytes, smallest.store.journal_bytes);
-    assert_eq!(
-        example.control.socket.file_name(),
-        smallest.control.socket.file_name()
-    );
-    assert_eq!(
-        example.listeners[0].advertised,
-        smallest.listeners[0].advertised
-    );
+    assert_eq!(example.control.socket.file_name(), smallest.control.socket.file_name());
+    assert_eq!(example.listeners[0].advertised, smallest.listeners[0].advertised);
 }
 
 #[test]
@@ -115,11 +97,7 @@ fn a_policy_file_that_is_not_there_is_noted_and_means_no_rules() {
 #[test]
 fn a_policy_file_is_known_by_the_hash_of_its_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(
-        folder.path().join("policy.yaml"),
-        "recording: [{ mode: metadata }]\n",
-    )
-    .unwrap();
+    fs::write(folder.path().join("policy.yaml"), "recording: [{ mode: metadata }]\n").unwrap();
     let one = load(folder.path(), SMALLEST).policy;
     assert!(!one.missing);
     fs::write(folder.path().join("policy.yaml"), "# nothing yet\n").unwrap();
@@ -130,9 +108,7 @@ fn a_policy_file_is_known_by_the_hash_of_its_bytes() {
 }
 
 fn with_password(password: &str) -> String {
-    let sasl = format!(
-        "    sasl: {{ mechanism: plain, username: weir, password: {password} }}\nlisteners:"
-    );
+    let sasl = format!("    sasl: {{ mechanism: plain, username: weir, password: {password} }}\nlisteners:");
     SMALLEST.replace("listeners:", &sasl)
 }
 
@@ -143,9 +119,7 @@ fn a_secret_comes_from_its_file_without_the_line_s_end() {
     fs::write(&secret, "sesame with spaces \r\n").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o400)).unwrap();
     let config = load(folder.path(), &with_password("{ file: ./secret }"));
-    let Some(Sasl::Plain { username, password }) = &config.clusters[0].sasl else {
-        panic!("no sasl")
-    };
+    let Some(Sasl::Plain { username, password }) = &config.clusters[0].sasl else { panic!("no sasl") };
     assert_eq!(username, "weir");
     assert_eq!(password.expose(), "sesame with spaces ");
 }
@@ -154,9 +128,7 @@ fn a_secret_comes_from_its_file_without_the_line_s_end() {
 fn a_secret_comes_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     let config = load(folder.path(), &with_password("{ env: CARGO_MANIFEST_DIR }"));
-    let Some(Sasl::Plain { password, .. }) = &config.clusters[0].sasl else {
-        panic!("no sasl")
-    };
+    let Some(Sasl::Plain { password, .. }) = &config.clusters[0].sasl else { panic!("no sasl") };
     assert_eq!(password.expose(), env!("CARGO_MANIFEST_DIR"));
 }
 

@@ -30,21 +30,13 @@ fn problems(folder: &Path, text: &str) -> Vec<String> {
     fs::write(&file, text).unwrap();
     let problems = Config::load(&file).expect_err("the file should have been refused");
     let prefix = format!("{}/", folder.display());
-    problems
-        .to_string()
-        .lines()
-        .map(|line| line.replace(&prefix, ""))
-        .collect()
+    problems.to_string().lines().map(|line| line.replace(&prefix, "")).collect()
 }
 
 fn check(cases: &[(&str, &str, &[&str])]) {
     let folder = tempfile::tempdir().unwrap();
     for (from, to, expected) in cases {
-        assert_eq!(
-            GOOD.matches(from).count(),
-            1,
-            "the case must change one place: {from}"
-        );
+        assert_eq!(GOOD.matches(from).count(), 1, "the case must change one place: {from}");
         let found = problems(folder.path(), &GOOD.replace(from, to));
         assert_eq!(found, *expected, "\n{from} -> {to}");
     }
@@ -61,11 +53,7 @@ fn the_file_that_the_cases_start_from_is_good() {
 #[test]
 fn unknown_and_repeated_keys() {
     check(&[
-        (
-            "node: n1",
-            "nod: n1",
-            &["weir.yaml:1:1: nod: unknown key; did you mean `node`?"],
-        ),
+        ("node: n1", "nod: n1", &["weir.yaml:1:1: nod: unknown key; did you mean `node`?"]),
         (
             "  path: ./data",
             "  path: ./data\n  path: ./other",
@@ -84,17 +72,14 @@ fn unknown_and_repeated_keys() {
         (
             "    auth: [anonymous]",
             "    auth: [anonymous]\n    tls: {}",
-            &[
-                "weir.yaml:15:5: listeners[0].tls: not in this version: refusing to start rather than ignore it",
-            ],
+            &["weir.yaml:15:5: listeners[0].tls: not in this version: refusing to start rather than ignore it"],
         ),
     ]);
 }
 
 #[test]
 fn wrong_types_and_values_out_of_range() {
-    const TIME: &str =
-        "expected a time with its unit, such as 500ms, 5s, 15m, 24h or 7d, from 0s to 10m";
+    const TIME: &str = "expected a time with its unit, such as 500ms, 5s, 15m, 24h or 7d, from 0s to 10m";
     let drain = |value: &str| format!("weir.yaml:2:8: drain: found {value}; {TIME}");
     check(&[
         (
@@ -115,9 +100,7 @@ fn wrong_types_and_values_out_of_range() {
         (
             "node: n1",
             "node: a b",
-            &[
-                "weir.yaml:1:7: node: found `a b`; expected a name of 1 to 64 letters, digits, `.`, `_` or `-`",
-            ],
+            &["weir.yaml:1:7: node: found `a b`; expected a name of 1 to 64 letters, digits, `.`, `_` or `-`"],
         ),
         (
             "node: n1",
@@ -126,11 +109,7 @@ fn wrong_types_and_values_out_of_range() {
         ),
         ("node: n1", "node: n1\ndrain: 10", &[&drain("`10`")]),
         ("node: n1", "node: n1\ndrain: 11m", &[&drain("`11m`")]),
-        (
-            "node: n1",
-            "node: n1\ndrain: 99999999999999999999s",
-            &[&drain("`99999999999999999999s`")],
-        ),
+        ("node: n1", "node: n1\ndrain: 99999999999999999999s", &[&drain("`99999999999999999999s`")]),
         ("node: n1", "node: n1\ndrain: [10s]", &[&drain("a list")]),
         (
             "node: n1",
@@ -147,9 +126,7 @@ fn wrong_types_and_values_out_of_range() {
         (
             "    auth: [anonymous]",
             "    auth: anonymous",
-            &[
-                "weir.yaml:14:11: listeners[0].auth: found `anonymous`; expected a list of `anonymous` or `weir_token`",
-            ],
+            &["weir.yaml:14:11: listeners[0].auth: found `anonymous`; expected a list of `anonymous` or `weir_token`"],
         ),
         (
             "    auth: [anonymous]",
@@ -160,9 +137,7 @@ fn wrong_types_and_values_out_of_range() {
         (
             "    auth: [anonymous]",
             "    auth: [anonymous]\n    allow_security_changes: yes",
-            &[
-                "weir.yaml:15:29: listeners[0].allow_security_changes: found `yes`; expected `true` or `false`",
-            ],
+            &["weir.yaml:15:29: listeners[0].allow_security_changes: found `yes`; expected `true` or `false`"],
         ),
         (
             "node: n1",
@@ -183,42 +158,16 @@ fn bad_addresses_and_port_ranges() {
                            such as \"127.0.0.1:9300-9399\"";
     const HOST: &str = "expected a host name or IP address and a port from 1 to 65535, \
                         such as \"kafka-1.example.com:9092\"";
-    let bind =
-        |value: &str| format!("weir.yaml:12:11: listeners[0].bind: found `\"{value}\"`; {BIND}");
-    let brokers = |value: &str| {
-        format!("weir.yaml:13:14: listeners[0].brokers: found `\"{value}\"`; {BROKERS}")
-    };
-    let host = |value: &str| {
-        format!("weir.yaml:8:17: clusters[0].bootstrap[0]: found `\"{value}\"`; {HOST}")
-    };
-    for value in [
-        "localhost:9292",
-        "127.0.0.1",
-        "127.0.0.1:0",
-        "127.0.0.1:65536",
-        ":9292",
-        "256.0.0.1:1",
-    ] {
+    let bind = |value: &str| format!("weir.yaml:12:11: listeners[0].bind: found `\"{value}\"`; {BIND}");
+    let brokers = |value: &str| format!("weir.yaml:13:14: listeners[0].brokers: found `\"{value}\"`; {BROKERS}");
+    let host = |value: &str| format!("weir.yaml:8:17: clusters[0].bootstrap[0]: found `\"{value}\"`; {HOST}");
+    for value in ["localhost:9292", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", ":9292", "256.0.0.1:1"] {
         check(&[("127.0.0.1:9292", value, &[&bind(value)])]);
     }
-    for value in [
-        "127.0.0.1:9300",
-        "127.0.0.1:9399-9300",
-        "127.0.0.1:0-9",
-        "127.0.0.1:9300-70000",
-        "a:1-2",
-    ] {
+    for value in ["127.0.0.1:9300", "127.0.0.1:9399-9300", "127.0.0.1:0-9", "127.0.0.1:9300-70000", "a:1-2"] {
         check(&[("127.0.0.1:9300-9399", value, &[&brokers(value)])]);
     }
-    for value in [
-        "127.0.0.1",
-        "kafka:0",
-        "kafka:99999",
-        "ka fka:9092",
-        ":9092",
-        "::1:9092",
-        "http://kafka:9092",
-    ] {
+    for value in ["127.0.0.1", "kafka:0", "kafka:99999", "ka fka:9092", ":9092", "::1:9092", "http://kafka:9092"] {
         check(&[("127.0.0.1:19092", value, &[&host(value)])]);
     }
 }
@@ -237,17 +186,10 @@ fn what_is_missing() {
     );
     assert_eq!(
         problems(folder.path(), "# nothing\n"),
-        [
-            "weir.yaml:1:1: the file is empty; expected `store`, `control`, `clusters` and `listeners`",
-        ]
+        ["weir.yaml:1:1: the file is empty; expected `store`, `control`, `clusters` and `listeners`",]
     );
-    let absent = Config::load(&folder.path().join("absent.yaml"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        absent.ends_with("absent.yaml:1:1: cannot be read: No such file or directory (os error 2)"),
-        "{absent}"
-    );
+    let absent = Config::load(&folder.path().join("absent.yaml")).unwrap_err().to_string();
+    assert!(absent.ends_with("absent.yaml:1:1: cannot be read: No such file or directory (os error 2)"), "{absent}");
     check(&[(
         "    cluster: main\n",
         "",
@@ -261,16 +203,12 @@ fn names_that_refer_to_nothing_or_are_taken() {
         (
             "    cluster: main",
             "    cluster: mian",
-            &[
-                "weir.yaml:11:14: listeners[0].cluster: no cluster is named `mian`; did you mean `main`?",
-            ],
+            &["weir.yaml:11:14: listeners[0].cluster: no cluster is named `mian`; did you mean `main`?"],
         ),
         (
             "listeners:",
             "  - name: main\n    bootstrap: [\"b:1\"]\nlisteners:",
-            &[
-                "weir.yaml:9:11: clusters[1].name: found `main` a second time; expected a unique name",
-            ],
+            &["weir.yaml:9:11: clusters[1].name: found `main` a second time; expected a unique name"],
         ),
     ]);
 }
@@ -282,16 +220,12 @@ fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
         (
             "  path: ./data",
             "  path: ./data\n  durability: synced",
-            &[&format!(
-                "weir.yaml:4:15: store.durability: `synced` is {NOT_YET}; expected `flushed`"
-            )],
+            &[&format!("weir.yaml:4:15: store.durability: `synced` is {NOT_YET}; expected `flushed`")],
         ),
         (
             "  path: ./data",
             "  path: ./data\n  on_overload: metadata",
-            &[&format!(
-                "weir.yaml:4:16: store.on_overload: `metadata` is {NOT_YET}; expected `block`"
-            )],
+            &[&format!("weir.yaml:4:16: store.on_overload: `metadata` is {NOT_YET}; expected `block`")],
         ),
         (
             "  path: ./data",
@@ -318,26 +252,20 @@ fn ports_that_clash_are_found_before_they_split_connections() {
         (
             "127.0.0.1:9280",
             "127.0.0.1:9292",
-            &[
-                "weir.yaml:12:11: listeners[0].bind: port 9292 clashes with control.bind on line 5; \
-                 expected ports of its own",
-            ],
+            &["weir.yaml:12:11: listeners[0].bind: port 9292 clashes with control.bind on line 5; \
+                 expected ports of its own"],
         ),
         (
             "127.0.0.1:9280",
             "0.0.0.0:9350",
-            &[
-                "weir.yaml:13:14: listeners[0].brokers: port 9350 clashes with control.bind on line 5; \
-             expected ports of its own",
-            ],
+            &["weir.yaml:13:14: listeners[0].brokers: port 9350 clashes with control.bind on line 5; \
+             expected ports of its own"],
         ),
         (
             "127.0.0.1:9280",
             "[::]:9350",
-            &[
-                "weir.yaml:13:14: listeners[0].brokers: port 9350 clashes with control.bind on line 5; \
-             expected ports of its own",
-            ],
+            &["weir.yaml:13:14: listeners[0].brokers: port 9350 clashes with control.bind on line 5; \
+             expected ports of its own"],
         ),
         (
             "127.0.0.1:9300-9399",
@@ -353,10 +281,8 @@ fn ports_that_clash_are_found_before_they_split_connections() {
             "    auth: [anonymous]\n",
             "    auth: [anonymous]\n  - name: other\n    cluster: main\n    \
           bind: \"127.0.0.1:9291\"\n    brokers: \"127.0.0.1:9390-9400\"\n    auth: [weir_token]\n",
-            &[
-                "weir.yaml:18:14: listeners[1].brokers: ports 9390-9399 clash with listeners[0].brokers on line 13; \
-             expected ports of its own",
-            ],
+            &["weir.yaml:18:14: listeners[1].brokers: ports 9390-9399 clash with listeners[0].brokers on line 13; \
+             expected ports of its own"],
         ),
     ]);
 }
@@ -368,25 +294,20 @@ fn a_wildcard_needs_to_say_what_clients_are_told() {
         (
             "127.0.0.1:9300-9399",
             "0.0.0.0:9300-9399",
-            &[&format!(
-                "weir.yaml:10:5: listeners[0].advertised: missing; {expected}"
-            )],
+            &[&format!("weir.yaml:10:5: listeners[0].advertised: missing; {expected}")],
         ),
         (
             "    auth: [anonymous]",
             "    auth: [anonymous]\n    advertised: 0.0.0.0",
-            &[
-                "weir.yaml:15:17: listeners[0].advertised: found `0.0.0.0`; \
-             expected a host name or IP address without a port, such as \"weir.example.com\"",
-            ],
+            &["weir.yaml:15:17: listeners[0].advertised: found `0.0.0.0`; \
+             expected a host name or IP address without a port, such as \"weir.example.com\""],
         ),
     ]);
 }
 
 fn sasl(password: &str) -> String {
-    let sasl = format!(
-        "    sasl:\n      mechanism: plain\n      username: weir\n      password: {password}\nlisteners:"
-    );
+    let sasl =
+        format!("    sasl:\n      mechanism: plain\n      username: weir\n      password: {password}\nlisteners:");
     GOOD.replace("listeners:", &sasl)
 }
 
@@ -399,39 +320,25 @@ fn secrets_that_are_missing_or_too_open() {
 
     assert_eq!(
         found("{ env: WEIR_TEST_UNSET }"),
-        [format!(
-            "{at} environment variable WEIR_TEST_UNSET is not set; expected it to hold the secret"
-        )]
+        [format!("{at} environment variable WEIR_TEST_UNSET is not set; expected it to hold the secret")]
     );
     assert_eq!(
         found("{ file: secret }"),
-        [format!(
-            "{at} file secret cannot be read: No such file or directory (os error 2)"
-        )]
+        [format!("{at} file secret cannot be read: No such file or directory (os error 2)")]
     );
-    assert_eq!(
-        found("{ file: . }"),
-        [format!("{at} file . is not a regular file")]
-    );
+    assert_eq!(found("{ file: . }"), [format!("{at} file . is not a regular file")]);
     for mode in [0o644, 0o604, 0o620, 0o601] {
         fs::write(&secret, "sesame").unwrap();
         fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
         assert_eq!(
             found("{ file: secret }"),
-            [format!(
-                "{at} file secret has mode {mode:04o}, too open for a secret; run `chmod 600 {}`",
-                "secret"
-            )]
+            [format!("{at} file secret has mode {mode:04o}, too open for a secret; run `chmod 600 {}`", "secret")]
         );
     }
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
-    for (text, what) in [
-        ("\n", "the secret is empty"),
-        (
-            "a\0b",
-            "the secret holds a NUL character, which no login can carry",
-        ),
-    ] {
+    for (text, what) in
+        [("\n", "the secret is empty"), ("a\0b", "the secret holds a NUL character, which no login can carry")]
+    {
         fs::write(&secret, text).unwrap();
         assert_eq!(found("{ file: secret }"), [format!("{at} {what}")]);
     }
@@ -453,10 +360,7 @@ fn a_secret_written_into_the_file_is_never_repeated() {
     ] {
         let found = problems(folder.path(), &sasl(password));
         assert_eq!(found.len(), 1, "{password}: {found:?}");
-        assert!(
-            found[0].starts_with("weir.yaml:12:17: clusters[0].sasl.password: "),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("weir.yaml:12:17: clusters[0].sasl.password: "), "{found:?}");
         assert!(!found[0].contains("sesame"), "{password}: {found:?}");
     }
 }
@@ -478,26 +382,16 @@ fn a_policy_that_cannot_be_honoured_stops_the_start() {
                 &format!("policy.yaml:5:1: access: {NOT_YET}"),
             ],
         ),
-        (
-            "recording:\n  - mode: full\n",
-            &[&format!(
-                "policy.yaml:2:11: recording[0].mode: `full` is {NOT_YET}"
-            )],
-        ),
+        ("recording:\n  - mode: full\n", &[&format!("policy.yaml:2:11: recording[0].mode: `full` is {NOT_YET}")]),
         (
             "recording:\n  - topics: [a]\n    mode: metadata\n",
             &[&format!("policy.yaml:2:5: recording[0].topics: {NOT_YET}")],
         ),
         (
             "recording:\n  - mode: metadata\n  - mode: metadata\n",
-            &[&format!(
-                "policy.yaml:3:5: recording[1]: {NOT_YET}; expected one rule, `mode: metadata`"
-            )],
+            &[&format!("policy.yaml:3:5: recording[1]: {NOT_YET}; expected one rule, `mode: metadata`")],
         ),
-        (
-            "- a\n",
-            &["policy.yaml:1:1: found a list; expected a mapping with `recording`"],
-        ),
+        ("- a\n", &["policy.yaml:1:1: found a list; expected a mapping with `recording`"]),
     ];
     for (text, expected) in cases {
         fs::write(&policy, text).unwrap();
@@ -522,33 +416,19 @@ fn what_is_not_yaml_is_said_with_its_place() {
     for (text, expected) in [
         ("store: *data\n", "weir.yaml:1:8: "),
         ("store: {path: a\ncontrol: {}\n", "weir.yaml:2:"),
-        (
-            "a: 1\n---\nb: 2\n",
-            "weir.yaml:2:1: found a second document; expected one document in the file",
-        ),
-        (
-            "? [a]\n: b\n",
-            "weir.yaml:1:3: found a key that is not text",
-        ),
+        ("a: 1\n---\nb: 2\n", "weir.yaml:2:1: found a second document; expected one document in the file"),
+        ("? [a]\n: b\n", "weir.yaml:1:3: found a key that is not text"),
     ] {
         let found = problems(folder.path(), text);
         assert_eq!(found.len(), 1, "{text}");
         assert!(found[0].starts_with(expected), "{text}: {found:?}");
     }
     let nested = |depth| format!("store: {}1{}", "[".repeat(depth), "]".repeat(depth));
-    assert_eq!(
-        problems(folder.path(), &nested(40)),
-        ["weir.yaml:1:39: found values nested deeper than 32"]
-    );
+    assert_eq!(problems(folder.path(), &nested(40)), ["weir.yaml:1:39: found values nested deeper than 32"]);
     assert_eq!(problems(folder.path(), &nested(100_000)).len(), 1);
     fs::write(folder.path().join("weir.yaml"), [0xff, 0xfe]).unwrap();
-    let binary = Config::load(&folder.path().join("weir.yaml"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        binary.contains("weir.yaml:1:1: cannot be read: "),
-        "{binary}"
-    );
+    let binary = Config::load(&folder.path().join("weir.yaml")).unwrap_err().to_string();
+    assert!(binary.contains("weir.yaml:1:1: cannot be read: "), "{binary}");
 }
 
 #[test]

@@ -30,10 +30,7 @@ fn child_that_records_until_it_is_killed() {
         for (shard, mut journal) in journals.into_iter().enumerate() {
             scope.spawn(move || {
                 // Not `stdout()`: its buffer would die with the process and acknowledge less than was appended.
-                let mut out = OpenOptions::new()
-                    .write(true)
-                    .open("/proc/self/fd/1")
-                    .unwrap();
+                let mut out = OpenOptions::new().write(true).open("/proc/self/fd/1").unwrap();
                 for connection in 0u64.. {
                     let mut acknowledge = |kind| {
                         append(&mut journal, connection, now_ns(), kind);
@@ -56,20 +53,12 @@ fn child_that_records_until_it_is_killed() {
 }
 
 fn now_ns() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64
 }
 
 fn start_child(store: &Path, shards: usize) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "child_that_records_until_it_is_killed",
-            "--nocapture",
-            "--quiet",
-        ])
+        .args(["--exact", "child_that_records_until_it_is_killed", "--nocapture", "--quiet"])
         .env(STORE, store)
         .env(SHARDS, shards.to_string())
         .stdout(Stdio::piped())
@@ -98,10 +87,8 @@ fn kill_after(mut child: Child, life: Duration) -> BTreeMap<u8, usize> {
 }
 
 fn everything(queries: &Queries) -> Vec<RecordedEvent> {
-    let mut all: Vec<RecordedEvent> = sessions(queries)
-        .iter()
-        .flat_map(|session| events(queries, session.id))
-        .collect();
+    let mut all: Vec<RecordedEvent> =
+        sessions(queries).iter().flat_map(|session| events(queries, session.id)).collect();
     all.sort_by_key(|event| (event.boot, event.shard, event.id));
     all
 }
@@ -113,17 +100,12 @@ fn check_without_gaps(events: &[RecordedEvent]) {
         let (connection, place) = expected.entry((event.boot, event.shard)).or_default();
         let skips_identity = *connection % 7 == 3;
         let is_right = match (&event.kind, *place) {
-            (EventKind::Opened { .. }, 0)
-            | (EventKind::Identified { .. }, 1)
-            | (EventKind::Closed { .. }, 82) => true,
+            (EventKind::Opened { .. }, 0) | (EventKind::Identified { .. }, 1) | (EventKind::Closed { .. }, 82) => true,
             (EventKind::Noted { ordinal, .. }, place @ 2..82) => place == 2 + 2 * ordinal,
             (EventKind::Exchange { ordinal, .. }, place @ 2..82) => place == 3 + 2 * ordinal,
             _ => false,
         };
-        assert!(
-            is_right && event.connection.0 == *connection,
-            "{event:?} at {connection}, {place}"
-        );
+        assert!(is_right && event.connection.0 == *connection, "{event:?} at {connection}, {place}");
         (*connection, *place) = match *place {
             0 if skips_identity => (*connection, 2),
             82 => (*connection + 1, 0),
@@ -145,26 +127,15 @@ fn a_kill_under_load_loses_nothing_acknowledged_doubles_nothing_and_leaves_no_se
         let before = files(folder.path());
         let view = open_read_only(folder.path()).unwrap();
         let (seen, listed) = (everything(&view), sessions(&view));
-        assert!(
-            before == files(folder.path()),
-            "the read-only view changed a file"
-        );
+        assert!(before == files(folder.path()), "the read-only view changed a file");
         check_without_gaps(&seen);
-        assert!(
-            listed
-                .iter()
-                .all(|session| session.state == SessionState::Ended)
-        );
+        assert!(listed.iter().all(|session| session.state == SessionState::Ended));
         let latest = seen.iter().map(|event| event.boot).max().unwrap_or(0);
         for (shard, count) in &counts {
-            let of_shard =
-                |event: &&RecordedEvent| event.boot == latest && event.shard == u16::from(*shard);
+            let of_shard = |event: &&RecordedEvent| event.boot == latest && event.shard == u16::from(*shard);
             let recorded = seen.iter().filter(of_shard).count();
             // One may have been appended and not acknowledged when the kill came.
-            assert!(
-                (*count..=*count + 1).contains(&recorded),
-                "shard {shard}: {count} acknowledged, {recorded} found"
-            );
+            assert!((*count..=*count + 1).contains(&recorded), "shard {shard}: {count} acknowledged, {recorded} found");
             acknowledged += count;
         }
     }
@@ -172,25 +143,12 @@ fn a_kill_under_load_loses_nothing_acknowledged_doubles_nothing_and_leaves_no_se
     let view = open_read_only(folder.path()).unwrap();
     let (recorder, _journals) = open(folder.path(), 4);
     let queries = recorder.queries();
-    assert_eq!(
-        sessions(&view),
-        sessions(&queries),
-        "recovery finds what the view showed"
-    );
-    assert!(
-        everything(&view) == everything(&queries),
-        "recovery finds what the view showed"
-    );
+    assert_eq!(sessions(&view), sessions(&queries), "recovery finds what the view showed");
+    assert!(everything(&view) == everything(&queries), "recovery finds what the view showed");
     assert!(everything(&queries).len() >= acknowledged);
     assert!(recorder.health().damage.is_empty());
-    let ends: Vec<_> = sessions(&queries)
-        .iter()
-        .map(|session| session.end_reason)
-        .collect();
-    assert!(
-        ends.iter().all(|end| *end == Some(EndReason::Recovered)),
-        "{ends:?}"
-    );
+    let ends: Vec<_> = sessions(&queries).iter().map(|session| session.end_reason).collect();
+    assert!(ends.iter().all(|end| *end == Some(EndReason::Recovered)), "{ends:?}");
 }
 
 /// A store whose journal holds `count` events that never reached the database: copied before the writer's tick.
@@ -198,21 +156,11 @@ fn killed_store(folder: &Path, count: u64) -> PathBuf {
     let (live, copy) = (folder.join("live"), folder.join("copy"));
     let (recorder, mut journals) = open(&live, 1);
     append(&mut journals[0], 1, NOON_NS, opened("10.0.0.7:4000"));
-    append(
-        &mut journals[0],
-        1,
-        NOON_NS,
-        identified("analyst-7", "reports"),
-    );
+    append(&mut journals[0], 1, NOON_NS, identified("analyst-7", "reports"));
     settle(&recorder);
     // The writer has just ticked, so the next 250 ms are ours.
     for number in 0..count {
-        append(
-            &mut journals[0],
-            1,
-            NOON_NS + number,
-            fetch(number, "orders", 0, 1),
-        );
+        append(&mut journals[0], 1, NOON_NS + number, fetch(number, "orders", 0, 1));
     }
     copy_folder(&live, &copy);
     drop(recorder);
@@ -239,18 +187,13 @@ fn journal_of(store: &Path) -> PathBuf {
 /// The position up to which entries were complete, as the file says.
 fn head_of(journal: &Path) -> u64 {
     let mut head = [0; 8];
-    std::fs::File::open(journal)
-        .unwrap()
-        .read_exact_at(&mut head, 2048)
-        .unwrap();
+    std::fs::File::open(journal).unwrap().read_exact_at(&mut head, 2048).unwrap();
     u64::from_le_bytes(head)
 }
 
 fn fetches(queries: &Queries) -> usize {
     let all = everything(queries);
-    all.iter()
-        .filter(|event| matches!(event.kind, EventKind::Exchange { .. }))
-        .count()
+    all.iter().filter(|event| matches!(event.kind, EventKind::Exchange { .. })).count()
 }
 
 #[test]
@@ -259,8 +202,7 @@ fn a_half_written_entry_is_left_out_cleanly() {
     let store = killed_store(folder.path(), 50);
     let journal = journal_of(&store);
     let file = OpenOptions::new().write(true).open(&journal).unwrap();
-    file.write_all_at(&[0xaa; 40], 4096 + head_of(&journal))
-        .unwrap();
+    file.write_all_at(&[0xaa; 40], 4096 + head_of(&journal)).unwrap();
     assert_eq!(fetches(&open_read_only(&store).unwrap()), 50);
     let (recorder, _journals) = open(&store, 1);
     assert_eq!(fetches(&recorder.queries()), 50);
@@ -273,15 +215,10 @@ fn a_flipped_byte_ends_what_is_read_and_is_reported() {
     let store = killed_store(folder.path(), 50);
     let journal = journal_of(&store);
     let head = head_of(&journal);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&journal)
-        .unwrap();
+    let file = OpenOptions::new().read(true).write(true).open(&journal).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 4096 + head - 400).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], 4096 + head - 400)
-        .unwrap();
+    file.write_all_at(&[byte[0] ^ 1], 4096 + head - 400).unwrap();
     let before = fetches(&open_read_only(&store).unwrap());
     assert!((30..50).contains(&before), "{before}");
     let (recorder, _journals) = open(&store, 1);
@@ -289,28 +226,19 @@ fn a_flipped_byte_ends_what_is_read_and_is_reported() {
     let damage = recorder.health().damage;
     assert_eq!(damage.len(), 1);
     assert!((400..600).contains(&damage[0].lost_bytes), "{damage:?}");
-    assert_eq!(
-        session_of(&recorder.queries(), "analyst-7").end_reason,
-        Some(EndReason::Recovered)
-    );
+    assert_eq!(session_of(&recorder.queries(), "analyst-7").end_reason, Some(EndReason::Recovered));
 }
 
 #[test]
 fn a_file_that_is_no_journal_any_more_is_put_aside_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let store = killed_store(folder.path(), 5);
-    let file = OpenOptions::new()
-        .write(true)
-        .open(journal_of(&store))
-        .unwrap();
+    let file = OpenOptions::new().write(true).open(journal_of(&store)).unwrap();
     file.write_all_at(&[0; 64], 0).unwrap();
     let (recorder, _journals) = open(&store, 1);
     assert_eq!(recorder.health().damage.len(), 1);
     assert!(store.join("journal/shard-0.damaged").exists());
-    assert_eq!(
-        session_of(&recorder.queries(), "analyst-7").end_reason,
-        Some(EndReason::Recovered)
-    );
+    assert_eq!(session_of(&recorder.queries(), "analyst-7").end_reason, Some(EndReason::Recovered));
 }
 
 #[test]
@@ -318,20 +246,11 @@ fn a_full_journal_says_so_and_goes_on_when_the_writer_has_caught_up() {
     let folder = tempfile::tempdir().unwrap();
     let (recorder, mut journals) = open(folder.path(), 1);
     append(&mut journals[0], 1, NOON_NS, opened("10.0.0.7:4000"));
-    append(
-        &mut journals[0],
-        1,
-        NOON_NS,
-        identified("analyst-7", "reports"),
-    );
+    append(&mut journals[0], 1, NOON_NS, identified("analyst-7", "reports"));
     let (mut full, count) = (0, 120_000u64);
     for number in 0..count {
         let kind = fetch(number, "orders", number as i64, 1);
-        let event = Event {
-            connection: ConnectionNo(1),
-            at_ns: NOON_NS + number,
-            kind,
-        };
+        let event = Event { connection: ConnectionNo(1), at_ns: NOON_NS + number, kind };
         while journals[0].append(&event).is_err() {
             full += 1;
             std::thread::sleep(Duration::from_micros(200));
@@ -358,10 +277,7 @@ fn a_journal_without_space_is_refused_at_start_with_its_size() {
     let mut options = options(folder.path(), 1);
     options.journal_bytes = 1 << 60;
     let refused = Recorder::open(options).err().expect("refused").to_string();
-    assert!(
-        refused.contains("1152921504606851072 bytes") && refused.contains("journal_bytes"),
-        "{refused}"
-    );
+    assert!(refused.contains("1152921504606851072 bytes") && refused.contains("journal_bytes"), "{refused}");
     open(folder.path(), 1).0.shutdown().unwrap();
 }
 
@@ -373,28 +289,15 @@ fn child_whose_disk_is_full() {
     };
     let (recorder, mut journals) = open(Path::new(&store), 1);
     append(&mut journals[0], 1, NOON_NS, opened("10.0.0.7:4000"));
-    append(
-        &mut journals[0],
-        1,
-        NOON_NS,
-        identified("analyst-7", "reports"),
-    );
+    append(&mut journals[0], 1, NOON_NS, identified("analyst-7", "reports"));
     let deadline = Instant::now() + Duration::from_secs(60);
     let (mut count, mut full) = (0u64, 0);
     // Until the store has failed and the journal behind it has filled up.
     while full < 50 {
-        assert!(
-            Instant::now() < deadline,
-            "{count} events, {:?}",
-            recorder.health()
-        );
+        assert!(Instant::now() < deadline, "{count} events, {:?}", recorder.health());
         let name = format!("topic-{:x}", count.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let kind = fetch(count, &name, 0, 1);
-        let event = Event {
-            connection: ConnectionNo(1),
-            at_ns: NOON_NS + count,
-            kind,
-        };
+        let event = Event { connection: ConnectionNo(1), at_ns: NOON_NS + count, kind };
         match journals[0].append(&event) {
             Ok(()) => count += 1,
             Err(_) if recorder.health().writable => std::thread::sleep(Duration::from_millis(1)),
@@ -403,33 +306,18 @@ fn child_whose_disk_is_full() {
     }
     let health = recorder.health();
     assert!(!health.writable && health.lag_bytes > 500_000, "{health:?}");
-    assert!(
-        health
-            .failed
-            .is_some_and(|reason| reason.contains("the store"))
-    );
+    assert!(health.failed.is_some_and(|reason| reason.contains("the store")));
     let limits = rustix::process::getrlimit(rustix::process::Resource::Fsize);
-    let raised = rustix::process::Rlimit {
-        current: limits.maximum,
-        ..limits
-    };
+    let raised = rustix::process::Rlimit { current: limits.maximum, ..limits };
     rustix::process::setrlimit(rustix::process::Resource::Fsize, raised).unwrap();
     while !recorder.health().writable || recorder.health().lag_bytes > 0 {
-        assert!(
-            Instant::now() < deadline,
-            "it does not recover: {:?}",
-            recorder.health()
-        );
+        assert!(Instant::now() < deadline, "it does not recover: {:?}", recorder.health());
         std::thread::sleep(Duration::from_millis(20));
     }
     let session = session_of(&recorder.queries(), "analyst-7");
     assert_eq!(session.exchanges, count);
     let seen = events(&recorder.queries(), session.id);
-    assert_eq!(
-        seen.len() as u64,
-        count + 2,
-        "each event once, also those of the write that failed"
-    );
+    assert_eq!(seen.len() as u64, count + 2, "each event once, also those of the write that failed");
     recorder.shutdown().unwrap();
 }
 
@@ -444,7 +332,6 @@ fn a_full_disk_is_said_aloud_holds_the_shards_and_loses_nothing() {
         .env_remove(SHARDS)
         .output()
         .unwrap();
-    let said =
-        String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -8,8 +8,8 @@ use proptest::option;
 use proptest::prelude::*;
 use weir::event::block::{Block, BlockBuilder, BlockHeader};
 use weir::event::{
-    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome,
-    RequestPart, Resource, ResponsePart, SessionId, entry,
+    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
+    ResponsePart, SessionId, entry,
 };
 use weir::limits;
 
@@ -30,56 +30,32 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    let numbers = (
-        option::of(any::<i32>()),
-        option::of(any::<i64>()),
-        option::of(any::<u32>()),
-    );
-    (
-        resource(),
-        name(),
-        numbers,
-        option::of(any::<u64>()),
-        prop_oneof![Just(0), any::<i16>()],
+    let numbers = (option::of(any::<i32>()), option::of(any::<i64>()), option::of(any::<u32>()));
+    (resource(), name(), numbers, option::of(any::<u64>()), prop_oneof![Just(0), any::<i16>()]).prop_map(
+        |(resource, name, (partition, offset, records), bytes, error_code)| Item {
+            resource,
+            name,
+            partition,
+            offset,
+            records,
+            bytes,
+            error_code,
+        },
     )
-        .prop_map(
-            |(resource, name, (partition, offset, records), bytes, error_code)| Item {
-                resource,
-                name,
-                partition,
-                offset,
-                records,
-                bytes,
-                error_code,
-            },
-        )
 }
 
 fn request() -> impl Strategy<Value = RequestPart> {
-    (
-        any::<(i16, i16, i32)>(),
-        0..u64::MAX / 2,
-        vec(item(), 0..5),
-        any::<u32>(),
-        any::<bool>(),
+    (any::<(i16, i16, i32)>(), 0..u64::MAX / 2, vec(item(), 0..5), any::<u32>(), any::<bool>()).prop_map(
+        |((api_key, api_version, correlation_id), bytes, items, items_omitted, secret_withheld)| RequestPart {
+            api_key,
+            api_version,
+            correlation_id,
+            bytes,
+            items,
+            items_omitted,
+            secret_withheld,
+        },
     )
-        .prop_map(
-            |(
-                (api_key, api_version, correlation_id),
-                bytes,
-                items,
-                items_omitted,
-                secret_withheld,
-            )| RequestPart {
-                api_key,
-                api_version,
-                correlation_id,
-                bytes,
-                items,
-                items_omitted,
-                secret_withheld,
-            },
-        )
 }
 
 fn response() -> impl Strategy<Value = ResponsePart> {
@@ -90,32 +66,19 @@ fn response() -> impl Strategy<Value = ResponsePart> {
         Just(Outcome::Refused),
         Just(Outcome::Unknown),
     ];
-    let latency = any::<(u64, u64, u64)>().prop_map(|(client_ns, weir_ns, broker_ns)| Latency {
-        client_ns,
-        weir_ns,
-        broker_ns,
-    });
-    (
-        outcome,
-        any::<u64>(),
-        any::<i16>(),
-        vec(item(), 0..5),
-        any::<(u32, u32)>(),
-        latency,
+    let latency =
+        any::<(u64, u64, u64)>().prop_map(|(client_ns, weir_ns, broker_ns)| Latency { client_ns, weir_ns, broker_ns });
+    (outcome, any::<u64>(), any::<i16>(), vec(item(), 0..5), any::<(u32, u32)>(), latency).prop_map(
+        |(outcome, bytes, error_code, items, (items_omitted, throttle_ms), latency)| ResponsePart {
+            outcome,
+            bytes,
+            error_code,
+            items,
+            items_omitted,
+            throttle_ms,
+            latency,
+        },
     )
-        .prop_map(
-            |(outcome, bytes, error_code, items, (items_omitted, throttle_ms), latency)| {
-                ResponsePart {
-                    outcome,
-                    bytes,
-                    error_code,
-                    items,
-                    items_omitted,
-                    throttle_ms,
-                    latency,
-                }
-            },
-        )
 }
 
 fn kind() -> impl Strategy<Value = EventKind> {
@@ -125,77 +88,36 @@ fn kind() -> impl Strategy<Value = EventKind> {
         Just(CloseReason::UpstreamUnreachable),
         Just(CloseReason::Refused),
     ];
-    let identity = (name(), name(), vec(name(), 0..4), any::<bool>()).prop_map(
-        |(issuer, subject, groups, token)| {
-            let mechanism = if token {
-                Mechanism::PlainToken
-            } else {
-                Mechanism::Anonymous
-            };
-            Identity {
-                issuer,
-                subject,
-                groups,
-                mechanism,
-            }
-        },
-    );
+    let identity = (name(), name(), vec(name(), 0..4), any::<bool>()).prop_map(|(issuer, subject, groups, token)| {
+        let mechanism = if token { Mechanism::PlainToken } else { Mechanism::Anonymous };
+        Identity { issuer, subject, groups, mechanism }
+    });
     prop_oneof![
-        (name(), any::<(IpAddr, u16)>(), option::of(any::<i32>())).prop_map(
-            |(listener, (ip, port), broker)| {
-                EventKind::Opened {
-                    listener,
-                    peer: SocketAddr::new(ip, port),
-                    broker,
-                }
-            }
-        ),
-        (identity, option::of(name())).prop_map(|(identity, client_id)| EventKind::Identified {
-            identity,
-            client_id
+        (name(), any::<(IpAddr, u16)>(), option::of(any::<i32>())).prop_map(|(listener, (ip, port), broker)| {
+            EventKind::Opened { listener, peer: SocketAddr::new(ip, port), broker }
         }),
-        (name(), option::of(name()), name()).prop_map(|(mechanism, claimed, reason)| {
-            EventKind::LoginFailed {
-                mechanism,
-                claimed,
-                reason,
-            }
-        }),
-        (any::<u64>(), request())
-            .prop_map(|(ordinal, request)| EventKind::Noted { ordinal, request }),
-        (any::<u64>(), option::of(request()), response()).prop_map(
-            |(ordinal, request, response)| EventKind::Exchange {
-                ordinal,
-                request,
-                response
-            }
-        ),
+        (identity, option::of(name())).prop_map(|(identity, client_id)| EventKind::Identified { identity, client_id }),
+        (name(), option::of(name()), name())
+            .prop_map(|(mechanism, claimed, reason)| { EventKind::LoginFailed { mechanism, claimed, reason } }),
+        (any::<u64>(), request()).prop_map(|(ordinal, request)| EventKind::Noted { ordinal, request }),
+        (any::<u64>(), option::of(request()), response())
+            .prop_map(|(ordinal, request, response)| EventKind::Exchange { ordinal, request, response }),
         any::<u64>().prop_map(|events| EventKind::NotCaptured { events }),
-        (reason, any::<(u64, u64)>()).prop_map(|(reason, (bytes_in, bytes_out))| {
-            EventKind::Closed {
-                reason,
-                bytes_in,
-                bytes_out,
-            }
-        }),
+        (reason, any::<(u64, u64)>())
+            .prop_map(|(reason, (bytes_in, bytes_out))| { EventKind::Closed { reason, bytes_in, bytes_out } }),
     ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
     let connection = prop_oneof![0u64..4, any::<u64>()].prop_map(ConnectionNo);
-    (connection, any::<u64>(), kind()).prop_map(|(connection, at_ns, kind)| Event {
-        connection,
-        at_ns,
-        kind,
-    })
+    (connection, any::<u64>(), kind()).prop_map(|(connection, at_ns, kind)| Event { connection, at_ns, kind })
 }
 
 fn block_of(events: &[Event]) -> (BlockHeader, Vec<u8>) {
     let mut builder = BlockBuilder::default();
     events.iter().for_each(|event| builder.push(event));
     let (first_ns, last_ns) = builder.span_ns();
-    let session =
-        |place: usize| (place % 3 != 0).then(|| SessionId::from_u64(u64::MAX - place as u64));
+    let session = |place: usize| (place % 3 != 0).then(|| SessionId::from_u64(u64::MAX - place as u64));
     let connections = builder.connections().iter().enumerate();
     let header = BlockHeader {
         node: "weir-1".to_owned(),
@@ -206,9 +128,7 @@ fn block_of(events: &[Event]) -> (BlockHeader, Vec<u8>) {
         last_ns,
         events: builder.events(),
         policy_hash: [7; 32],
-        connections: connections
-            .map(|(place, (connection, _))| (*connection, session(place)))
-            .collect(),
+        connections: connections.map(|(place, (connection, _))| (*connection, session(place))).collect(),
     };
     let bytes = builder.finish(&header);
     (header, bytes)
@@ -284,49 +204,19 @@ fn the_largest_event_fits_its_limit_and_says_what_was_left_out() {
         error_code: i16::MIN,
     };
     let items = vec![item; 1000];
-    let request = RequestPart {
-        items: items.clone(),
-        bytes: u64::MAX / 2,
-        ..RequestPart::default()
-    };
-    let response = ResponsePart {
-        items,
-        items_omitted: 5,
-        bytes: u64::MAX,
-        ..ResponsePart::default()
-    };
-    let kind = EventKind::Exchange {
-        ordinal: u64::MAX,
-        request: Some(request),
-        response,
-    };
-    let event = Event {
-        connection: ConnectionNo(u64::MAX),
-        at_ns: u64::MAX,
-        kind,
-    };
+    let request = RequestPart { items: items.clone(), bytes: u64::MAX / 2, ..RequestPart::default() };
+    let response = ResponsePart { items, items_omitted: 5, bytes: u64::MAX, ..ResponsePart::default() };
+    let kind = EventKind::Exchange { ordinal: u64::MAX, request: Some(request), response };
+    let event = Event { connection: ConnectionNo(u64::MAX), at_ns: u64::MAX, kind };
     let mut room = vec![0; limits::EVENT_BYTES_MAX];
     let length = entry::encode(&event, &mut room).expect("fits");
-    let EventKind::Exchange {
-        request: Some(request),
-        response,
-        ..
-    } = entry::decode(&room[..length]).unwrap().kind
+    let EventKind::Exchange { request: Some(request), response, .. } = entry::decode(&room[..length]).unwrap().kind
     else {
         panic!("an exchange went in")
     };
-    assert_eq!(
-        (request.items.len(), request.items_omitted),
-        (limits::EVENT_ITEMS_MAX, 936)
-    );
-    assert_eq!(
-        (response.items.len(), response.items_omitted),
-        (limits::EVENT_ITEMS_MAX, 941)
-    );
-    assert_eq!(
-        request.items[0].name,
-        "ü".repeat(limits::EVENT_NAME_BYTES_MAX / 2)
-    );
+    assert_eq!((request.items.len(), request.items_omitted), (limits::EVENT_ITEMS_MAX, 936));
+    assert_eq!((response.items.len(), response.items_omitted), (limits::EVENT_ITEMS_MAX, 941));
+    assert_eq!(request.items[0].name, "ü".repeat(limits::EVENT_NAME_BYTES_MAX / 2));
 
     let identity = Identity {
         issuer: "i".repeat(9000),
@@ -334,25 +224,14 @@ fn the_largest_event_fits_its_limit_and_says_what_was_left_out() {
         groups: vec!["g".repeat(9000); 9000],
         mechanism: Mechanism::Anonymous,
     };
-    let kind = EventKind::Identified {
-        identity,
-        client_id: Some("c".repeat(9000)),
-    };
-    let event = Event {
-        connection: ConnectionNo(u64::MAX),
-        at_ns: u64::MAX,
-        kind,
-    };
+    let kind = EventKind::Identified { identity, client_id: Some("c".repeat(9000)) };
+    let event = Event { connection: ConnectionNo(u64::MAX), at_ns: u64::MAX, kind };
     assert!(entry::encode(&event, &mut room).is_some());
 }
 
 #[test]
 fn a_block_that_claims_to_inflate_to_gigabytes_is_refused() {
-    let event = Event {
-        connection: ConnectionNo(1),
-        at_ns: 5,
-        kind: EventKind::NotCaptured { events: 1 },
-    };
+    let event = Event { connection: ConnectionNo(1), at_ns: 5, kind: EventKind::NotCaptured { events: 1 } };
     let (_, bytes) = block_of(&[event]);
     // The plain body: a count of texts, 25 columns' lengths, four one-byte values. Before it stands how it is packed.
     let header = &bytes[..bytes.len() - (1 + 25 + 4) - 1];

@@ -24,16 +24,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("recorder", &["event", "wire", "ledger"]),
     ("upstream", &["wire"]),
-    (
-        "shard",
-        &[
-            "pipeline", "recorder", "upstream", "wire", "policy", "event",
-        ],
-    ),
-    (
-        "control",
-        &["policy", "recorder", "ledger", "upstream", "event"],
-    ),
+    ("shard", &["pipeline", "recorder", "upstream", "wire", "policy", "event"]),
+    ("control", &["policy", "recorder", "ledger", "upstream", "event"]),
     ("config", &["policy"]),
 ];
 
@@ -74,27 +66,17 @@ struct Source {
 
 impl Source {
     fn violation(&self, line: usize, rule: impl Into<String>) -> Violation {
-        Violation {
-            file: self.path.clone(),
-            line,
-            rule: rule.into(),
-        }
+        Violation { file: self.path.clone(), line, rule: rule.into() }
     }
 
     fn tokens(&self) -> TokenStream {
-        self.text
-            .parse()
-            .unwrap_or_else(|e| panic!("{}: {e}", self.path))
+        self.text.parse().unwrap_or_else(|e| panic!("{}: {e}", self.path))
     }
 
     /// Where it stands below `src/` as a module: `src/wire/kafka/api.rs` is wire, kafka, api.
     fn module(&self) -> Vec<String> {
         let below = self.path.strip_prefix("src/").expect("a file below src/");
-        let mut parts: Vec<String> = below
-            .trim_end_matches(".rs")
-            .split('/')
-            .map(ToOwned::to_owned)
-            .collect();
+        let mut parts: Vec<String> = below.trim_end_matches(".rs").split('/').map(ToOwned::to_owned).collect();
         if parts.last().is_some_and(|last| last == "mod") {
             parts.pop();
         }
@@ -114,9 +96,7 @@ fn may_use(folder: &str, other: &str) -> bool {
     folder == other
         || other == LIMITS
         || USES_ALL.contains(&folder)
-        || EDGES
-            .iter()
-            .any(|(name, allowed)| *name == folder && allowed.contains(&other))
+        || EDGES.iter().any(|(name, allowed)| *name == folder && allowed.contains(&other))
 }
 
 fn check_edges(source: &Source, found: &mut Vec<Violation>) {
@@ -126,8 +106,7 @@ fn check_edges(source: &Source, found: &mut Vec<Violation>) {
     }
     let folder = source.module().remove(0);
     for (other, line) in paths::folders_used(source.tokens(), source.module()) {
-        let is_folder =
-            EDGES.iter().any(|(name, _)| *name == other) || USES_ALL.contains(&other.as_str());
+        let is_folder = EDGES.iter().any(|(name, _)| *name == other) || USES_ALL.contains(&other.as_str());
         if is_folder && !may_use(&folder, &other) {
             found.push(source.violation(line, format!("`{folder}` may not use `{other}`")));
         }
@@ -137,10 +116,7 @@ fn check_edges(source: &Source, found: &mut Vec<Violation>) {
 fn check_text(source: &Source, found: &mut Vec<Violation>) {
     let lines = source.text.lines().count();
     if lines > FILE_LINES_MAX {
-        found.push(source.violation(
-            lines,
-            format!("{lines} lines, {FILE_LINES_MAX} are allowed"),
-        ));
+        found.push(source.violation(lines, format!("{lines} lines, {FILE_LINES_MAX} are allowed")));
     }
     if !source.text.starts_with("//! ") {
         found.push(source.violation(1, "does not open with what it is for (`//! …`)"));
@@ -148,19 +124,13 @@ fn check_text(source: &Source, found: &mut Vec<Violation>) {
     for (i, line) in source.text.lines().enumerate() {
         let mut words = line.split(|c: char| !c.is_alphanumeric());
         if let Some(word) = words.find(|word| LEFT_UNDONE.contains(word)) {
-            found.push(source.violation(
-                i + 1,
-                format!("{word}: do it, or write down in an issue what is left"),
-            ));
+            found.push(source.violation(i + 1, format!("{word}: do it, or write down in an issue what is left")));
         }
     }
 }
 
 fn check_unsafe(source: &Source, found: &mut Vec<Violation>) {
-    if UNSAFE_SEAMS
-        .iter()
-        .any(|seam| source.path.starts_with(seam))
-    {
+    if UNSAFE_SEAMS.iter().any(|seam| source.path.starts_with(seam)) {
         return;
     }
     if let Some(line) = unsafe_line(source.tokens()) {
@@ -232,8 +202,7 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
 
 /// A file that is a test module of its own: `…/tests.rs` or something below `…/tests/`.
 fn is_test_file(path: &str) -> bool {
-    path.split('/')
-        .any(|part| matches!(part, "tests" | "tests.rs"))
+    path.split('/').any(|part| matches!(part, "tests" | "tests.rs"))
 }
 
 fn check_functions(source: &Source, found: &mut Vec<Violation>) {
@@ -251,17 +220,10 @@ fn sources(folder: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     while let Some(path) = pending.pop() {
         if path.is_dir() {
-            pending.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|entry| entry.unwrap().path()),
-            );
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|e| e == "rs") {
             let relative = path.strip_prefix(root).unwrap().display().to_string();
-            sources.push(Source {
-                path: relative,
-                text: fs::read_to_string(&path).unwrap(),
-            });
+            sources.push(Source { path: relative, text: fs::read_to_string(&path).unwrap() });
         }
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
@@ -297,15 +259,9 @@ fn functions_fit_a_screen() {
 #[test]
 fn unsafe_stands_in_two_seams_only() {
     hold(&["src", "tests", "benches", "loadtest"], check_unsafe);
-    let with_unsafe = sources("src")
-        .into_iter()
-        .filter(|s| unsafe_line(s.tokens()).is_some())
-        .map(|s| s.path);
+    let with_unsafe = sources("src").into_iter().filter(|s| unsafe_line(s.tokens()).is_some()).map(|s| s.path);
     let with_unsafe: BTreeSet<String> = with_unsafe.collect();
-    assert!(
-        with_unsafe.len() <= UNSAFE_SEAMS.len(),
-        "each seam is one file: {with_unsafe:?}"
-    );
+    assert!(with_unsafe.len() <= UNSAFE_SEAMS.len(), "each seam is one file: {with_unsafe:?}");
 }
 
 #[cfg(test)]
@@ -314,98 +270,42 @@ mod the_checks_themselves {
 
     fn broken(path: &str, text: &str, check: Check) -> Vec<(usize, String)> {
         let mut found = Vec::new();
-        check(
-            &Source {
-                path: path.to_owned(),
-                text: text.to_owned(),
-            },
-            &mut found,
-        );
+        check(&Source { path: path.to_owned(), text: text.to_owned() }, &mut found);
         found.into_iter().map(|v| (v.line, v.rule)).collect()
     }
 
     fn edges(path: &str, text: &str) -> Vec<usize> {
-        broken(path, text, check_edges)
-            .into_iter()
-            .map(|(line, _)| line)
-            .collect()
+        broken(path, text, check_edges).into_iter().map(|(line, _)| line).collect()
     }
 
     #[test]
     fn an_edge_is_found_however_it_is_written() {
-        assert_eq!(
-            edges("src/wire/kafka/api.rs", "use crate::event::Event;"),
-            [1]
-        );
-        assert_eq!(
-            edges(
-                "src/wire/kafka/api.rs",
-                "use crate::{limits, wire::x,\n policy::{a, recorder}};"
-            ),
-            [2]
-        );
-        assert_eq!(
-            edges("src/wire/a.rs", "fn f() -> u8 {\n crate::config::N\n}"),
-            [2]
-        );
-        assert_eq!(
-            edges(
-                "src/wire/a.rs",
-                "fn f() {\n debug!(\"{}\", crate::shard::N);\n}"
-            ),
-            [2]
-        );
+        assert_eq!(edges("src/wire/kafka/api.rs", "use crate::event::Event;"), [1]);
+        assert_eq!(edges("src/wire/kafka/api.rs", "use crate::{limits, wire::x,\n policy::{a, recorder}};"), [2]);
+        assert_eq!(edges("src/wire/a.rs", "fn f() -> u8 {\n crate::config::N\n}"), [2]);
+        assert_eq!(edges("src/wire/a.rs", "fn f() {\n debug!(\"{}\", crate::shard::N);\n}"), [2]);
         assert_eq!(edges("src/wire/a.rs", "use super::super::policy;"), [1]);
         assert_eq!(edges("src/wire/mod.rs", "use super::policy;"), [1]);
-        assert_eq!(
-            edges(
-                "src/wire/a.rs",
-                "mod tests {\n use super::super::super::policy;\n}"
-            ),
-            [2]
-        );
-        assert_eq!(
-            edges("src/pipeline/request.rs", "pub use crate::shard::Shard;"),
-            [1]
-        );
+        assert_eq!(edges("src/wire/a.rs", "mod tests {\n use super::super::super::policy;\n}"), [2]);
+        assert_eq!(edges("src/pipeline/request.rs", "pub use crate::shard::Shard;"), [1]);
         assert_eq!(edges("src/limits.rs", "use crate::wire::N;"), [1]);
     }
 
     #[test]
     fn a_lawful_edge_passes() {
+        assert!(edges("src/shard/connection.rs", "use crate::{event, limits, pipeline, wire::kafka};").is_empty());
         assert!(
-            edges(
-                "src/shard/connection.rs",
-                "use crate::{event, limits, pipeline, wire::kafka};"
-            )
-            .is_empty()
-        );
-        assert!(
-            edges(
-                "src/wire/kafka/api.rs",
-                "use super::super::bytes; use super::policy; use crate::wire::y;"
-            )
-            .is_empty()
+            edges("src/wire/kafka/api.rs", "use super::super::bytes; use super::policy; use crate::wire::y;")
+                .is_empty()
         );
         assert!(edges("src/wire/a.rs", "mod tests { use super::super::policy; }").is_empty());
         assert!(edges("src/cli/mod.rs", "use crate::recorder::Store;").is_empty());
-        assert!(
-            edges(
-                "src/policy/a.rs",
-                "// crate::shard in a comment\nconst A: &str = \"crate::shard\";"
-            )
-            .is_empty()
-        );
+        assert!(edges("src/policy/a.rs", "// crate::shard in a comment\nconst A: &str = \"crate::shard\";").is_empty());
     }
 
     #[test]
     fn a_file_outside_the_plan_is_found() {
-        for path in [
-            "src/util/mod.rs",
-            "src/helpers.rs",
-            "src/wire.rs",
-            "src/limits/more.rs",
-        ] {
+        for path in ["src/util/mod.rs", "src/helpers.rs", "src/wire.rs", "src/limits/more.rs"] {
             assert_eq!(edges(path, ""), [1], "{path}");
         }
     }
@@ -413,20 +313,11 @@ mod the_checks_themselves {
     #[test]
     fn length_opening_and_unfinished_work_are_found() {
         let long = format!("//! x\n{}", "\n".repeat(FILE_LINES_MAX));
-        assert_eq!(
-            broken("src/boot.rs", &long, check_text)[0].0,
-            FILE_LINES_MAX + 1
-        );
+        assert_eq!(broken("src/boot.rs", &long, check_text)[0].0, FILE_LINES_MAX + 1);
         assert!(broken("src/boot.rs", &long[..long.len() - 1], check_text).is_empty());
         assert_eq!(broken("src/boot.rs", "use a;", check_text).len(), 1);
-        let undone = format!(
-            "//! x\n// {}: later\nlet x = 1; // {}(me)",
-            LEFT_UNDONE[0], LEFT_UNDONE[1]
-        );
-        let lines: Vec<usize> = broken("src/boot.rs", &undone, check_text)
-            .into_iter()
-            .map(|(line, _)| line)
-            .collect();
+        let undone = format!("//! x\n// {}: later\nlet x = 1; // {}(me)", LEFT_UNDONE[0], LEFT_UNDONE[1]);
+        let lines: Vec<usize> = broken("src/boot.rs", &undone, check_text).into_iter().map(|(line, _)| line).collect();
         assert_eq!(lines, [2, 3]);
     }
 
@@ -434,12 +325,7 @@ mod the_checks_themselves {
     fn a_long_function_is_found_and_a_long_test_is_not() {
         let body = "    a();\n".repeat(FUNCTION_LINES_MAX - 1);
         let long = |before: &str, after: &str| {
-            broken(
-                "src/boot.rs",
-                &format!("{before}fn f() {{\n{body}}}\n{after}"),
-                check_functions,
-            )
-            .len()
+            broken("src/boot.rs", &format!("{before}fn f() {{\n{body}}}\n{after}"), check_functions).len()
         };
         assert_eq!(long("", ""), 1);
         assert_eq!(long("impl A {\n", "}"), 1);
@@ -447,10 +333,7 @@ mod the_checks_themselves {
         assert_eq!(long("#[cfg(unix)]\nmod a {\n", "}"), 1);
         assert_eq!(long("#[cfg(test)]\nmod a {\n", "}"), 0);
         assert_eq!(long("#[test]\n", ""), 0);
-        let fits = format!(
-            "/// doc\n#[inline]\nfn f() {{\n{}}}",
-            "    a();\n".repeat(FUNCTION_LINES_MAX - 2)
-        );
+        let fits = format!("/// doc\n#[inline]\nfn f() {{\n{}}}", "    a();\n".repeat(FUNCTION_LINES_MAX - 2));
         assert!(broken("src/boot.rs", &fits, check_functions).is_empty());
     }
 

@@ -35,20 +35,12 @@ pub struct Target {
 impl Target {
     /// Without a login.
     pub fn anonymous(bootstrap: impl Into<String>, client_id: &str) -> Self {
-        Self {
-            bootstrap: bootstrap.into(),
-            token: None,
-            client_id: client_id.to_owned(),
-        }
+        Self { bootstrap: bootstrap.into(), token: None, client_id: client_id.to_owned() }
     }
 
     /// Logged in.
     pub fn with_token(bootstrap: impl Into<String>, client_id: &str, token: Token) -> Self {
-        Self {
-            bootstrap: bootstrap.into(),
-            token: Some(token),
-            client_id: client_id.to_owned(),
-        }
+        Self { bootstrap: bootstrap.into(), token: Some(token), client_id: client_id.to_owned() }
     }
 
     /// The client properties of Kafka's Java tools.
@@ -85,19 +77,10 @@ impl Record {
         let doing = || format!("a record read back: {line}");
         let json: Value = serde_json::from_str(line).during(doing())?;
         let text = |v: &Value| v.as_str().map(ToOwned::to_owned);
-        let headers = json["headers"]
-            .as_array()
-            .ok_or_else(|| Failure::new(doing()))?
-            .iter();
+        let headers = json["headers"].as_array().ok_or_else(|| Failure::new(doing()))?.iter();
         let header = |pair: &Value| Some((text(&pair[0])?, text(&pair[1])));
-        let headers = headers
-            .map(|h| header(h).ok_or_else(|| Failure::new(doing())))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            key: text(&json["key"]),
-            value: text(&json["value"]),
-            headers,
-        })
+        let headers = headers.map(|h| header(h).ok_or_else(|| Failure::new(doing()))).collect::<Result<_>>()?;
+        Ok(Self { key: text(&json["key"]), value: text(&json["value"]), headers })
     }
 }
 
@@ -134,13 +117,7 @@ impl Client {
         group: &str,
         script: &Script,
     ) -> Result<Vec<Record>> {
-        let scene = Scene {
-            target,
-            topic,
-            partitions,
-            group,
-            script,
-        };
+        let scene = Scene { target, topic, partitions, group, script };
         match self {
             Self::JavaConsole => scene.play_java(),
             Self::ConfluentKafka => {
@@ -148,9 +125,7 @@ impl Client {
                 command.arg(repository().join("tests/clients/confluent-kafka/client.py"));
                 scene.play_program(self.name(), command)
             }
-            Self::FranzGo => {
-                scene.play_program(self.name(), Command::new(cache()?.join("bin/franz-go")))
-            }
+            Self::FranzGo => scene.play_program(self.name(), Command::new(cache()?.join("bin/franz-go"))),
         }
     }
 }
@@ -214,14 +189,9 @@ impl JavaTools {
     /// Writes the properties file that the tools take.
     pub fn new(target: &Target) -> Result<Self> {
         let dir = Scratch::new("weir-client-")?;
-        fs::write(dir.path().join("client.properties"), target.properties())
-            .during("write client.properties")?;
-        fs::write(dir.path().join("log4j2.properties"), QUIET_LOG4J)
-            .during("write log4j2.properties")?;
-        Ok(Self {
-            bootstrap: target.bootstrap.clone(),
-            dir,
-        })
+        fs::write(dir.path().join("client.properties"), target.properties()).during("write client.properties")?;
+        fs::write(dir.path().join("log4j2.properties"), QUIET_LOG4J).during("write log4j2.properties")?;
+        Ok(Self { bootstrap: target.bootstrap.clone(), dir })
     }
 
     /// The properties file, for people who go on by hand; it goes with `self`.
@@ -232,17 +202,8 @@ impl JavaTools {
     /// `kafka-topics --create`.
     pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
         let partitions = partitions.to_string();
-        let args = [
-            "--create",
-            "--topic",
-            topic,
-            "--partitions",
-            &partitions,
-            "--replication-factor",
-            "1",
-        ];
-        self.tool("org.apache.kafka.tools.TopicCommand", &args, b"")
-            .map(drop)
+        let args = ["--create", "--topic", topic, "--partitions", &partitions, "--replication-factor", "1"];
+        self.tool("org.apache.kafka.tools.TopicCommand", &args, b"").map(drop)
     }
 
     /// `kafka-console-producer`, waiting for every acknowledgement.
@@ -261,12 +222,7 @@ impl JavaTools {
         let marker = format!("null.marker={NULL}");
         args.extend(["--reader-property", &marker]);
         let lines: String = records.iter().map(console_line).collect();
-        self.tool(
-            "org.apache.kafka.tools.ConsoleProducer",
-            &args,
-            lines.as_bytes(),
-        )
-        .map(drop)
+        self.tool("org.apache.kafka.tools.ConsoleProducer", &args, lines.as_bytes()).map(drop)
     }
 
     /// `kafka-console-consumer` from the beginning until `count` records came.
@@ -274,20 +230,10 @@ impl JavaTools {
         let (count, marker) = (count.to_string(), format!("null.literal={NULL}"));
         let mut args = vec!["--topic", topic, "--group", group, "--from-beginning"];
         args.extend(["--max-messages", &count, "--timeout-ms", "60000"]);
-        for property in [
-            "print.key=true",
-            "print.headers=true",
-            "key.separator=\t",
-            "headers.separator=,",
-            &marker,
-        ] {
+        for property in ["print.key=true", "print.headers=true", "key.separator=\t", "headers.separator=,", &marker] {
             args.extend(["--formatter-property", property]);
         }
-        let output = self.tool(
-            "org.apache.kafka.tools.consumer.ConsoleConsumer",
-            &args,
-            b"",
-        )?;
+        let output = self.tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &args, b"")?;
         output
             .stdout
             .lines()
@@ -296,22 +242,9 @@ impl JavaTools {
     }
 
     /// `kafka-producer-perf-test`, unthrottled; gives its summary line.
-    pub fn producer_perf(
-        &self,
-        topic: &str,
-        records: u64,
-        record_bytes: u32,
-        settings: &[&str],
-    ) -> Result<String> {
+    pub fn producer_perf(&self, topic: &str, records: u64, record_bytes: u32, settings: &[&str]) -> Result<String> {
         let (records, record_bytes) = (records.to_string(), record_bytes.to_string());
-        let mut args = vec![
-            "--topic",
-            topic,
-            "--num-records",
-            &records,
-            "--record-size",
-            &record_bytes,
-        ];
+        let mut args = vec!["--topic", topic, "--num-records", &records, "--record-size", &record_bytes];
         args.extend(["--throughput", "-1"]);
         if !settings.is_empty() {
             args.push("--command-property");
@@ -324,16 +257,7 @@ impl JavaTools {
     /// `kafka-consumer-perf-test` until `records` came; gives its line of numbers.
     pub fn consumer_perf(&self, topic: &str, group: &str, records: u64) -> Result<String> {
         let records = records.to_string();
-        let args = [
-            "--topic",
-            topic,
-            "--group",
-            group,
-            "--num-records",
-            &records,
-            "--timeout",
-            "60000",
-        ];
+        let args = ["--topic", topic, "--group", group, "--num-records", &records, "--timeout", "60000"];
         let output = self.tool("org.apache.kafka.tools.ConsumerPerformance", &args, b"")?;
         Ok(process::tail(&output.stdout, 1))
     }
@@ -343,24 +267,10 @@ impl JavaTools {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         let mut command = kafka::java(128)?;
         // The option must come before the class; `-cp …` is the last thing `java` gave us.
-        command.env(
-            "JDK_JAVA_OPTIONS",
-            format!("-Dlog4j2.configurationFile={}", path("log4j2.properties")),
-        );
-        command.args([
-            class,
-            "--bootstrap-server",
-            &self.bootstrap,
-            "--command-config",
-            &path("client.properties"),
-        ]);
+        command.env("JDK_JAVA_OPTIONS", format!("-Dlog4j2.configurationFile={}", path("log4j2.properties")));
+        command.args([class, "--bootstrap-server", &self.bootstrap, "--command-config", &path("client.properties")]);
         command.args(args);
-        process::run(
-            class.rsplit('.').next().unwrap_or(class),
-            &command,
-            input,
-            LIMIT,
-        )
+        process::run(class.rsplit('.').next().unwrap_or(class), &command, input, LIMIT)
     }
 }
 
@@ -378,21 +288,9 @@ rootLogger.appenderRef.err.ref = err
 /// `name:value,name:value TAB key TAB value`.
 fn console_line(record: &Record) -> String {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| NULL.to_owned());
-    let headers: Vec<String> = record
-        .headers
-        .iter()
-        .map(|(k, v)| format!("{k}:{}", or_null(v)))
-        .collect();
-    let headers = if headers.is_empty() {
-        NULL.to_owned()
-    } else {
-        headers.join(",")
-    };
-    format!(
-        "{headers}\t{}\t{}\n",
-        or_null(&record.key),
-        or_null(&record.value)
-    )
+    let headers: Vec<String> = record.headers.iter().map(|(k, v)| format!("{k}:{}", or_null(v))).collect();
+    let headers = if headers.is_empty() { NULL.to_owned() } else { headers.join(",") };
+    format!("{headers}\t{}\t{}\n", or_null(&record.key), or_null(&record.value))
 }
 
 /// The same line as the consumer prints it.
@@ -400,19 +298,12 @@ fn record_of_line(line: &str) -> Option<Record> {
     let or_null = |text: &str| (text != NULL).then(|| text.to_owned());
     let mut parts = line.splitn(3, '\t');
     let (headers, key, value) = (parts.next()?, parts.next()?, parts.next()?);
-    let header = |pair: &str| {
-        pair.split_once(':')
-            .map(|(k, v)| (k.to_owned(), or_null(v)))
-    };
+    let header = |pair: &str| pair.split_once(':').map(|(k, v)| (k.to_owned(), or_null(v)));
     let headers = match headers {
         "NO_HEADERS" => Some(Vec::new()),
         some => some.split(',').map(header).collect(),
     };
-    Some(Record {
-        headers: headers?,
-        key: or_null(key),
-        value: or_null(value),
-    })
+    Some(Record { headers: headers?, key: or_null(key), value: or_null(value) })
 }
 
 /// The checkout: where the client programs lie.

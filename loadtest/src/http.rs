@@ -16,9 +16,7 @@ pub fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").during(&doing)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).during(&doing)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| Failure::new(format!("{doing}: no HTTP answer")))?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Failure::new(format!("{doing}: no HTTP answer")))?;
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
     let status = status.ok_or_else(|| Failure::new(format!("{doing}: no status in {head:?}")))?;
     Ok((status, body.to_owned()))

@@ -44,13 +44,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            users: Vec::new(),
-            request_log: false,
-            heap_mib: 256,
-            for_load: false,
-            properties: Vec::new(),
-        }
+        Self { users: Vec::new(), request_log: false, heap_mib: 256, for_load: false, properties: Vec::new() }
     }
 }
 
@@ -78,22 +72,10 @@ impl Cluster {
     /// Starts brokers with the ids 1 to `brokers` and waits until all are there.
     pub fn start(brokers: i32, options: Options) -> Result<Self> {
         let mut ports = Block::claim()?;
-        let id: String = uuid::Uuid::new_v4()
-            .simple()
-            .to_string()
-            .chars()
-            .take(22)
-            .collect();
+        let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(22).collect();
         let dir = Scratch::new("weir-kafka-")?;
         let controller_port = ports.take()?;
-        let mut cluster = Self {
-            brokers: BTreeMap::new(),
-            id,
-            controller_port,
-            ports,
-            options,
-            dir,
-        };
+        let mut cluster = Self { brokers: BTreeMap::new(), id, controller_port, ports, options, dir };
         for node in 1..=brokers {
             cluster.prepare(node)?;
         }
@@ -107,10 +89,7 @@ impl Cluster {
 
     /// The plaintext listeners, by node id.
     pub fn addresses(&self) -> Vec<(i32, SocketAddr)> {
-        self.brokers
-            .iter()
-            .map(|(&node, b)| (node, local(b.port)))
-            .collect()
+        self.brokers.iter().map(|(&node, b)| (node, local(b.port))).collect()
     }
 
     /// One broker's plaintext listener.
@@ -135,16 +114,11 @@ impl Cluster {
 
     /// Every request that broker has answered so far, one JSON object each ([`Options::request_log`]).
     pub fn request_log(&self, node: i32) -> Result<Vec<serde_json::Value>> {
-        let text = fs::read_to_string(self.home(node).join("requests"))
-            .during("cannot read the request log")?;
+        let text = fs::read_to_string(self.home(node).join("requests")).during("cannot read the request log")?;
         // What follows the last line break is still being written.
         let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-        let answered = whole
-            .lines()
-            .filter_map(|line| line.strip_prefix("Completed request:"));
-        answered
-            .map(|json| serde_json::from_str(json).during("a line of the request log"))
-            .collect()
+        let answered = whole.lines().filter_map(|line| line.strip_prefix("Completed request:"));
+        answered.map(|json| serde_json::from_str(json).during("a line of the request log")).collect()
     }
 
     /// Stops a broker as an operator would (SIGTERM: leaders move first). The controller, 1, carries the quorum and stays.
@@ -179,33 +153,22 @@ impl Cluster {
     pub fn add_broker(&mut self) -> Result<i32> {
         let node = self.brokers.keys().max().map_or(1, |n| n + 1);
         self.prepare(node)?;
-        process::run(
-            "kafka.tools.StorageTool",
-            &self.format_command(node)?,
-            b"",
-            READY_LIMIT,
-        )?;
+        process::run("kafka.tools.StorageTool", &self.format_command(node)?, b"", READY_LIMIT)?;
         self.launch(node)?;
         self.wait_ready()?;
         Ok(node)
     }
 
     fn broker(&self, node: i32) -> Result<&Broker> {
-        self.brokers
-            .get(&node)
-            .ok_or_else(|| Failure::new(format!("there is no broker {node}")))
+        self.brokers.get(&node).ok_or_else(|| Failure::new(format!("there is no broker {node}")))
     }
 
     fn take_process(&mut self, node: i32) -> Result<Process> {
         if node == 1 {
-            return Err(Failure::new(
-                "broker 1 is the controller: without it no other broker works",
-            ));
+            return Err(Failure::new("broker 1 is the controller: without it no other broker works"));
         }
         let broker = self.brokers.get_mut(&node);
-        broker
-            .and_then(|b| b.process.take())
-            .ok_or_else(|| Failure::new(format!("broker {node} is not running")))
+        broker.and_then(|b| b.process.take()).ok_or_else(|| Failure::new(format!("broker {node} is not running")))
     }
 
     fn home(&self, node: i32) -> PathBuf {
@@ -215,43 +178,23 @@ impl Cluster {
     /// Gives a broker its ports and writes its properties.
     fn prepare(&mut self, node: i32) -> Result<()> {
         let port = self.ports.take()?;
-        let sasl_port = if self.options.users.is_empty() {
-            None
-        } else {
-            Some(self.ports.take()?)
-        };
+        let sasl_port = if self.options.users.is_empty() { None } else { Some(self.ports.take()?) };
         let home = self.home(node);
         fs::create_dir_all(&home).during("cannot make the broker's folder")?;
-        let broker = Broker {
-            port,
-            sasl_port,
-            process: None,
-        };
-        let write = |name: &str, text: String| {
-            fs::write(home.join(name), text).during("cannot write the configuration")
-        };
+        let broker = Broker { port, sasl_port, process: None };
+        let write =
+            |name: &str, text: String| fs::write(home.join(name), text).during("cannot write the configuration");
         write("server.properties", self.server_properties(node, &broker))?;
-        write(
-            "log4j2.properties",
-            log4j_properties(&home, self.options.request_log),
-        )?;
+        write("log4j2.properties", log4j_properties(&home, self.options.request_log))?;
         self.brokers.insert(node, broker);
         Ok(())
     }
 
     fn server_properties(&self, node: i32, broker: &Broker) -> String {
         let mut listeners = vec![format!("PLAINTEXT://127.0.0.1:{}", broker.port)];
-        listeners.extend(
-            broker
-                .sasl_port
-                .map(|port| format!("SASL://127.0.0.1:{port}")),
-        );
+        listeners.extend(broker.sasl_port.map(|port| format!("SASL://127.0.0.1:{port}")));
         let advertised = listeners.join(",");
-        let roles = if node == 1 {
-            "broker,controller"
-        } else {
-            "broker"
-        };
+        let roles = if node == 1 { "broker,controller" } else { "broker" };
         if node == 1 {
             listeners.push(format!("CONTROLLER://127.0.0.1:{}", self.controller_port));
         }
@@ -278,22 +221,12 @@ impl Cluster {
 
     /// Formats the storage of all brokers side by side: each takes a Java start of its own.
     fn format_all(&self) -> Result<()> {
-        let commands: Vec<Command> = self
-            .brokers
-            .keys()
-            .map(|&n| self.format_command(n))
-            .collect::<Result<_>>()?;
+        let commands: Vec<Command> = self.brokers.keys().map(|&n| self.format_command(n)).collect::<Result<_>>()?;
         std::thread::scope(|scope| {
-            let format = |c: &Command| {
-                process::run("kafka.tools.StorageTool", c, b"", READY_LIMIT).map(drop)
-            };
-            let running: Vec<_> = commands
-                .iter()
-                .map(|c| scope.spawn(move || format(c)))
-                .collect();
+            let format = |c: &Command| process::run("kafka.tools.StorageTool", c, b"", READY_LIMIT).map(drop);
+            let running: Vec<_> = commands.iter().map(|c| scope.spawn(move || format(c))).collect();
             let join = |t: std::thread::ScopedJoinHandle<'_, Result<()>>| {
-                t.join()
-                    .unwrap_or_else(|_| Err(Failure::new("formatting panicked")))
+                t.join().unwrap_or_else(|_| Err(Failure::new("formatting panicked")))
             };
             running.into_iter().try_for_each(join)
         })
@@ -309,40 +242,24 @@ impl Cluster {
     fn launch(&mut self, node: i32) -> Result<()> {
         let home = self.home(node);
         let mut command = jvm(self.options.heap_mib, self.options.for_load);
-        command.arg(format!(
-            "-Dlog4j2.configurationFile={}",
-            home.join("log4j2.properties").display()
-        ));
-        command
-            .arg("-cp")
-            .arg(class_path()?)
-            .arg("kafka.Kafka")
-            .arg(home.join("server.properties"));
+        command.arg(format!("-Dlog4j2.configurationFile={}", home.join("log4j2.properties").display()));
+        command.arg("-cp").arg(class_path()?).arg("kafka.Kafka").arg(home.join("server.properties"));
         let process = Process::start(&format!("Kafka broker {node}"), &command, &home.join("log"))?;
         let broker = self.brokers.get_mut(&node);
-        broker
-            .ok_or_else(|| Failure::new(format!("there is no broker {node}")))?
-            .process = Some(process);
+        broker.ok_or_else(|| Failure::new(format!("there is no broker {node}")))?.process = Some(process);
         Ok(())
     }
 
     /// Waits until every running broker answers Metadata with all running brokers.
     fn wait_ready(&mut self) -> Result<()> {
-        let running: Vec<i32> = self
-            .brokers
-            .iter()
-            .filter(|(_, b)| b.process.is_some())
-            .map(|(&n, _)| n)
-            .collect();
+        let running: Vec<i32> = self.brokers.iter().filter(|(_, b)| b.process.is_some()).map(|(&n, _)| n).collect();
         for broker in self.brokers.values_mut() {
             let Some(process) = &mut broker.process else {
                 continue;
             };
             let address = local(broker.port);
             process.wait_ready("all brokers in its Metadata", READY_LIMIT, || {
-                Ok(brokers_known_to(address)
-                    .is_ok_and(|known| running.iter().all(|n| known.contains(n)))
-                    .then_some(()))
+                Ok(brokers_known_to(address).is_ok_and(|known| running.iter().all(|n| known.contains(n))).then_some(()))
             })?;
         }
         Ok(())
@@ -353,11 +270,9 @@ impl Cluster {
         let Some(asked) = self.brokers.values().find(|b| b.process.is_some()) else {
             return Err(Failure::new("no broker is running"));
         };
-        wait_for(
-            &format!("Metadata without broker {node}"),
-            READY_LIMIT,
-            || Ok((!brokers_known_to(local(asked.port))?.contains(&node)).then_some(())),
-        )
+        wait_for(&format!("Metadata without broker {node}"), READY_LIMIT, || {
+            Ok((!brokers_known_to(local(asked.port))?.contains(&node)).then_some(()))
+        })
     }
 }
 
@@ -420,19 +335,13 @@ fn jvm(heap_mib: u32, for_load: bool) -> Command {
 pub fn class_path() -> Result<PathBuf> {
     let libs = cache()?.join("kafka").join(VERSION).join("libs");
     if !libs.is_dir() {
-        return Err(Failure::new(format!(
-            "no Kafka jars in {}: run `make setup`",
-            libs.display()
-        )));
+        return Err(Failure::new(format!("no Kafka jars in {}: run `make setup`", libs.display())));
     }
     Ok(libs.join("*"))
 }
 
 fn brokers_known_to(address: SocketAddr) -> Result<Vec<i32>> {
-    let answer = Connection::open(address)?.call(
-        12,
-        &MetadataRequest::default().with_topics(Some(Vec::new())),
-    )?;
+    let answer = Connection::open(address)?.call(12, &MetadataRequest::default().with_topics(Some(Vec::new())))?;
     Ok(answer.brokers.iter().map(|b| b.node_id.0).collect())
 }
 
@@ -441,8 +350,5 @@ fn local(port: u16) -> SocketAddr {
 }
 
 fn join(ports: impl Iterator<Item = u16>) -> String {
-    ports
-        .map(|port| format!("127.0.0.1:{port}"))
-        .collect::<Vec<_>>()
-        .join(",")
+    ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }

@@ -69,19 +69,14 @@ pub fn cache() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("WEIR_CACHE") {
         return Ok(PathBuf::from(dir));
     }
-    let home =
-        env::var_os("HOME").ok_or_else(|| Failure::new("neither WEIR_CACHE nor HOME is set"))?;
+    let home = env::var_os("HOME").ok_or_else(|| Failure::new("neither WEIR_CACHE nor HOME is set"))?;
     Ok(PathBuf::from(home).join(".cache/weir"))
 }
 
 /// Asks `ready` every 20 ms until it gives a value; after `limit` fails with `what`.
 ///
 /// An error from `ready` ends the wait at once: it means that the thing will never come.
-pub fn wait_for<T>(
-    what: &str,
-    limit: Duration,
-    ready: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn wait_for<T>(what: &str, limit: Duration, ready: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     poll(limit, ready)?.ok_or_else(|| timed_out(what, limit))
 }
 

@@ -23,9 +23,7 @@ struct Sample {
 impl Scrape {
     /// Parses a scrape; lines that are no samples are passed over.
     pub fn parse(text: &str) -> Self {
-        Self {
-            samples: text.lines().filter_map(parse_sample).collect(),
-        }
+        Self { samples: text.lines().filter_map(parse_sample).collect() }
     }
 
     /// The sum over all series of `name` whose labels include `labels`; none when there is no such series.
@@ -57,11 +55,7 @@ impl Scrape {
     fn buckets(&self, name: &str, labels: &[(&str, &str)]) -> Vec<(f64, f64)> {
         let mut buckets: Vec<(f64, f64)> = Vec::new();
         for sample in self.matching(name, labels) {
-            let Some(bound) = sample
-                .labels
-                .get("le")
-                .and_then(|le| le.parse::<f64>().ok())
-            else {
+            let Some(bound) = sample.labels.get("le").and_then(|le| le.parse::<f64>().ok()) else {
                 continue;
             };
             match buckets.iter_mut().find(|(b, _)| *b == bound) {
@@ -73,16 +67,9 @@ impl Scrape {
         buckets
     }
 
-    fn matching<'a>(
-        &'a self,
-        name: &'a str,
-        labels: &'a [(&str, &str)],
-    ) -> impl Iterator<Item = &'a Sample> {
+    fn matching<'a>(&'a self, name: &'a str, labels: &'a [(&str, &str)]) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().filter(move |s| {
-            s.name == name
-                && labels
-                    .iter()
-                    .all(|(k, v)| s.labels.get(*k).is_some_and(|have| have == v))
+            s.name == name && labels.iter().all(|(k, v)| s.labels.get(*k).is_some_and(|have| have == v))
         })
     }
 }
@@ -101,11 +88,7 @@ fn parse_sample(line: &str) -> Option<Sample> {
         let (key, value) = pair.split_once('=')?;
         Some((key.to_owned(), value.trim_matches('"').to_owned()))
     });
-    Some(Sample {
-        name: name.to_owned(),
-        labels: labels.collect(),
-        value: value.parse().ok()?,
-    })
+    Some(Sample { name: name.to_owned(), labels: labels.collect(), value: value.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -128,10 +111,7 @@ weir_connections{state="closing"} 4
     fn sums_select_by_label() {
         let scrape = Scrape::parse(TEXT);
         assert_eq!(scrape.sum("weir_connections", &[]), Some(7.0));
-        assert_eq!(
-            scrape.sum("weir_connections", &[("state", "open")]),
-            Some(3.0)
-        );
+        assert_eq!(scrape.sum("weir_connections", &[("state", "open")]), Some(3.0));
         assert_eq!(scrape.sum("weir_nothing", &[]), None);
     }
 
@@ -139,16 +119,8 @@ weir_connections{state="closing"} 4
     fn quantiles_interpolate_within_the_bucket_and_add_up_over_series() {
         let scrape = Scrape::parse(TEXT);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} {b}");
-        close(
-            scrape.quantile("weir_t", &[("api", "Fetch")], 0.5).unwrap(),
-            0.001,
-        );
-        close(
-            scrape
-                .quantile("weir_t", &[("api", "Produce")], 0.5)
-                .unwrap(),
-            0.0015,
-        );
+        close(scrape.quantile("weir_t", &[("api", "Fetch")], 0.5).unwrap(), 0.001);
+        close(scrape.quantile("weir_t", &[("api", "Produce")], 0.5).unwrap(), 0.0015);
         close(scrape.quantile("weir_t", &[], 0.25).unwrap(), 0.001);
     }
 }

@@ -32,21 +32,13 @@ impl Block {
         (0..BLOCKS)
             .map(|i| FIRST + (start + i) % BLOCKS * BLOCK_LEN)
             .find_map(Self::try_claim)
-            .ok_or_else(|| {
-                Failure::new(format!(
-                    "no {BLOCK_LEN} free ports in a row between {FIRST} and 32159"
-                ))
-            })
+            .ok_or_else(|| Failure::new(format!("no {BLOCK_LEN} free ports in a row between {FIRST} and 32159")))
     }
 
     fn try_claim(base: u16) -> Option<Self> {
         let lock = bind(base)?;
         let rest_free = (base + 1..base + BLOCK_LEN).all(|port| bind(port).is_some());
-        rest_free.then_some(Self {
-            lock,
-            base,
-            next: base + 1,
-        })
+        rest_free.then_some(Self { lock, base, next: base + 1 })
     }
 
     /// The next port of the block that was not given out yet.

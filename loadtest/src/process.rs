@@ -32,20 +32,13 @@ pub struct Process {
 impl Process {
     /// Starts `program args…` (as `command` says it, environment and folder included), its output appended to `log`.
     pub fn start(name: &str, command: &Command, log: &Path) -> Result<Self> {
-        let out = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .during(format!("cannot open {}", log.display()))?;
+        let out =
+            File::options().create(true).append(true).open(log).during(format!("cannot open {}", log.display()))?;
         let err = out.try_clone().during("cannot share the log")?;
         let mut bound = bound_to_us(command);
         bound.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = spawn(bound).during(format!("cannot start {name}"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            log: log.to_owned(),
-        })
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
     }
 
     /// Its process id.
@@ -60,18 +53,12 @@ impl Process {
 
     /// All it wrote so far.
     pub fn log(&self) -> String {
-        fs::read(&self.log)
-            .map(|b| String::from_utf8_lossy(&b).into_owned())
-            .unwrap_or_default()
+        fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
 
     /// A failure that ends with the last lines of this process's log.
     pub fn failure(&self, what: &str) -> Failure {
-        Failure::new(format!(
-            "{}: {what}; the end of its log:\n{}",
-            self.name,
-            tail(&self.log(), LOG_LINES_SHOWN)
-        ))
+        Failure::new(format!("{}: {what}; the end of its log:\n{}", self.name, tail(&self.log(), LOG_LINES_SHOWN)))
     }
 
     /// Fails, with the log, when the process has ended.
@@ -109,9 +96,7 @@ impl Process {
     }
 
     fn wait_end(&mut self, what: &str, limit: Duration) -> Result<ExitStatus> {
-        let ended = poll(limit, || {
-            self.child.try_wait().during("cannot wait for a process")
-        });
+        let ended = poll(limit, || self.child.try_wait().during("cannot wait for a process"));
         ended?.ok_or_else(|| self.failure(&timed_out(what, limit).to_string()))
     }
 
@@ -155,27 +140,15 @@ pub fn run(name: &str, command: &Command, input: &[u8], limit: Duration) -> Resu
     if status.success() {
         return Ok(output);
     }
-    let shown = tail(
-        &format!("{}{}", output.stdout, output.stderr),
-        LOG_LINES_SHOWN,
-    );
+    let shown = tail(&format!("{}{}", output.stdout, output.stderr), LOG_LINES_SHOWN);
     Err(Failure::new(format!("{name} failed ({status}):\n{shown}")))
 }
 
 /// The same for commands whose failure is of interest.
-pub fn run_any(
-    name: &str,
-    command: &Command,
-    input: &[u8],
-    limit: Duration,
-) -> Result<(ExitStatus, Output)> {
+pub fn run_any(name: &str, command: &Command, input: &[u8], limit: Duration) -> Result<(ExitStatus, Output)> {
     // Files, not pipes: a child that fills a pipe nobody drains would wait for ever.
     let dir = Scratch::new("weir-client-")?;
-    let (stdin, stdout, stderr) = (
-        dir.path().join("in"),
-        dir.path().join("out"),
-        dir.path().join("err"),
-    );
+    let (stdin, stdout, stderr) = (dir.path().join("in"), dir.path().join("out"), dir.path().join("err"));
     fs::write(&stdin, input).during("cannot write the input")?;
     let mut bound = bound_to_us(command);
     bound.stdin(File::open(&stdin).during("cannot open the input")?);
@@ -183,24 +156,11 @@ pub fn run_any(
     bound.stderr(File::create(&stderr).during("cannot open the output")?);
 
     let child = spawn(bound).during(format!("cannot start {name}"))?;
-    let process = Process {
-        name: name.to_owned(),
-        child,
-        log: stderr.clone(),
-    };
+    let process = Process { name: name.to_owned(), child, log: stderr.clone() };
     let status = process.wait(limit)?;
-    let read = |path: &Path| {
-        fs::read(path)
-            .map(|b| String::from_utf8_lossy(&b).into_owned())
-            .during("cannot read output")
-    };
-    Ok((
-        status,
-        Output {
-            stdout: read(&stdout)?,
-            stderr: read(&stderr)?,
-        },
-    ))
+    let read =
+        |path: &Path| fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).during("cannot read output");
+    Ok((status, Output { stdout: read(&stdout)?, stderr: read(&stderr)? }))
 }
 
 /// The last `lines` lines.
@@ -212,10 +172,7 @@ pub fn tail(text: &str, lines: usize) -> String {
 /// The command, wrapped so that the kernel kills it with the thread that forks it.
 fn bound_to_us(command: &Command) -> Command {
     let mut bound = Command::new("setpriv");
-    bound
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(command.get_program())
-        .args(command.get_args());
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
         match value {
             Some(value) => bound.env(key, value),
@@ -245,9 +202,7 @@ fn spawn(command: Command) -> io::Result<Child> {
     });
     let gone = |_| io::Error::other("the forking thread is gone");
     let (reply, answer) = mpsc::channel();
-    forker
-        .send((command, reply))
-        .map_err(|_| io::Error::other("the forking thread is gone"))?;
+    forker.send((command, reply)).map_err(|_| io::Error::other("the forking thread is gone"))?;
     answer.recv().map_err(gone)?
 }
 
@@ -266,11 +221,8 @@ mod tests {
     fn a_process_outlives_the_thread_that_asked_for_it_and_dies_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let mut process = std::thread::spawn(move || {
-            Process::start("sleeper", &sh("exec sleep 60"), &log).unwrap()
-        })
-        .join()
-        .unwrap();
+        let mut process =
+            std::thread::spawn(move || Process::start("sleeper", &sh("exec sleep 60"), &log).unwrap()).join().unwrap();
         std::thread::sleep(Duration::from_millis(100));
         process.check_alive().unwrap();
         let proc_entry = PathBuf::from(format!("/proc/{}", process.pid()));
@@ -282,52 +234,23 @@ mod tests {
     #[test]
     fn what_ends_while_it_is_waited_for_fails_at_once_with_its_log() {
         let dir = tempfile::tempdir().unwrap();
-        let mut process = Process::start(
-            "loser",
-            &sh("echo the reason; exit 3"),
-            &dir.path().join("log"),
-        )
-        .unwrap();
+        let mut process = Process::start("loser", &sh("echo the reason; exit 3"), &dir.path().join("log")).unwrap();
         let waited = process.wait_ready("a miracle", Duration::from_secs(60), || Ok(None::<()>));
         let text = waited.unwrap_err().to_string();
-        assert!(
-            text.contains("the reason") && text.contains("exit status: 3"),
-            "{text}"
-        );
+        assert!(text.contains("the reason") && text.contains("exit status: 3"), "{text}");
     }
 
     #[test]
     fn a_run_gets_its_input_and_a_failing_one_shows_its_output() {
-        let out = run(
-            "cat",
-            &sh("cat; echo aside >&2"),
-            b"in",
-            Duration::from_secs(10),
-        )
-        .unwrap();
-        assert_eq!(
-            (out.stdout.as_str(), out.stderr.as_str()),
-            ("in", "aside\n")
-        );
-        let failed = run(
-            "fails",
-            &sh("echo why >&2; exit 1"),
-            b"",
-            Duration::from_secs(10),
-        )
-        .unwrap_err();
+        let out = run("cat", &sh("cat; echo aside >&2"), b"in", Duration::from_secs(10)).unwrap();
+        assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("in", "aside\n"));
+        let failed = run("fails", &sh("echo why >&2; exit 1"), b"", Duration::from_secs(10)).unwrap_err();
         assert!(failed.to_string().contains("why"), "{failed}");
     }
 
     #[test]
     fn a_run_that_hangs_is_killed_at_its_limit() {
-        let failed = run(
-            "hangs",
-            &sh("exec sleep 60"),
-            b"",
-            Duration::from_millis(200),
-        )
-        .unwrap_err();
+        let failed = run("hangs", &sh("exec sleep 60"), b"", Duration::from_millis(200)).unwrap_err();
         assert!(failed.to_string().contains("not within 0.2 s"), "{failed}");
     }
 }

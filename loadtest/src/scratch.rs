@@ -10,8 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::{During, Result};
 
 /// Tries again for a second: what was killed with us may still be writing.
-const JANITOR: &str =
-    r#"read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 0.1; done"#;
+const JANITOR: &str = r#"read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 0.1; done"#;
 
 /// A folder of our own under the system's temporary folder.
 #[derive(Debug)]
@@ -23,24 +22,12 @@ pub struct Scratch {
 impl Scratch {
     /// Makes an empty folder whose name starts with `prefix`.
     pub fn new(prefix: &str) -> Result<Self> {
-        let made = tempfile::Builder::new()
-            .prefix(prefix)
-            .tempdir()
-            .during("cannot make a temporary folder")?;
+        let made = tempfile::Builder::new().prefix(prefix).tempdir().during("cannot make a temporary folder")?;
         let mut janitor = Command::new("sh");
-        janitor
-            .args(["-c", JANITOR])
-            .arg(made.path())
-            .process_group(0);
-        janitor
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        janitor.args(["-c", JANITOR]).arg(made.path()).process_group(0);
+        janitor.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let janitor = janitor.spawn().during("cannot start the janitor")?;
-        Ok(Self {
-            path: made.keep(),
-            janitor,
-        })
+        Ok(Self { path: made.keep(), janitor })
     }
 
     /// The folder.

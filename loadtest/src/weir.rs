@@ -66,18 +66,9 @@ impl Options {
     }
 
     fn yaml(&self, dir: &Path, addresses: &Addresses) -> String {
-        let upstream: Vec<String> = self
-            .upstream
-            .split(',')
-            .map(|a| format!("\"{a}\""))
-            .collect();
+        let upstream: Vec<String> = self.upstream.split(',').map(|a| format!("\"{a}\"")).collect();
         let (first, last) = addresses.brokers;
-        let lines = |indent: &str, lines: &[String]| {
-            lines
-                .iter()
-                .map(|l| format!("{indent}{l}\n"))
-                .collect::<String>()
-        };
+        let lines = |indent: &str, lines: &[String]| lines.iter().map(|l| format!("{indent}{l}\n")).collect::<String>();
         format!(
             "runtime: {runtime}\nstore: {{ path: {store}, durability: flushed }}\ncontrol: {{ bind: \"{control}\" }}\n{top}\
              clusters:\n  - name: main\n    bootstrap: [{upstream}]\n{cluster}\
@@ -137,26 +128,12 @@ impl Gateway {
     /// Writes the configuration without starting: for the commands that work on a gateway at rest.
     pub fn prepare(binary: impl AsRef<Path>, options: Options) -> Result<Self> {
         let mut ports = Block::claim()?;
-        let addresses = Addresses {
-            listener: local(ports.take()?),
-            control: local(ports.take()?),
-            brokers: ports.rest()?,
-        };
+        let addresses =
+            Addresses { listener: local(ports.take()?), control: local(ports.take()?), brokers: ports.rest()? };
         let dir = Scratch::new("weir-gateway-")?;
-        fs::write(
-            dir.path().join("weir.yaml"),
-            options.yaml(dir.path(), &addresses),
-        )
-        .during("write weir.yaml")?;
+        fs::write(dir.path().join("weir.yaml"), options.yaml(dir.path(), &addresses)).during("write weir.yaml")?;
         let binary = binary.as_ref().to_owned();
-        Ok(Self {
-            process: None,
-            binary,
-            options,
-            addresses,
-            _ports: ports,
-            dir,
-        })
+        Ok(Self { process: None, binary, options, addresses, _ports: ports, dir })
     }
 
     /// Starts it, on the same store and ports as before, and waits for `/readyz`.
@@ -187,11 +164,8 @@ impl Gateway {
 
     /// The address that stands for one broker.
     pub fn broker_address(&self, node: i32) -> Result<SocketAddr> {
-        let port = i32::from(self.addresses.brokers.0)
-            .checked_add(node)
-            .and_then(|p| u16::try_from(p).ok());
-        port.map(local)
-            .ok_or_else(|| Failure::new(format!("broker {node} has no port")))
+        let port = i32::from(self.addresses.brokers.0).checked_add(node).and_then(|p| u16::try_from(p).ok());
+        port.map(local).ok_or_else(|| Failure::new(format!("broker {node} has no port")))
     }
 
     /// Every port that a client of this gateway may meet: the bootstrap port and the brokers' range.
@@ -228,11 +202,7 @@ impl Gateway {
     /// One scrape of `/metrics`.
     pub fn metrics(&self) -> Result<Scrape> {
         let (status, body) = http::get(self.addresses.control, "/metrics")?;
-        if status == 200 {
-            Ok(Scrape::parse(&body))
-        } else {
-            Err(Failure::new(format!("/metrics answered {status}")))
-        }
+        if status == 200 { Ok(Scrape::parse(&body)) } else { Err(Failure::new(format!("/metrics answered {status}"))) }
     }
 
     /// `kill -9`.
@@ -248,58 +218,29 @@ impl Gateway {
             return Ok(());
         }
         let log = process::tail(&self.log(), 40);
-        Err(Failure::new(format!(
-            "weir serve ended with {status} after SIGTERM; the end of its log:\n{log}"
-        )))
+        Err(Failure::new(format!("weir serve ended with {status} after SIGTERM; the end of its log:\n{log}")))
     }
 
     /// Runs `weir args… --config FILE` to its end.
     pub fn weir(&self, args: &[&str]) -> Result<process::Output> {
-        process::run(
-            &format!("weir {}", args.join(" ")),
-            &self.command(args),
-            b"",
-            COMMAND_LIMIT,
-        )
+        process::run(&format!("weir {}", args.join(" ")), &self.command(args), b"", COMMAND_LIMIT)
     }
 
     /// The same, with `--json`: its objects, one per line.
     pub fn weir_json(&self, args: &[&str]) -> Result<Vec<serde_json::Value>> {
         let output = self.weir(&[args, &["--json"]].concat())?;
-        let parse = |line: &str| {
-            serde_json::from_str(line).during(format!("weir {}: the line {line}", args.join(" ")))
-        };
+        let parse = |line: &str| serde_json::from_str(line).during(format!("weir {}: the line {line}", args.join(" ")));
         output.stdout.lines().map(parse).collect()
     }
 
     /// Issues a token.
     pub fn token(&self, subject: &str, groups: &str) -> Result<Token> {
-        let args = [
-            "token",
-            "create",
-            "--subject",
-            subject,
-            "--groups",
-            groups,
-            "--ttl",
-            "24h",
-        ];
+        let args = ["token", "create", "--subject", subject, "--groups", groups, "--ttl", "24h"];
         let issued = self.weir_json(&args)?;
-        let text = |key: &str| {
-            issued
-                .first()
-                .and_then(|t| t[key].as_str())
-                .map(ToOwned::to_owned)
-        };
+        let text = |key: &str| issued.first().and_then(|t| t[key].as_str()).map(ToOwned::to_owned);
         match (text("id"), text("token")) {
-            (Some(id), Some(token)) => Ok(Token {
-                subject: subject.to_owned(),
-                id,
-                token,
-            }),
-            _ => Err(Failure::new(
-                "weir token create --json printed no id and token",
-            )),
+            (Some(id), Some(token)) => Ok(Token { subject: subject.to_owned(), id, token }),
+            _ => Err(Failure::new("weir token create --json printed no id and token")),
         }
     }
 
@@ -310,9 +251,7 @@ impl Gateway {
     }
 
     fn take_process(&mut self) -> Result<Process> {
-        self.process
-            .take()
-            .ok_or_else(|| Failure::new("the gateway is not running"))
+        self.process.take().ok_or_else(|| Failure::new("the gateway is not running"))
     }
 }
 

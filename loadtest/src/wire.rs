@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiKey, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse,
-    SaslHandshakeRequest,
+    ApiKey, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
 
@@ -38,15 +37,8 @@ impl Connection {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).during(&doing)?;
         stream.set_nodelay(true).during(&doing)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT)).during(&doing)?;
-        stream
-            .set_write_timeout(Some(ANSWER_LIMIT))
-            .during(&doing)?;
-        Ok(Self {
-            stream,
-            peer: address,
-            client_id: "weir-test".to_owned(),
-            correlation_id: 0,
-        })
+        stream.set_write_timeout(Some(ANSWER_LIMIT)).during(&doing)?;
+        Ok(Self { stream, peer: address, client_id: "weir-test".to_owned(), correlation_id: 0 })
     }
 
     /// The client id in the headers from now on.
@@ -68,9 +60,7 @@ impl Connection {
 
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream
-            .write_all(bytes)
-            .during(format!("send to {}", self.peer))
+        self.stream.write_all(bytes).during(format!("send to {}", self.peer))
     }
 
     /// Sends one frame: the length, then `body`.
@@ -104,20 +94,12 @@ impl Connection {
     }
 
     /// The answer to the oldest unanswered request, which must be `R` in `version` with this correlation id.
-    pub fn receive<R: Request>(
-        &mut self,
-        version: i16,
-        correlation_id: i32,
-    ) -> Result<R::Response> {
+    pub fn receive<R: Request>(&mut self, version: i16, correlation_id: i32) -> Result<R::Response> {
         let frame = self.receive_frame()?;
-        let frame = frame
-            .ok_or_else(|| Failure::new(format!("{} closed instead of an answer", self.peer)))?;
+        let frame = frame.ok_or_else(|| Failure::new(format!("{} closed instead of an answer", self.peer)))?;
         let (id, response) = decode::<R>(version, frame)?;
         if id != correlation_id {
-            return Err(Failure::new(format!(
-                "{} answered {id}, {correlation_id} was next",
-                self.peer
-            )));
+            return Err(Failure::new(format!("{} answered {id}, {correlation_id} was next", self.peer)));
         }
         Ok(response)
     }
@@ -131,32 +113,19 @@ impl Connection {
     /// SASL/PLAIN as current clients do it (SaslHandshake v1, SaslAuthenticate v2); the answer says whether it worked.
     pub fn login_plain(&mut self, user: &str, password: &str) -> Result<SaslAuthenticateResponse> {
         let mechanism = StrBytes::from_static_str("PLAIN");
-        let handshake = self.call(
-            1,
-            &SaslHandshakeRequest::default().with_mechanism(mechanism),
-        )?;
+        let handshake = self.call(1, &SaslHandshakeRequest::default().with_mechanism(mechanism))?;
         if handshake.error_code != 0 {
-            return Err(Failure::new(format!(
-                "SaslHandshake: error {}",
-                handshake.error_code
-            )));
+            return Err(Failure::new(format!("SaslHandshake: error {}", handshake.error_code)));
         }
         let token = Bytes::from(format!("\0{user}\0{password}"));
-        self.call(
-            2,
-            &SaslAuthenticateRequest::default().with_auth_bytes(token),
-        )
+        self.call(2, &SaslAuthenticateRequest::default().with_auth_bytes(token))
     }
 
     /// Whether the peer closes (or resets) within `limit` without sending another byte.
     pub fn closes_within(&mut self, limit: Duration) -> Result<bool> {
-        self.stream
-            .set_read_timeout(Some(limit))
-            .during("set the read time limit")?;
+        self.stream.set_read_timeout(Some(limit)).during("set the read time limit")?;
         let read = self.stream.read(&mut [0; 1]);
-        self.stream
-            .set_read_timeout(Some(ANSWER_LIMIT))
-            .during("set the read time limit")?;
+        self.stream.set_read_timeout(Some(ANSWER_LIMIT)).during("set the read time limit")?;
         match read {
             Ok(n) => Ok(n == 0),
             Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(true),
@@ -173,12 +142,7 @@ pub fn framed(body: &[u8]) -> Result<Bytes> {
 }
 
 /// A whole request frame, length included.
-pub fn encode<R: Request>(
-    client_id: &str,
-    correlation_id: i32,
-    version: i16,
-    request: &R,
-) -> Result<Bytes> {
+pub fn encode<R: Request>(client_id: &str, correlation_id: i32, version: i16, request: &R) -> Result<Bytes> {
     let doing = || format!("encode API {} v{version}", R::KEY);
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
@@ -186,9 +150,7 @@ pub fn encode<R: Request>(
         .with_correlation_id(correlation_id)
         .with_client_id(Some(StrBytes::from_string(client_id.to_owned())));
     let mut body = BytesMut::new();
-    header
-        .encode(&mut body, R::header_version(version))
-        .during(doing())?;
+    header.encode(&mut body, R::header_version(version)).during(doing())?;
     request.encode(&mut body, version).during(doing())?;
     framed(&body)
 }
@@ -196,17 +158,11 @@ pub fn encode<R: Request>(
 /// Correlation id and message of an answer to `R` in `version`; bytes left over are an error.
 pub fn decode<R: Request>(version: i16, mut frame: Bytes) -> Result<(i32, R::Response)> {
     let doing = || format!("decode the answer to API {} v{version}", R::KEY);
-    let key = ApiKey::try_from(R::KEY)
-        .map_err(|()| Failure::new(format!("API {} is unknown", R::KEY)))?;
-    let header =
-        ResponseHeader::decode(&mut frame, key.response_header_version(version)).during(doing())?;
+    let key = ApiKey::try_from(R::KEY).map_err(|()| Failure::new(format!("API {} is unknown", R::KEY)))?;
+    let header = ResponseHeader::decode(&mut frame, key.response_header_version(version)).during(doing())?;
     let response = R::Response::decode(&mut frame, version).during(doing())?;
     if frame.has_remaining() {
-        return Err(Failure::new(format!(
-            "{}: {} bytes left over",
-            doing(),
-            frame.remaining()
-        )));
+        return Err(Failure::new(format!("{}: {} bytes left over", doing(), frame.remaining())));
     }
     Ok((header.correlation_id, response))
 }

@@ -125,12 +125,8 @@ pub(super) struct ShowArgs {
 
 /// Seconds.
 fn parse_ttl(text: &str) -> Result<u64, String> {
-    let ttl = crate::config::parse_duration(text)
-        .map(|ttl| ttl.as_secs())
-        .filter(|seconds| *seconds > 0);
-    ttl.ok_or_else(|| {
-        "expected a time of a second or more with its unit, such as 30m, 24h or 7d".to_owned()
-    })
+    let ttl = crate::config::parse_duration(text).map(|ttl| ttl.as_secs()).filter(|seconds| *seconds > 0);
+    ttl.ok_or_else(|| "expected a time of a second or more with its unit, such as 30m, 24h or 7d".to_owned())
 }
 
 #[cfg(test)]

@@ -11,9 +11,7 @@ use crate::recorder::RecorderError;
 /// A command's failure.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
-    #[error(
-        "{0}\nnothing was started; correct the lines above and run `weir check` to see whether that was all"
-    )]
+    #[error("{0}\nnothing was started; correct the lines above and run `weir check` to see whether that was all")]
     Config(#[from] Problems),
     #[error("{0}")]
     Boot(#[from] BootError),
@@ -25,9 +23,7 @@ pub(super) enum CliError {
     Token(#[from] TokenError),
     #[error("{0}")]
     NotFound(String),
-    #[error(
-        "the gateway's answer cannot be understood: {0}; is it of the same version as this command?"
-    )]
+    #[error("the gateway's answer cannot be understood: {0}; is it of the same version as this command?")]
     Answer(#[from] serde_json::Error),
     #[error("the result cannot be written: {0}")]
     Output(#[from] io::Error),

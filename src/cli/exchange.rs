@@ -23,57 +23,28 @@ impl Line {
     pub(super) fn of(kind: &EventKind) -> Self {
         match kind {
             EventKind::Exchange { request, response } => exchange(request.as_ref(), response),
-            EventKind::Noted { request } => plain(
-                api_of(request),
-                format!(
-                    "outcome unknown{}",
-                    resources(&request.items, request.items_omitted)
-                ),
-            ),
-            EventKind::Opened {
-                listener,
-                peer,
-                broker,
-            } => {
-                let to = broker.map_or_else(
-                    || "bootstrap".to_owned(),
-                    |broker| format!("broker {broker}"),
-                );
+            EventKind::Noted { request } => {
+                plain(api_of(request), format!("outcome unknown{}", resources(&request.items, request.items_omitted)))
+            }
+            EventKind::Opened { listener, peer, broker } => {
+                let to = broker.map_or_else(|| "bootstrap".to_owned(), |broker| format!("broker {broker}"));
                 plain("connected", format!("{peer} to {listener}, {to}"))
             }
-            EventKind::Identified { identity } => plain(
-                "identified",
-                format!("{} by {}", harmless(&identity.subject), identity.issuer),
-            ),
-            EventKind::LoginFailed {
-                mechanism,
-                claimed,
-                reason,
-            } => {
-                let who = claimed
-                    .as_deref()
-                    .map(|claimed| format!(" as {}", harmless(claimed)))
-                    .unwrap_or_default();
-                plain(
-                    "login failed",
-                    format!("{}{who}: {}", harmless(mechanism), harmless(reason)),
-                )
+            EventKind::Identified { identity } => {
+                plain("identified", format!("{} by {}", harmless(&identity.subject), identity.issuer))
             }
-            EventKind::NotCaptured { events } => plain(
-                "not captured",
-                format!("{events} events without their detail"),
-            ),
+            EventKind::LoginFailed { mechanism, claimed, reason } => {
+                let who = claimed.as_deref().map(|claimed| format!(" as {}", harmless(claimed))).unwrap_or_default();
+                plain("login failed", format!("{}{who}: {}", harmless(mechanism), harmless(reason)))
+            }
+            EventKind::NotCaptured { events } => plain("not captured", format!("{events} events without their detail")),
             EventKind::Closed { reason } => plain("closed", reason.replace('_', " ")),
         }
     }
 }
 
 fn plain(what: impl Into<String>, result: String) -> Line {
-    Line {
-        what: what.into(),
-        latency: Default::default(),
-        result,
-    }
+    Line { what: what.into(), latency: Default::default(), result }
 }
 
 fn api_of(request: &Request) -> String {
@@ -83,16 +54,9 @@ fn api_of(request: &Request) -> String {
 fn exchange(request: Option<&Request>, response: &Response) -> Line {
     let mut result = outcome(response);
     let asked = request.map_or(&[][..], |request| &request.items);
-    let omitted = u32::max(
-        request.map_or(0, |request| request.items_omitted),
-        response.items_omitted,
-    );
+    let omitted = u32::max(request.map_or(0, |request| request.items_omitted), response.items_omitted);
     // The answer says where and how much; the request alone is shown where no answer came.
-    let items = if response.items.is_empty() {
-        asked
-    } else {
-        &response.items
-    };
+    let items = if response.items.is_empty() { asked } else { &response.items };
     result.push_str(&resources(items, omitted));
     if response.throttle_ms > 0 {
         result.push_str(&format!("; throttled {} ms", response.throttle_ms));
@@ -114,11 +78,7 @@ fn exchange(request: Option<&Request>, response: &Response) -> Line {
 
 fn outcome(response: &Response) -> String {
     let error = match response.error_code {
-        0 => response
-            .items
-            .iter()
-            .map(|item| item.error_code)
-            .find(|code| *code != 0),
+        0 => response.items.iter().map(|item| item.error_code).find(|code| *code != 0),
         code => Some(code),
     };
     let verdict = match response.outcome {
@@ -222,66 +182,33 @@ mod tests {
 
     #[test]
     fn an_exchange_tells_api_place_amount_and_who_took_how_long() {
-        let shown = line(
-            json!({ "event": "exchange", "ordinal": 0, "request": request(),
-                                 "response": response("answered", 0) }),
-        );
+        let shown = line(json!({ "event": "exchange", "ordinal": 0, "request": request(),
+                                 "response": response("answered", 0) }));
         assert_eq!(shown.what, "Produce v9");
         assert_eq!(shown.latency, ["1us", "31us", "1.8ms"]);
-        assert_eq!(
-            shown.result,
-            "ok; orders-0 @42, 3 records, 1.2 KiB; and 2 more; frames 1.0 KiB"
-        );
+        assert_eq!(shown.result, "ok; orders-0 @42, 3 records, 1.2 KiB; and 2 more; frames 1.0 KiB");
     }
 
     #[test]
     fn errors_bear_kafka_s_own_names_wherever_they_stand() {
-        let shown = |response| {
-            line(
-                json!({ "event": "exchange", "ordinal": 0, "request": null, "response": response }),
-            )
-        };
-        assert!(
-            shown(response("answered", 29))
-                .result
-                .starts_with("TOPIC_AUTHORIZATION_FAILED; ")
-        );
-        assert!(
-            shown(response("refused", 35))
-                .result
-                .starts_with("refused by weir: UNSUPPORTED_VERSION; ")
-        );
-        assert!(
-            shown(response("answered", 9999))
-                .result
-                .starts_with("ERROR_9999; ")
-        );
+        let shown =
+            |response| line(json!({ "event": "exchange", "ordinal": 0, "request": null, "response": response }));
+        assert!(shown(response("answered", 29)).result.starts_with("TOPIC_AUTHORIZATION_FAILED; "));
+        assert!(shown(response("refused", 35)).result.starts_with("refused by weir: UNSUPPORTED_VERSION; "));
+        assert!(shown(response("answered", 9999)).result.starts_with("ERROR_9999; "));
         let mut inner = response("answered", 0);
         inner["items"][0]["error_code"] = json!(6);
-        assert!(
-            shown(inner)
-                .result
-                .starts_with("NOT_LEADER_OR_FOLLOWER; orders-0")
-        );
+        assert!(shown(inner).result.starts_with("NOT_LEADER_OR_FOLLOWER; orders-0"));
     }
 
     #[test]
     fn what_was_forwarded_and_never_answered_is_said_to_be_unknown() {
         let noted = line(json!({ "event": "noted", "ordinal": 0, "request": request() }));
-        assert_eq!(
-            (noted.what.as_str(), noted.result.as_str()),
-            ("Produce v9", "outcome unknown; orders-0")
-        );
+        assert_eq!((noted.what.as_str(), noted.result.as_str()), ("Produce v9", "outcome unknown; orders-0"));
         let mut lost = response("unknown", 0);
         lost["items"] = json!([]);
-        let lost = line(
-            json!({ "event": "exchange", "ordinal": 0, "request": request(), "response": lost }),
-        );
-        assert!(
-            lost.result.starts_with("outcome unknown; orders-0; "),
-            "{}",
-            lost.result
-        );
+        let lost = line(json!({ "event": "exchange", "ordinal": 0, "request": request(), "response": lost }));
+        assert!(lost.result.starts_with("outcome unknown; orders-0; "), "{}", lost.result);
         assert_eq!(lost.latency, ["-", "-", "-"]);
     }
 

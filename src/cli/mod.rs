@@ -1,4 +1,4 @@
-//! The `weir` commands. Results go to standard output, all else to standard error; `docs/json.md` tells what `--json` has.
+//! The `weir` commands. Results go to standard output, all else to standard error; `docs/json.md` tells of `--json`.
 //!
 //! Commands about recordings and tokens ask the running gateway over its local socket, and open the store themselves
 //! when none runs (`source`).
@@ -54,12 +54,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
 fn serve(config: &ConfigArg) -> Result<(), CliError> {
     let config = Config::load(&config.file)?;
     logging::start(config.log);
-    if let Some(path) = config
-        .policy
-        .path
-        .as_ref()
-        .filter(|_| config.policy.missing)
-    {
+    if let Some(path) = config.policy.path.as_ref().filter(|_| config.policy.missing) {
         tracing::warn!(
             policy = %path.display(),
             "THE POLICY FILE DOES NOT EXIST: no rules apply, whoever is let in may do all; create it or unset `policy`"
@@ -71,18 +66,10 @@ fn serve(config: &ConfigArg) -> Result<(), CliError> {
 fn check(config: &ConfigArg, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&config.file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
-    writeln!(
-        out,
-        "{}: good; listeners: {listeners}, clusters: {clusters}",
-        config.file.display()
-    )?;
+    writeln!(out, "{}: good; listeners: {listeners}, clusters: {clusters}", config.file.display())?;
     match &config.policy.path {
         Some(path) if config.policy.missing => {
-            writeln!(
-                out,
-                "{}: does not exist; whoever is let in may do all",
-                path.display()
-            )?;
+            writeln!(out, "{}: does not exist; whoever is let in may do all", path.display())?;
         }
         Some(path) => writeln!(out, "{}: good", path.display())?,
         None => {}

@@ -32,17 +32,9 @@ pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliEr
     }
     let clock = Clock::local();
     let started = format!("STARTED ({})", clock.zone_name());
-    let head = [
-        "SESSION",
-        "IDENTITY",
-        "CLIENT",
-        &started,
-        "LASTED",
-        "EXCHANGES",
-        "IN/OUT",
-        "TOPICS",
-    ];
+    let head = ["SESSION", "IDENTITY", "CLIENT", &started, "LASTED", "EXCH.", "IN/OUT", "TOPICS"];
     let mut table = terminal::table(&head, &[0, 4]);
+    terminal::at_least(&mut table, 3, "2026-11-22".len());
     for session in sessions {
         table.add_row(row(&serde_json::from_value(session)?, &clock));
     }
@@ -57,24 +49,16 @@ fn row(session: &Session, clock: &Clock) -> [String; 8] {
         harmless(&session.identity.subject),
         format!("{} {}", harmless(client), session.client_address),
         clock.moment(session.started_ns),
-        if session.state == "ended" {
-            lasted
-        } else {
-            format!("{lasted} +")
-        },
+        if session.state == "ended" { lasted } else { format!("{lasted} +") },
         exchanges(session),
-        format!("{}/ {}", bytes(session.bytes_in), bytes(session.bytes_out)),
+        format!("{} / {}", bytes(session.bytes_in), bytes(session.bytes_out)),
         session.topics(),
     ]
 }
 
 fn exchanges(session: &Session) -> String {
     let mut text = session.exchanges.to_string();
-    for (count, what) in [
-        (session.errors, "failed"),
-        (session.refused, "refused"),
-        (session.not_captured, "lost"),
-    ] {
+    for (count, what) in [(session.errors, "failed"), (session.refused, "refused"), (session.not_captured, "lost")] {
         if count > 0 {
             text.push_str(&format!(", {count} {what}"));
         }

@@ -68,30 +68,16 @@ fn each_page(
 
 fn cursor(event: &Value) -> Result<EventCursor, CliError> {
     let id = event.get("id").and_then(Value::as_str).unwrap_or_default();
-    id.parse()
-        .map_err(|e: String| CliError::Answer(serde::de::Error::custom(e)))
+    id.parse().map_err(|e: String| CliError::Answer(serde::de::Error::custom(e)))
 }
 
 fn head(session: &Session, clock: &Clock, out: &mut impl Write) -> Result<(), CliError> {
     let identity = &session.identity;
-    let groups = if identity.groups.is_empty() {
-        "none".to_owned()
-    } else {
-        identity.groups.join(", ")
-    };
-    let client = session
-        .client_id
-        .as_deref()
-        .unwrap_or("a client without an id");
-    let state = session.end_reason.as_ref().map_or_else(
-        || session.state.clone(),
-        |reason| format!("ended, {reason}"),
-    );
+    let groups = if identity.groups.is_empty() { "none".to_owned() } else { identity.groups.join(", ") };
+    let client = session.client_id.as_deref().unwrap_or("a client without an id");
+    let state = session.end_reason.as_ref().map_or_else(|| session.state.clone(), |reason| format!("ended, {reason}"));
     let lasted = length(session.last_activity_ns.saturating_sub(session.started_ns));
-    let (started, last) = (
-        clock.moment(session.started_ns),
-        clock.moment(session.last_activity_ns),
-    );
+    let (started, last) = (clock.moment(session.started_ns), clock.moment(session.last_activity_ns));
     writeln!(out, "session    {} ({state})", session.id)?;
     writeln!(
         out,
@@ -108,17 +94,9 @@ fn head(session: &Session, clock: &Clock, out: &mut impl Write) -> Result<(), Cl
         session.listeners.join(", "),
         session.connections_total
     )?;
-    writeln!(
-        out,
-        "time       {started} to {last} {}, {lasted}",
-        clock.zone_name()
-    )?;
+    writeln!(out, "time       {started} to {last} {}, {lasted}", clock.zone_name())?;
     let (count, errors, refused) = (session.exchanges, session.errors, session.refused);
-    writeln!(
-        out,
-        "exchanges  {count}; failed: {errors}, refused: {refused}, not captured: {}",
-        session.not_captured
-    )?;
+    writeln!(out, "exchanges  {count}; failed: {errors}, refused: {refused}, not captured: {}", session.not_captured)?;
     let (read, written) = (session.records_read, session.records_written);
     writeln!(
         out,

@@ -23,9 +23,7 @@ impl Tokens {
     pub(super) fn find(config: &Config) -> Result<Self, CliError> {
         match Client::find(&config.control.socket)? {
             Some(gateway) => Ok(Tokens::Gateway(gateway)),
-            None => Ok(Tokens::Store(TokenRegistry::open(open_access(
-                &config.store.path,
-            )?)?)),
+            None => Ok(Tokens::Store(TokenRegistry::open(open_access(&config.store.path)?)?)),
         }
     }
 
@@ -49,9 +47,7 @@ impl Tokens {
 
     pub(super) fn revoke(&self, id: &str) -> Result<TokenView, CliError> {
         match self {
-            Tokens::Gateway(gateway) => {
-                Ok(gateway.delete(&format!("/api/v1/tokens/{}", encoded(id)))?)
-            }
+            Tokens::Gateway(gateway) => Ok(gateway.delete(&format!("/api/v1/tokens/{}", encoded(id)))?),
             Tokens::Store(tokens) => Ok(tokens.revoke(id)?),
         }
     }
@@ -78,9 +74,7 @@ impl Recording {
             sessions: Vec<Value>,
         }
         match self {
-            Recording::Gateway(gateway) => {
-                Ok(gateway.get::<Listed>(&sessions_path(filter))?.sessions)
-            }
+            Recording::Gateway(gateway) => Ok(gateway.get::<Listed>(&sessions_path(filter))?.sessions),
             Recording::Store(queries) => as_json(queries.sessions(filter)?),
         }
     }
@@ -90,37 +84,25 @@ impl Recording {
         match self {
             Recording::Gateway(gateway) => Ok(gateway.get(&format!("/api/v1/sessions/{id}"))?),
             Recording::Store(queries) => {
-                let missing = || {
-                    CliError::NotFound(format!(
-                        "no session has the id {id}; `weir sessions` shows those there are"
-                    ))
-                };
-                Ok(serde_json::to_value(
-                    queries.session(id)?.ok_or_else(missing)?,
-                )?)
+                let missing =
+                    || CliError::NotFound(format!("no session has the id {id}; `weir sessions` shows those there are"));
+                Ok(serde_json::to_value(queries.session(id)?.ok_or_else(missing)?)?)
             }
         }
     }
 
     /// The page of events after `after`; the last page is shorter than `EXCHANGES_PAGE`.
-    pub(super) fn exchanges(
-        &self,
-        id: SessionId,
-        after: EventCursor,
-    ) -> Result<Vec<Value>, CliError> {
+    pub(super) fn exchanges(&self, id: SessionId, after: EventCursor) -> Result<Vec<Value>, CliError> {
         #[derive(Deserialize)]
         struct Listed {
             exchanges: Vec<Value>,
         }
         match self {
             Recording::Gateway(gateway) => {
-                let path =
-                    format!("/api/v1/sessions/{id}/exchanges?after={after}&limit={EXCHANGES_PAGE}");
+                let path = format!("/api/v1/sessions/{id}/exchanges?after={after}&limit={EXCHANGES_PAGE}");
                 Ok(gateway.get::<Listed>(&path)?.exchanges)
             }
-            Recording::Store(queries) => {
-                as_json(queries.joined_exchanges(id, after, EXCHANGES_PAGE)?)
-            }
+            Recording::Store(queries) => as_json(queries.joined_exchanges(id, after, EXCHANGES_PAGE)?),
         }
     }
 }

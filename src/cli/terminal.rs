@@ -19,23 +19,15 @@ pub(super) fn colour(tty: bool) -> bool {
 pub(super) fn table(head: &[&str], fixed: &[usize]) -> Table {
     let tty = io::stdout().is_terminal();
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     if !tty {
-        let columns = std::env::var("COLUMNS")
-            .ok()
-            .and_then(|columns| columns.parse().ok());
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         table.set_width(columns.unwrap_or(WIDTH_DEFAULT));
     }
     let bold = colour(tty);
     let head = head.iter().map(|name| {
         let cell = Cell::new(name);
-        if bold {
-            cell.add_attribute(Attribute::Bold)
-        } else {
-            cell
-        }
+        if bold { cell.add_attribute(Attribute::Bold) } else { cell }
     });
     table.set_header(head);
     for column in fixed {
@@ -47,6 +39,13 @@ pub(super) fn table(head: &[&str], fixed: &[usize]) -> Table {
         column.set_padding((0, PADDING));
     }
     table
+}
+
+/// Keeps a column from being wrapped below `width`: a date stays in one piece.
+pub(super) fn at_least(table: &mut Table, column: usize, width: usize) {
+    if let (Some(column), Ok(width)) = (table.column_mut(column), u16::try_from(width)) {
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width + PADDING)));
+    }
 }
 
 /// The table of `weir show`: columns of known width, so that one page stands under the other; what is left is the
@@ -74,9 +73,7 @@ pub(super) fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()>
 
 /// Text that a client chose, made safe for a terminal: control characters could move the cursor or change the title.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Bytes as people read them: `512 B`, `1.5 KiB`, `3.0 GiB`.
@@ -86,7 +83,7 @@ pub(super) fn bytes(count: u64) -> String {
         return format!("{count} B");
     }
     let unit = usize::min(count.ilog2() as usize / 10, UNITS.len());
-    let tenths = u128::from(count) * 10 >> (10 * unit);
+    let tenths = (u128::from(count) * 10) >> (10 * unit);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit - 1])
 }
 
@@ -97,17 +94,11 @@ mod tests {
     #[test]
     fn byte_counts_keep_one_digit_and_a_unit() {
         let shown = [0, 1023, 1024, 1536, 1 << 20, u64::MAX].map(bytes);
-        assert_eq!(
-            shown,
-            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "15.9 EiB"]
-        );
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "15.9 EiB"]);
     }
 
     #[test]
     fn a_client_cannot_steer_the_operator_s_terminal() {
-        assert_eq!(
-            harmless("a\u{1b}]0;owned\u{7}b\n"),
-            "a\u{fffd}]0;owned\u{fffd}b\u{fffd}"
-        );
+        assert_eq!(harmless("a\u{1b}]0;owned\u{7}b\n"), "a\u{fffd}]0;owned\u{fffd}b\u{fffd}");
     }
 }

@@ -13,19 +13,14 @@ pub(super) fn parse_moment(text: &str) -> Result<u64, String> {
 }
 
 fn parse_at(text: &str, now: Timestamp, zone: &TimeZone) -> Result<u64, String> {
-    let expected = || {
-        "expected how long ago, such as 15m, 2h or 7d, or a time, such as 2026-11-22T10:00"
-            .to_owned()
-    };
+    let expected = || "expected how long ago, such as 15m, 2h or 7d, or a time, such as 2026-11-22T10:00".to_owned();
     if let Some(ago) = parse_duration(text) {
         return now.checked_sub(ago).map(to_ns).map_err(|_| expected());
     }
     if let Ok(moment) = text.parse::<Timestamp>() {
         return Ok(to_ns(moment));
     }
-    let local = text
-        .parse::<civil::DateTime>()
-        .or_else(|_| text.parse::<civil::Date>().map(civil::DateTime::from));
+    let local = text.parse::<civil::DateTime>().or_else(|_| text.parse::<civil::Date>().map(civil::DateTime::from));
     let local = local.map_err(|_| expected())?;
     zone.to_timestamp(local).map(to_ns).map_err(|_| expected())
 }
@@ -42,16 +37,12 @@ pub(super) struct Clock {
 impl Clock {
     /// Of the zone this machine, or the variable TZ, says.
     pub(super) fn local() -> Self {
-        Self {
-            zone: TimeZone::system(),
-        }
+        Self { zone: TimeZone::system() }
     }
 
     /// The zone's abbreviation, for a table's head.
     pub(super) fn zone_name(&self) -> String {
-        Zoned::new(Timestamp::now(), self.zone.clone())
-            .strftime("%Z")
-            .to_string()
+        Zoned::new(Timestamp::now(), self.zone.clone()).strftime("%Z").to_string()
     }
 
     /// `2026-11-22 10:00:05`.
@@ -66,9 +57,7 @@ impl Clock {
 
     fn show(&self, ns: u64, format: &str) -> String {
         let moment = Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::MAX);
-        Zoned::new(moment, self.zone.clone())
-            .strftime(format)
-            .to_string()
+        Zoned::new(moment, self.zone.clone()).strftime(format).to_string()
     }
 }
 
@@ -96,9 +85,7 @@ mod tests {
     fn at(text: &str) -> Result<String, String> {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         let ns = parse_at(text, NOW.parse().unwrap(), &zone)?;
-        Ok(Timestamp::from_nanosecond(i128::from(ns))
-            .unwrap()
-            .to_string())
+        Ok(Timestamp::from_nanosecond(i128::from(ns)).unwrap().to_string())
     }
 
     #[test]
@@ -108,23 +95,15 @@ mod tests {
         assert_eq!(at("2026-11-22T09:30").unwrap(), "2026-11-22T07:30:00Z");
         assert_eq!(at("2026-11-22").unwrap(), "2026-11-21T22:00:00Z");
         assert_eq!(at("2026-11-22T09:30:00Z").unwrap(), "2026-11-22T09:30:00Z");
-        assert_eq!(
-            at("2026-11-22T09:30:00+01:00").unwrap(),
-            "2026-11-22T08:30:00Z"
-        );
+        assert_eq!(at("2026-11-22T09:30:00+01:00").unwrap(), "2026-11-22T08:30:00Z");
         for wrong in ["", "2", "yesterday", "2026-13-01", "99999999999d"] {
-            assert!(
-                at(wrong).unwrap_err().starts_with("expected how long ago"),
-                "{wrong}"
-            );
+            assert!(at(wrong).unwrap_err().starts_with("expected how long ago"), "{wrong}");
         }
     }
 
     #[test]
     fn moments_are_shown_in_the_clock_s_zone_which_has_a_name() {
-        let clock = Clock {
-            zone: TimeZone::UTC,
-        };
+        let clock = Clock { zone: TimeZone::UTC };
         let ns = to_ns("2026-11-22T10:00:05.1239Z".parse().unwrap());
         assert_eq!(clock.moment(ns), "2026-11-22 10:00:05");
         assert_eq!(clock.time_of_day(ns), "10:00:05.123");
@@ -146,11 +125,6 @@ mod tests {
         ]
         .map(length)
         .into();
-        assert_eq!(
-            shown,
-            [
-                "0us", "850us", "1.8ms", "12ms", "3.4s", "2m05s", "3h12m", "4d02h"
-            ]
-        );
+        assert_eq!(shown, ["0us", "850us", "1.8ms", "12ms", "3.4s", "2m05s", "3h12m", "4d02h"]);
     }
 }

@@ -20,11 +20,7 @@ pub(super) fn run(command: TokenCommand, out: &mut impl Write) -> Result<(), Cli
 
 fn create(args: TokenCreateArgs, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&args.config.file)?;
-    let new = NewToken {
-        subject: args.subject,
-        groups: args.groups,
-        ttl_seconds: args.ttl,
-    };
+    let new = NewToken { subject: args.subject, groups: args.groups, ttl_seconds: args.ttl };
     let created = Tokens::find(&config)?.create(new)?;
     if args.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&created)?)?);
@@ -36,10 +32,7 @@ fn create(args: TokenCreateArgs, out: &mut impl Write) -> Result<(), CliError> {
     writeln!(out, "groups:   {}", groups(&created.view))?;
     writeln!(out, "expires:  {expires} {}", clock.zone_name())?;
     writeln!(out, "token:    {}", *created.token)?;
-    writeln!(
-        out,
-        "\nThe token is shown this once. It is the password of SASL/PLAIN, the subject is the user name."
-    )?;
+    writeln!(out, "\nThe token is shown this once. It is the password of SASL/PLAIN, the subject is the user name.")?;
     Ok(())
 }
 
@@ -53,10 +46,7 @@ fn list(args: &TokenListArgs, out: &mut impl Write) -> Result<(), CliError> {
         return Ok(());
     }
     if tokens.is_empty() {
-        return Ok(writeln!(
-            out,
-            "no tokens yet; `weir token create` makes one"
-        )?);
+        return Ok(writeln!(out, "no tokens yet; `weir token create` makes one")?);
     }
     Ok(print(&tokens, out)?)
 }
@@ -64,10 +54,8 @@ fn list(args: &TokenListArgs, out: &mut impl Write) -> Result<(), CliError> {
 fn print(tokens: &[TokenView], out: &mut impl Write) -> io::Result<()> {
     let clock = Clock::local();
     let expires = format!("EXPIRES ({})", clock.zone_name());
-    let mut table = terminal::table(
-        &["ID", "SUBJECT", "GROUPS", "STATE", &expires, "MINTED BY"],
-        &[0, 3],
-    );
+    let mut table = terminal::table(&["ID", "SUBJECT", "GROUPS", "STATE", &expires, "MINTED BY"], &[0, 3]);
+    terminal::at_least(&mut table, 4, "2026-11-22".len());
     for token in tokens {
         let state = match token.state {
             TokenState::Active => "active",
@@ -87,20 +75,11 @@ fn print(tokens: &[TokenView], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn groups(token: &TokenView) -> String {
-    if token.groups.is_empty() {
-        "-".to_owned()
-    } else {
-        harmless(&token.groups.join(", "))
-    }
+    if token.groups.is_empty() { "-".to_owned() } else { harmless(&token.groups.join(", ")) }
 }
 
 fn revoke(args: &TokenRevokeArgs, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&args.config.file)?;
     let token = Tokens::find(&config)?.revoke(&args.id)?;
-    Ok(writeln!(
-        out,
-        "token {} of {} is revoked",
-        token.id,
-        harmless(&token.subject)
-    )?)
+    Ok(writeln!(out, "token {} of {} is revoked", token.id, harmless(&token.subject))?)
 }

@@ -43,11 +43,7 @@ impl Session {
         if self.topics_omitted > 0 {
             topics.push_str(&format!(" and {} more", self.topics_omitted));
         }
-        if topics.is_empty() {
-            "-".to_owned()
-        } else {
-            topics
-        }
+        if topics.is_empty() { "-".to_owned() } else { topics }
     }
 }
 
@@ -62,32 +58,13 @@ pub(super) struct Event {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum EventKind {
-    Opened {
-        listener: String,
-        peer: String,
-        broker: Option<i32>,
-    },
-    Identified {
-        identity: Identity,
-    },
-    LoginFailed {
-        mechanism: String,
-        claimed: Option<String>,
-        reason: String,
-    },
-    Noted {
-        request: Request,
-    },
-    Exchange {
-        request: Option<Request>,
-        response: Response,
-    },
-    NotCaptured {
-        events: u64,
-    },
-    Closed {
-        reason: String,
-    },
+    Opened { listener: String, peer: String, broker: Option<i32> },
+    Identified { identity: Identity },
+    LoginFailed { mechanism: String, claimed: Option<String>, reason: String },
+    Noted { request: Request },
+    Exchange { request: Option<Request>, response: Response },
+    NotCaptured { events: u64 },
+    Closed { reason: String },
 }
 
 #[derive(Debug, Deserialize)]

@@ -19,72 +19,40 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Clusters {
         .needed(reader, "clusters", "a list of clusters, at least one")
         .and_then(|node| reader.list(node, "clusters", "clusters"))
         .and_then(|items| {
-            let all: Vec<_> = items
-                .iter()
-                .enumerate()
-                .map(|(i, node)| cluster(node, i, reader, &mut names))
-                .collect();
+            let all: Vec<_> = items.iter().enumerate().map(|(i, node)| cluster(node, i, reader, &mut names)).collect();
             all.into_iter().collect()
         });
     Clusters { names, read }
 }
 
-fn cluster(
-    node: &Node,
-    index: usize,
-    reader: &mut Reader,
-    names: &mut Vec<String>,
-) -> Option<Cluster> {
+fn cluster(node: &Node, index: usize, reader: &mut Reader, names: &mut Vec<String>) -> Option<Cluster> {
     let path = format!("clusters[{index}]");
     let section = reader.section(node, &path, &["name", "bootstrap", "sasl"], &["tls"])?;
-    let name = section.required(
-        reader,
-        "name",
-        "a name for listeners to refer to",
-        value::name,
-    );
+    let name = section.required(reader, "name", "a name for listeners to refer to", value::name);
     unique(&section, reader, name.as_deref(), names);
     let bootstrap = bootstrap(&section, reader);
     let sasl = match section.node("sasl") {
         None => Some(None),
         Some(node) => sasl(node, &section.path("sasl"), reader).map(Some),
     };
-    Some(Cluster {
-        name: name?,
-        bootstrap: bootstrap?,
-        sasl: sasl?,
-    })
+    Some(Cluster { name: name?, bootstrap: bootstrap?, sasl: sasl? })
 }
 
 /// Notes the name of a section and reports it when it was taken before.
-pub(super) fn unique(
-    section: &Section<'_>,
-    reader: &mut Reader,
-    name: Option<&str>,
-    names: &mut Vec<String>,
-) {
+pub(super) fn unique(section: &Section<'_>, reader: &mut Reader, name: Option<&str>, names: &mut Vec<String>) {
     let (Some(name), Some(node)) = (name, section.node("name")) else {
         return;
     };
     if names.iter().any(|taken| taken == name) {
-        reader.report(
-            node.at,
-            format!(
-                "{}: found `{name}` a second time; expected a unique name",
-                section.path("name")
-            ),
-        );
+        reader
+            .report(node.at, format!("{}: found `{name}` a second time; expected a unique name", section.path("name")));
     } else {
         names.push(name.to_owned());
     }
 }
 
 fn bootstrap(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<super::HostPort>> {
-    let node = section.needed(
-        reader,
-        "bootstrap",
-        "a list of brokers, such as [\"127.0.0.1:9092\"]",
-    )?;
+    let node = section.needed(reader, "bootstrap", "a list of brokers, such as [\"127.0.0.1:9092\"]")?;
     let path = section.path("bootstrap");
     let items = reader.list(node, &path, "brokers, such as [\"127.0.0.1:9092\"]")?;
     let all: Vec<_> = items
@@ -101,20 +69,13 @@ fn sasl(node: &Node, path: &str, reader: &mut Reader) -> Option<Sasl> {
     let username = section.required(reader, "username", "the user to log in as", |node| {
         let expected = "a user name without control characters";
         let name = value::text(node).map_err(|_| expected.to_owned())?;
-        if name.chars().any(char::is_control) {
-            Err(expected.to_owned())
-        } else {
-            Ok(name.to_owned())
-        }
+        if name.chars().any(char::is_control) { Err(expected.to_owned()) } else { Ok(name.to_owned()) }
     });
     let password = section
         .needed(reader, "password", secret::EXPECTED)
         .and_then(|node| secret::read(node, &section.path("password"), reader));
     mechanism?;
-    Some(Sasl::Plain {
-        username: username?,
-        password: password?,
-    })
+    Some(Sasl::Plain { username: username?, password: password? })
 }
 
 fn mechanism(section: &Section<'_>, reader: &mut Reader) -> Option<()> {
@@ -128,13 +89,7 @@ fn mechanism(section: &Section<'_>, reader: &mut Reader) -> Option<()> {
         return Some(());
     }
     if MECHANISMS_LATER.contains(&word.as_str()) {
-        reader.report(
-            node.at,
-            format!(
-                "{path}: `{word}` is {NOT_YET}; expected {}",
-                keys(&["plain"])
-            ),
-        );
+        reader.report(node.at, format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&["plain"])));
         return None;
     }
     reader.scalar(node, &path, |_| Err(keys(&["plain"])))

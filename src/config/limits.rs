@@ -56,33 +56,13 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
     let section = reader.section(node, "limits", KEYS, &[])?;
     let count = || value::whole(1, 10_000_000);
     let connections = section.or(reader, "connections", default.connections, count());
-    let per_identity = section.or(
-        reader,
-        "connections_per_identity",
-        default.connections_per_identity,
-        count(),
-    );
+    let per_identity = section.or(reader, "connections_per_identity", default.connections_per_identity, count());
     // A length on the wire is a signed 32-bit number.
-    let frame = section.or(
-        reader,
-        "request_frame_bytes",
-        default.request_frame_bytes,
-        value::size("64KiB", "2047MiB"),
-    );
+    let frame = section.or(reader, "request_frame_bytes", default.request_frame_bytes, value::size("64KiB", "2047MiB"));
     // Half of what a shard may gather at a time: a larger one could wait for room for ever.
     let gathered_size = value::size("64KiB", "32MiB");
-    let gathered = section.or(
-        reader,
-        "gathered_request_bytes",
-        default.gathered_request_bytes,
-        gathered_size,
-    );
-    let handshake = section.or(
-        reader,
-        "handshake",
-        default.handshake,
-        value::duration("100ms", "10m"),
-    );
+    let gathered = section.or(reader, "gathered_request_bytes", default.gathered_request_bytes, gathered_size);
+    let handshake = section.or(reader, "handshake", default.handshake, value::duration("100ms", "10m"));
     let request = section.or(reader, "request", default.request, value::duration("100ms", "10m"));
     let idle = section.or(reader, "idle", default.idle, value::duration("1s", "7d"));
     Some(Limits {

@@ -8,20 +8,9 @@ use super::reader::{NOT_YET, Reader, Section, found, keys, suggestion};
 use super::yaml::Node;
 use super::{Auth, BrokerPorts, Listener, value};
 
-const AUTH: &[(&str, Auth)] = &[
-    ("anonymous", Auth::Anonymous),
-    ("weir_token", Auth::WeirToken),
-];
+const AUTH: &[(&str, Auth)] = &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken)];
 const AUTH_LATER: &[&str] = &["jwt", "scram", "mtls"];
-const KEYS: &[&str] = &[
-    "name",
-    "cluster",
-    "bind",
-    "brokers",
-    "advertised",
-    "auth",
-    "allow_security_changes",
-];
+const KEYS: &[&str] = &["name", "cluster", "bind", "brokers", "advertised", "auth", "allow_security_changes"];
 
 pub(super) fn read(
     root: &Section<'_>,
@@ -34,14 +23,7 @@ pub(super) fn read(
     let mut names = Vec::new();
     let mut all = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        all.push(listener(
-            item,
-            &format!("listeners[{index}]"),
-            reader,
-            clusters,
-            &mut names,
-            ports,
-        ));
+        all.push(listener(item, &format!("listeners[{index}]"), reader, clusters, &mut names, ports));
     }
     all.into_iter().collect()
 }
@@ -58,12 +40,7 @@ fn listener(
     let name = section.required(reader, "name", "a name for logs and rules", value::name);
     unique(&section, reader, name.as_deref(), names);
     let cluster = cluster(&section, reader, clusters);
-    let bind = section.required(
-        reader,
-        "bind",
-        "the bootstrap address, such as \"127.0.0.1:9292\"",
-        value::bind,
-    );
+    let bind = section.required(reader, "bind", "the bootstrap address, such as \"127.0.0.1:9292\"", value::bind);
     let expected = "an address and a port per broker, such as \"127.0.0.1:9300-9399\"";
     let brokers = section.required(reader, "brokers", expected, value::broker_ports);
     claim(&section, ports, bind, brokers);
@@ -89,39 +66,16 @@ fn cluster(section: &Section<'_>, reader: &mut Reader, clusters: &[String]) -> O
         return Some(name);
     }
     let known: Vec<&str> = clusters.iter().map(String::as_str).collect();
-    reader.report(
-        node.at,
-        format!(
-            "{path}: no cluster is named `{name}`; {}",
-            suggestion(&name, &known)
-        ),
-    );
+    reader.report(node.at, format!("{path}: no cluster is named `{name}`; {}", suggestion(&name, &known)));
     None
 }
 
-fn claim(
-    section: &Section<'_>,
-    ports: &mut Ports,
-    bind: Option<SocketAddr>,
-    brokers: Option<BrokerPorts>,
-) {
+fn claim(section: &Section<'_>, ports: &mut Ports, bind: Option<SocketAddr>, brokers: Option<BrokerPorts>) {
     if let (Some(bind), Some(node)) = (bind, section.node("bind")) {
-        ports.claim(
-            node.at,
-            section.path("bind"),
-            bind.ip(),
-            bind.port(),
-            bind.port(),
-        );
+        ports.claim(node.at, section.path("bind"), bind.ip(), bind.port(), bind.port());
     }
     if let (Some(brokers), Some(node)) = (brokers, section.node("brokers")) {
-        ports.claim(
-            node.at,
-            section.path("brokers"),
-            brokers.host,
-            brokers.low,
-            brokers.high,
-        );
+        ports.claim(node.at, section.path("brokers"), brokers.host, brokers.low, brokers.high);
     }
 }
 
@@ -140,10 +94,7 @@ fn advertised(
         return Some(brokers.host.to_string());
     }
     let expected = "expected the host name or IP address at which clients reach this gateway, since it listens on all";
-    reader.report(
-        section.at,
-        format!("{}: missing; {expected}", section.path("advertised")),
-    );
+    reader.report(section.at, format!("{}: missing; {expected}", section.path("advertised")));
     None
 }
 
@@ -159,25 +110,16 @@ fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {
         let path = format!("{path}[{index}]");
         match AUTH.iter().find(|(name, _)| *name == word) {
             Some((_, method)) if auth.contains(method) => {
-                reader.report(
-                    item.at,
-                    format!("{path}: found `{word}` a second time; expected once"),
-                );
+                reader.report(item.at, format!("{path}: found `{word}` a second time; expected once"));
                 wrong = true;
             }
             Some((_, method)) => auth.push(*method),
             None if AUTH_LATER.contains(&word) => {
-                reader.report(
-                    item.at,
-                    format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&names)),
-                );
+                reader.report(item.at, format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&names)));
                 wrong = true;
             }
             None => {
-                reader.report(
-                    item.at,
-                    format!("{path}: found {}; expected {}", found(item), keys(&names)),
-                );
+                reader.report(item.at, format!("{path}: found {}; expected {}", found(item), keys(&names)));
                 wrong = true;
             }
         }

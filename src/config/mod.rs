@@ -177,11 +177,7 @@ pub struct HostPort {
 
 impl std::fmt::Display for HostPort {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (open, close) = if self.host.contains(':') {
-            ("[", "]")
-        } else {
-            ("", "")
-        };
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         write!(f, "{open}{}{close}:{}", self.host, self.port)
     }
 }
@@ -232,9 +228,7 @@ impl BrokerPorts {
     /// The port of a broker; none when its node id is beyond the range.
     pub fn port(&self, node_id: i32) -> Option<u16> {
         let offset = u16::try_from(node_id).ok()?;
-        self.low
-            .checked_add(offset)
-            .filter(|port| *port <= self.high)
+        self.low.checked_add(offset).filter(|port| *port <= self.high)
     }
 }
 
@@ -263,8 +257,6 @@ impl Config {
 
     /// The cluster that a listener serves.
     pub fn cluster_of(&self, listener: &Listener) -> Option<&Cluster> {
-        self.clusters
-            .iter()
-            .find(|cluster| cluster.name == listener.cluster)
+        self.clusters.iter().find(|cluster| cluster.name == listener.cluster)
     }
 }

@@ -22,38 +22,23 @@ const RECORDING_LATER: &[&str] = &["name", "listeners", "groups", "topics", "sam
 
 pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Policy> {
     let Some(node) = root.node("policy") else {
-        return Some(Policy {
-            path: None,
-            missing: false,
-            snapshot: Arc::new(PolicySnapshot::default()),
-        });
+        return Some(Policy { path: None, missing: false, snapshot: Arc::new(PolicySnapshot::default()) });
     };
     let name = reader.scalar(node, "policy", |node| value::text(node).map(str::to_owned))?;
     let path = reader.resolve(&name);
     // Only what is surely not there counts as missing: a file that cannot be reached may hold rules.
     if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
-        return Some(Policy {
-            path: Some(path),
-            missing: true,
-            snapshot: Arc::new(PolicySnapshot::default()),
-        });
+        return Some(Policy { path: Some(path), missing: true, snapshot: Arc::new(PolicySnapshot::default()) });
     }
     let mut own = Reader::new(&path);
     let snapshot = load(&path, &mut own);
     reader.adopt(own);
-    Some(Policy {
-        path: Some(path),
-        missing: false,
-        snapshot: Arc::new(snapshot?),
-    })
+    Some(Policy { path: Some(path), missing: false, snapshot: Arc::new(snapshot?) })
 }
 
 fn load(path: &Path, reader: &mut Reader) -> Option<PolicySnapshot> {
     let text = yaml::read_text(path);
-    let hash = text
-        .as_ref()
-        .map(|text| Sha256::digest(text.as_bytes()).into())
-        .unwrap_or_default();
+    let hash = text.as_ref().map(|text| Sha256::digest(text.as_bytes()).into()).unwrap_or_default();
     let tree = reader.parse(text)?;
     let recording = rules(&tree, reader)?;
     Some(PolicySnapshot { hash, recording })
@@ -79,10 +64,7 @@ fn recording(node: &Node, reader: &mut Reader) -> Option<RecordingMode> {
             mode = recording_mode(&section, reader);
         }
         if index > 0 {
-            reader.report(
-                item.at,
-                format!("{path}: {NOT_YET}; expected one rule, `mode: metadata`"),
-            );
+            reader.report(item.at, format!("{path}: {NOT_YET}; expected one rule, `mode: metadata`"));
         }
     }
     mode
@@ -93,13 +75,8 @@ fn recording_mode(section: &Section<'_>, reader: &mut Reader) -> Option<Recordin
     let path = section.path("mode");
     match value::text(node) {
         Ok("metadata") => return Some(RecordingMode::Metadata),
-        Ok(mode @ ("full" | "sample")) => {
-            reader.report(node.at, format!("{path}: `{mode}` is {NOT_YET}"))
-        }
-        _ => reader.report(
-            node.at,
-            format!("{path}: found {}; expected `metadata`", found(node)),
-        ),
+        Ok(mode @ ("full" | "sample")) => reader.report(node.at, format!("{path}: `{mode}` is {NOT_YET}")),
+        _ => reader.report(node.at, format!("{path}: found {}; expected `metadata`", found(node))),
     }
     None
 }

@@ -25,13 +25,7 @@ struct Claim {
 impl Ports {
     /// Notes that `path` listens on `low..=high` of `host`.
     pub(super) fn claim(&mut self, at: Mark, path: String, host: IpAddr, low: u16, high: u16) {
-        self.claims.push(Claim {
-            at,
-            path,
-            host,
-            low,
-            high,
-        });
+        self.claims.push(Claim { at, path, host, low, high });
     }
 
     /// Reports every pair that clashes, at the one that comes later in the file.
@@ -40,16 +34,10 @@ impl Ports {
         for (index, later) in self.claims.iter().enumerate() {
             for earlier in &self.claims[..index] {
                 if let Some((low, high)) = earlier.overlap(later) {
-                    let ports = if low == high {
-                        format!("port {low} clashes")
-                    } else {
-                        format!("ports {low}-{high} clash")
-                    };
+                    let ports =
+                        if low == high { format!("port {low} clashes") } else { format!("ports {low}-{high} clash") };
                     let other = format!("{} on line {}", earlier.path, earlier.at.line);
-                    let what = format!(
-                        "{}: {ports} with {other}; expected ports of its own",
-                        later.path
-                    );
+                    let what = format!("{}: {ports} with {other}; expected ports of its own", later.path);
                     reader.report(later.at, what);
                 }
             }

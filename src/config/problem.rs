@@ -30,14 +30,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {}",
-            self.file.display(),
-            self.at.line,
-            self.at.column,
-            self.what
-        )
+        write!(f, "{}:{}:{}: {}", self.file.display(), self.at.line, self.at.column, self.what)
     }
 }
 

@@ -19,19 +19,12 @@ pub(super) fn node(root: &Section<'_>, reader: &mut Reader) -> Option<String> {
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = name.trim();
-    if name.is_empty() {
-        "weir".to_owned()
-    } else {
-        name.to_owned()
-    }
+    if name.is_empty() { "weir".to_owned() } else { name.to_owned() }
 }
 
 pub(super) fn runtime(root: &Section<'_>, reader: &mut Reader) -> Option<Runtime> {
-    const CHOICES: &[(&str, Runtime)] = &[
-        ("auto", Runtime::Auto),
-        ("io_uring", Runtime::IoUring),
-        ("epoll", Runtime::Epoll),
-    ];
+    const CHOICES: &[(&str, Runtime)] =
+        &[("auto", Runtime::Auto), ("io_uring", Runtime::IoUring), ("epoll", Runtime::Epoll)];
     root.or(reader, "runtime", Runtime::Auto, value::one_of(CHOICES))
 }
 
@@ -50,27 +43,16 @@ pub(super) fn log(root: &Section<'_>, reader: &mut Reader) -> Option<Log> {
         ("debug", LogLevel::Debug),
         ("trace", LogLevel::Trace),
     ];
-    let default = Log {
-        format: LogFormat::Text,
-        level: LogLevel::Info,
-    };
+    let default = Log { format: LogFormat::Text, level: LogLevel::Info };
     let Some(node) = root.node("log") else {
         return Some(default);
     };
     let section = reader.section(node, "log", &["format", "level"], &[])?;
     let format = section.or(reader, "format", default.format, value::one_of(FORMATS));
     let level = section.or(reader, "level", default.level, value::one_of(LEVELS));
-    Some(Log {
-        format: format?,
-        level: level?,
-    })
+    Some(Log { format: format?, level: level? })
 }
 
 pub(super) fn drain(root: &Section<'_>, reader: &mut Reader) -> Option<Duration> {
-    root.or(
-        reader,
-        "drain",
-        Duration::from_secs(10),
-        value::duration("0s", "10m"),
-    )
+    root.or(reader, "drain", Duration::from_secs(10), value::duration("0s", "10m"))
 }

@@ -21,11 +21,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(file: &Path) -> Self {
-        Self {
-            file: file.to_owned(),
-            problems: Vec::new(),
-            adopted: Vec::new(),
-        }
+        Self { file: file.to_owned(), problems: Vec::new(), adopted: Vec::new() }
     }
 
     /// The file being read, as it was named.
@@ -35,18 +31,12 @@ impl Reader {
 
     /// Notes one problem.
     pub(super) fn report(&mut self, at: Mark, what: impl Into<String>) {
-        self.problems.push(Problem {
-            file: self.file.clone(),
-            at,
-            what: what.into(),
-        });
+        self.problems.push(Problem { file: self.file.clone(), at, what: what.into() });
     }
 
     /// Parses the file being read, and notes why not.
     pub(super) fn parse(&mut self, text: Result<String, String>) -> Option<Node> {
-        let tree = text
-            .map_err(|what| (Mark::START, what))
-            .and_then(|text| yaml::parse(&text));
+        let tree = text.map_err(|what| (Mark::START, what)).and_then(|text| yaml::parse(&text));
         tree.map_err(|(at, what)| self.report(at, what)).ok()
     }
 
@@ -79,12 +69,7 @@ impl Reader {
         let Data::Mapping(entries) = &node.data else {
             self.report(
                 node.at,
-                format!(
-                    "{}found {}; expected a mapping with {}",
-                    prefix(path),
-                    found(node),
-                    keys(known)
-                ),
+                format!("{}found {}; expected a mapping with {}", prefix(path), found(node), keys(known)),
             );
             return None;
         };
@@ -94,26 +79,16 @@ impl Reader {
             let name = key.name.as_str();
             let dotted = join(path, name);
             if let Some(line) = lines.insert(name, key.at.line) {
-                self.report(
-                    key.at,
-                    format!("{dotted}: found a second time; expected once (first on line {line})"),
-                );
+                self.report(key.at, format!("{dotted}: found a second time; expected once (first on line {line})"));
             } else if later.contains(&name) {
                 self.report(key.at, format!("{dotted}: {NOT_YET}"));
             } else if known.contains(&name) {
                 values.insert(name, value);
             } else {
-                self.report(
-                    key.at,
-                    format!("{dotted}: unknown key; {}", suggestion(name, known)),
-                );
+                self.report(key.at, format!("{dotted}: unknown key; {}", suggestion(name, known)));
             }
         }
-        Some(Section {
-            path: path.to_owned(),
-            at: node.at,
-            values,
-        })
+        Some(Section { path: path.to_owned(), at: node.at, values })
     }
 
     /// The items of a list that must not be empty.
@@ -121,17 +96,11 @@ impl Reader {
         match &node.data {
             Data::List(items) if !items.is_empty() => Some(items),
             Data::List(_) => {
-                self.report(
-                    node.at,
-                    format!("{path}: found an empty list; expected a list of {of}, at least one"),
-                );
+                self.report(node.at, format!("{path}: found an empty list; expected a list of {of}, at least one"));
                 None
             }
             _ => {
-                self.report(
-                    node.at,
-                    format!("{path}: found {}; expected a list of {of}", found(node)),
-                );
+                self.report(node.at, format!("{path}: found {}; expected a list of {of}", found(node)));
                 None
             }
         }
@@ -147,10 +116,7 @@ impl Reader {
         match parse(node) {
             Ok(value) => Some(value),
             Err(expected) => {
-                self.report(
-                    node.at,
-                    format!("{path}: found {}; expected {expected}", found(node)),
-                );
+                self.report(node.at, format!("{path}: found {}; expected {expected}", found(node)));
                 None
             }
         }
@@ -176,18 +142,10 @@ impl<'n> Section<'n> {
     }
 
     /// The node of a key that must be there.
-    pub(super) fn needed(
-        &self,
-        reader: &mut Reader,
-        key: &str,
-        expected: &str,
-    ) -> Option<&'n Node> {
+    pub(super) fn needed(&self, reader: &mut Reader, key: &str, expected: &str) -> Option<&'n Node> {
         let node = self.node(key);
         if node.is_none() {
-            reader.report(
-                self.at,
-                format!("{}: missing; expected {expected}", self.path(key)),
-            );
+            reader.report(self.at, format!("{}: missing; expected {expected}", self.path(key)));
         }
         node
     }
@@ -227,19 +185,11 @@ pub(super) fn found(node: &Node) -> String {
         Data::List(_) => "a list".to_owned(),
         Data::Mapping(_) => "a mapping".to_owned(),
         Data::Plain(text) | Data::Quoted(text) => {
-            let mut shown: String = text
-                .chars()
-                .take(SHOWN_MAX)
-                .flat_map(char::escape_debug)
-                .collect();
+            let mut shown: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
             if text.chars().nth(SHOWN_MAX).is_some() {
                 shown.push('…');
             }
-            if matches!(node.data, Data::Plain(_)) {
-                format!("`{shown}`")
-            } else {
-                format!("`\"{shown}\"`")
-            }
+            if matches!(node.data, Data::Plain(_)) { format!("`{shown}`") } else { format!("`\"{shown}\"`") }
         }
     }
 }
@@ -267,20 +217,12 @@ pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
 
 /// What a problem begins with; nothing for the file as a whole.
 fn prefix(path: &str) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!("{path}: ")
-    }
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 fn join(path: &str, key: &str) -> String {
     let key: String = key.chars().take(60).flat_map(char::escape_debug).collect();
-    if path.is_empty() {
-        key
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key } else { format!("{path}.{key}") }
 }
 
 /// Levenshtein's distance, for names of a few characters.

@@ -6,26 +6,12 @@ use super::reader::Reader;
 use super::yaml::{Data, Node};
 use super::{Config, clusters, control, limits, listeners, policy_file, process, store};
 
-const KEYS: &[&str] = &[
-    "node",
-    "runtime",
-    "shards",
-    "store",
-    "control",
-    "policy",
-    "log",
-    "drain",
-    "limits",
-    "clusters",
-    "listeners",
-];
+const KEYS: &[&str] =
+    &["node", "runtime", "shards", "store", "control", "policy", "log", "drain", "limits", "clusters", "listeners"];
 
 pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     if matches!(tree.data, Data::Null) {
-        reader.report(
-            tree.at,
-            "the file is empty; expected `store`, `control`, `clusters` and `listeners`",
-        );
+        reader.report(tree.at, "the file is empty; expected `store`, `control`, `clusters` and `listeners`");
         return None;
     }
     let root = reader.section(tree, "", KEYS, &[])?;
@@ -41,10 +27,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     let control = control::read(&root, reader, store_path, &mut ports);
     let policy = policy_file::read(&root, reader);
     let limits = limits::read(&root, reader);
-    let Clusters {
-        names,
-        read: clusters,
-    } = clusters::read(&root, reader);
+    let Clusters { names, read: clusters } = clusters::read(&root, reader);
     let listeners = listeners::read(&root, reader, &names, &mut ports);
     ports.check(reader);
 

@@ -59,9 +59,7 @@ pub(super) fn read(node: &Node, path: &str, reader: &mut Reader) -> Option<Secre
         Some(("file", file)) => value::text(file)
             .map_err(|_| "file: expected a path".to_owned())
             .and_then(|file| from_file(&reader.resolve(file))),
-        _ => Err(format!(
-            "expected {EXPECTED}; secrets do not belong in this file"
-        )),
+        _ => Err(format!("expected {EXPECTED}; secrets do not belong in this file")),
     };
     match text.and_then(usable) {
         Ok(text) => Some(Secret::new(text)),
@@ -73,30 +71,19 @@ pub(super) fn read(node: &Node, path: &str, reader: &mut Reader) -> Option<Secre
 }
 
 fn from_environment(name: &Node) -> Result<Zeroizing<String>, String> {
-    let expected = || {
-        format!(
-            "env: expected the name of an environment variable, not its value, in {}",
-            keys(&["env"])
-        )
-    };
+    let expected =
+        || format!("env: expected the name of an environment variable, not its value, in {}", keys(&["env"]));
     let name = value::text(name).map_err(|_| expected())?;
-    let plain = name
-        .chars()
-        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    let plain = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
     if !plain {
-        return Err(
-            "env: expected the name of an environment variable: capitals, digits and `_`"
-                .to_owned(),
-        );
+        return Err("env: expected the name of an environment variable: capitals, digits and `_`".to_owned());
     }
     match std::env::var(name) {
         Ok(text) => Ok(Zeroizing::new(text)),
-        Err(std::env::VarError::NotPresent) => Err(format!(
-            "environment variable {name} is not set; expected it to hold the secret"
-        )),
-        Err(std::env::VarError::NotUnicode(_)) => {
-            Err(format!("environment variable {name} is not valid UTF-8"))
+        Err(std::env::VarError::NotPresent) => {
+            Err(format!("environment variable {name} is not set; expected it to hold the secret"))
         }
+        Err(std::env::VarError::NotUnicode(_)) => Err(format!("environment variable {name} is not valid UTF-8")),
     }
 }
 
@@ -110,20 +97,14 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
     }
     let mode = metadata.mode() & 0o777;
     if mode & MODE_TOO_OPEN != 0 {
-        return Err(format!(
-            "file {shown} has mode {mode:04o}, too open for a secret; run `chmod 600 {shown}`"
-        ));
+        return Err(format!("file {shown} has mode {mode:04o}, too open for a secret; run `chmod 600 {shown}`"));
     }
     if metadata.len() > SECRET_BYTES_MAX {
-        return Err(format!(
-            "file {shown} is larger than {SECRET_BYTES_MAX} bytes: not a secret"
-        ));
+        return Err(format!("file {shown} is larger than {SECRET_BYTES_MAX} bytes: not a secret"));
     }
     // Reserved at once: growing would leave copies of the secret behind in freed memory.
     let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES_MAX as usize + 1));
-    file.take(SECRET_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    file.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
     let kept = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(kept);
     Ok(text)

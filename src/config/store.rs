@@ -14,36 +14,14 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Store> {
     let known = ["path", "durability", "on_overload", "retention", "journal"];
     let section = reader.section(node, "store", &known, &[])?;
 
-    let path = section.required(
-        reader,
-        "path",
-        "the folder that recordings are kept in",
-        |node| value::text(node).map(str::to_owned),
-    );
+    let path = section.required(reader, "path", "the folder that recordings are kept in", |node| {
+        value::text(node).map(str::to_owned)
+    });
     let path = path.map(|path| reader.resolve(&path));
-    let durability = promise(
-        &section,
-        reader,
-        "durability",
-        "flushed",
-        &["synced", "relaxed"],
-        Durability::Flushed,
-    );
-    let on_overload = promise(
-        &section,
-        reader,
-        "on_overload",
-        "block",
-        &["metadata"],
-        OnOverload::Block,
-    );
+    let durability = promise(&section, reader, "durability", "flushed", &["synced", "relaxed"], Durability::Flushed);
+    let on_overload = promise(&section, reader, "on_overload", "block", &["metadata"], OnOverload::Block);
     let retention_days = section.or(reader, "retention", RETENTION_DAYS_DEFAULT, value::days);
-    let journal_bytes = section.or(
-        reader,
-        "journal",
-        JOURNAL_BYTES_DEFAULT,
-        value::size("1MiB", "4GiB"),
-    );
+    let journal_bytes = section.or(reader, "journal", JOURNAL_BYTES_DEFAULT, value::size("1MiB", "4GiB"));
     Some(Store {
         path: path?,
         durability: durability?,
@@ -68,20 +46,10 @@ fn promise<T>(
     match value::text(node) {
         Ok(word) if word == today => return Some(meaning),
         Ok(word) if later.contains(&word) => {
-            reader.report(
-                node.at,
-                format!(
-                    "{}: `{word}` is {NOT_YET}; expected `{today}`",
-                    section.path(key)
-                ),
-            );
+            reader.report(node.at, format!("{}: `{word}` is {NOT_YET}; expected `{today}`", section.path(key)));
         }
         _ => {
-            let what = format!(
-                "{}: found {}; expected `{today}`",
-                section.path(key),
-                found(node)
-            );
+            let what = format!("{}: found {}; expected `{today}`", section.path(key), found(node));
             reader.report(node.at, what);
         }
     }

@@ -18,14 +18,8 @@ pub(super) fn text(node: &Node) -> Result<&str, String> {
 pub(super) fn name(node: &Node) -> Result<String, String> {
     let expected = "a name of 1 to 64 letters, digits, `.`, `_` or `-`";
     let name = text(node).map_err(|_| expected.to_owned())?;
-    let plain = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-    if plain && name.len() <= 64 {
-        Ok(name.to_owned())
-    } else {
-        Err(expected.to_owned())
-    }
+    let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if plain && name.len() <= 64 { Ok(name.to_owned()) } else { Err(expected.to_owned()) }
 }
 
 /// `true` or `false`, unquoted.
@@ -44,56 +38,33 @@ pub(super) fn whole(low: u64, high: u64) -> impl Fn(&Node) -> Result<u64, String
             Data::Plain(text) => text.parse().ok(),
             _ => None,
         };
-        number
-            .filter(|n| (low..=high).contains(n))
-            .ok_or_else(|| format!("a whole number from {low} to {high}"))
+        number.filter(|n| (low..=high).contains(n)).ok_or_else(|| format!("a whole number from {low} to {high}"))
     }
 }
 
 /// One of a few words.
-pub(super) fn one_of<T: Copy>(
-    choices: &'static [(&'static str, T)],
-) -> impl Fn(&Node) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(choices: &'static [(&'static str, T)]) -> impl Fn(&Node) -> Result<T, String> {
     move |node| {
         let word = text(node).unwrap_or_default();
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let choice = choices.iter().find(|(name, _)| *name == word);
-        choice
-            .map(|(_, value)| *value)
-            .ok_or_else(|| super::reader::keys(&names))
+        choice.map(|(_, value)| *value).ok_or_else(|| super::reader::keys(&names))
     }
 }
 
-const DURATION_UNITS: &[(&str, u64)] = &[
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const DURATION_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-const SIZE_UNITS: &[(&str, u64)] = &[
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
+const SIZE_UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// A time with its unit, `500ms`, `5s`, `15m`, `24h` or `7d`, from `low` to `high` (both written the same way).
-pub(super) fn duration(
-    low: &'static str,
-    high: &'static str,
-) -> impl Fn(&Node) -> Result<Duration, String> {
-    let expected =
-        format!("a time with its unit, such as 500ms, 5s, 15m, 24h or 7d, from {low} to {high}");
+pub(super) fn duration(low: &'static str, high: &'static str) -> impl Fn(&Node) -> Result<Duration, String> {
+    let expected = format!("a time with its unit, such as 500ms, 5s, 15m, 24h or 7d, from {low} to {high}");
     bounded(DURATION_UNITS, low, high, expected, Duration::from_millis)
 }
 
 /// A size with its unit, `64KiB` or `1MiB`, in bytes, from `low` to `high` (both written the same way).
 pub(super) fn size(low: &'static str, high: &'static str) -> impl Fn(&Node) -> Result<u64, String> {
-    let expected =
-        format!("a size with its unit, such as 64KiB, 1MiB or 2GiB, from {low} to {high}");
+    let expected = format!("a size with its unit, such as 64KiB, 1MiB or 2GiB, from {low} to {high}");
     bounded(SIZE_UNITS, low, high, expected, |bytes| bytes)
 }
 
@@ -108,19 +79,14 @@ fn bounded<T>(
         let value = text(node).ok().and_then(|text| with_unit(text, units));
         let low = with_unit(low, units).unwrap_or(0);
         let high = with_unit(high, units).unwrap_or(u64::MAX);
-        value
-            .filter(|v| (low..=high).contains(v))
-            .map(&make)
-            .ok_or_else(|| expected.clone())
+        value.filter(|v| (low..=high).contains(v)).map(&make).ok_or_else(|| expected.clone())
     }
 }
 
 /// A time of whole days, `30d`.
 pub(super) fn days(node: &Node) -> Result<u32, String> {
     const DAYS_MAX: u32 = 36_500;
-    let days = text(node)
-        .ok()
-        .and_then(|text| text.strip_suffix('d')?.parse().ok());
+    let days = text(node).ok().and_then(|text| text.strip_suffix('d')?.parse().ok());
     days.filter(|days| (1..=DAYS_MAX).contains(days))
         .ok_or_else(|| format!("whole days, such as 30d, from 1d to {DAYS_MAX}d"))
 }
@@ -139,15 +105,10 @@ fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// Where to listen: an IP address and a port. Names are not taken, since what they mean may change between restarts.
 pub(super) fn bind(node: &Node) -> Result<SocketAddr, String> {
-    let address = text(node)
-        .ok()
-        .and_then(|text| text.parse::<SocketAddr>().ok());
-    address
-        .filter(|address| address.port() != 0)
-        .ok_or_else(|| {
-            "an IP address and a port from 1 to 65535, such as \"127.0.0.1:9292\" or \"[::]:9292\""
-                .to_owned()
-        })
+    let address = text(node).ok().and_then(|text| text.parse::<SocketAddr>().ok());
+    address.filter(|address| address.port() != 0).ok_or_else(|| {
+        "an IP address and a port from 1 to 65535, such as \"127.0.0.1:9292\" or \"[::]:9292\"".to_owned()
+    })
 }
 
 /// Where brokers are served: an IP address and a range of ports.
@@ -171,10 +132,7 @@ pub(super) fn host_port(node: &Node) -> Result<HostPort, String> {
     let parse = || {
         let (host, port) = text(node).ok()?.rsplit_once(':')?;
         let port: u16 = port.parse().ok().filter(|port| *port != 0)?;
-        is_host(host).then(|| HostPort {
-            host: unbracketed(host).to_owned(),
-            port,
-        })
+        is_host(host).then(|| HostPort { host: unbracketed(host).to_owned(), port })
     };
     parse().ok_or_else(|| {
         "a host name or IP address and a port from 1 to 65535, such as \"kafka-1.example.com:9092\"".to_owned()
@@ -187,17 +145,11 @@ pub(super) fn host(node: &Node) -> Result<String, String> {
     let host = text(node).map_err(|_| expected.to_owned())?;
     let wildcard = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
     let valid = is_host(host) || host.parse::<IpAddr>().is_ok();
-    if valid && !wildcard {
-        Ok(unbracketed(host).to_owned())
-    } else {
-        Err(expected.to_owned())
-    }
+    if valid && !wildcard { Ok(unbracketed(host).to_owned()) } else { Err(expected.to_owned()) }
 }
 
 fn unbracketed(host: &str) -> &str {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host)
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 /// A name of the DNS, an IPv4 address, or an IPv6 address in brackets.
@@ -208,9 +160,7 @@ fn is_host(host: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };

@@ -50,13 +50,9 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
     let unreadable = |e: io::Error| format!("cannot be read: {e}");
     let file = File::open(path).map_err(unreadable)?;
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!(
-            "larger than {FILE_BYTES_MAX} bytes: not a file somebody wrote"
-        ));
+        return Err(format!("larger than {FILE_BYTES_MAX} bytes: not a file somebody wrote"));
     }
     Ok(text)
 }
@@ -65,21 +61,14 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
 pub(super) fn parse(text: &str) -> Result<Node, (Mark, String)> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|e| (mark(*e.marker()), format!("not valid YAML: {}", e.info())))?;
+        let (event, span) = event.map_err(|e| (mark(*e.marker()), format!("not valid YAML: {}", e.info())))?;
         builder.event(event, span)?;
     }
-    Ok(builder.root.unwrap_or(Node {
-        at: Mark::START,
-        data: Data::Null,
-    }))
+    Ok(builder.root.unwrap_or(Node { at: Mark::START, data: Data::Null }))
 }
 
 fn mark(marker: saphyr_parser::Marker) -> Mark {
-    Mark {
-        line: marker.line(),
-        column: marker.col() + 1,
-    }
+    Mark { line: marker.line(), column: marker.col() + 1 }
 }
 
 /// A list or mapping whose end has not come yet.
@@ -98,36 +87,21 @@ impl Builder {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), (Mark, String)> {
         let at = mark(span.start);
         match event {
-            Event::DocumentStart(_) if self.root.is_some() => Err((
-                at,
-                "found a second document; expected one document in the file".to_owned(),
-            )),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
-            Event::Alias(_) => Err((
-                at,
-                "found an alias (`*name`); expected the value written out".to_owned(),
-            )),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                Err((at, "found a second document; expected one document in the file".to_owned()))
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(())
+            }
+            Event::Alias(_) => Err((at, "found an alias (`*name`); expected the value written out".to_owned())),
             Event::SequenceStart(..) => self.push(Open::List(at, Vec::new()), at),
             Event::MappingStart(..) => self.push(Open::Mapping(at, Vec::new(), None), at),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List(at, items)) => self.place(Node {
-                    at,
-                    data: Data::List(items),
-                }),
-                Some(Open::Mapping(at, entries, _)) => self.place(Node {
-                    at,
-                    data: Data::Mapping(entries),
-                }),
+                Some(Open::List(at, items)) => self.place(Node { at, data: Data::List(items) }),
+                Some(Open::Mapping(at, entries, _)) => self.place(Node { at, data: Data::Mapping(entries) }),
                 None => Ok(()),
             },
-            Event::Scalar(text, style, ..) => self.place(Node {
-                at,
-                data: scalar(&text, style),
-            }),
+            Event::Scalar(text, style, ..) => self.place(Node { at, data: scalar(&text, style) }),
         }
     }
 
@@ -145,9 +119,7 @@ impl Builder {
             Some(Open::List(_, items)) => items.push(node),
             Some(Open::Mapping(_, entries, key)) => match (key.take(), node.data) {
                 (Some(key), data) => entries.push((key, Node { at: node.at, data })),
-                (None, Data::Plain(name) | Data::Quoted(name)) => {
-                    *key = Some(Key { at: node.at, name })
-                }
+                (None, Data::Plain(name) | Data::Quoted(name)) => *key = Some(Key { at: node.at, name }),
                 (None, _) => return Err((node.at, "found a key that is not text".to_owned())),
             },
         }

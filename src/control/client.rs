@@ -58,16 +58,9 @@ impl Client {
     /// A client of the gateway that listens on `socket`; none when no gateway does.
     pub fn find(socket: &Path) -> Result<Option<Client>, ClientError> {
         match std::os::unix::net::UnixStream::connect(socket) {
-            Ok(_) => Ok(Some(Client {
-                socket: socket.to_owned(),
-            })),
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                Ok(None)
-            }
-            Err(source) => Err(ClientError::Refused {
-                socket: socket.to_owned(),
-                source,
-            }),
+            Ok(_) => Ok(Some(Client { socket: socket.to_owned() })),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
+            Err(source) => Err(ClientError::Refused { socket: socket.to_owned(), source }),
         }
     }
 
@@ -77,11 +70,7 @@ impl Client {
     }
 
     /// Sends `body` to `path`.
-    pub fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T, ClientError> {
+    pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|e| self.no_answer(e))?;
         self.ask(Method::POST, path, body.into())
     }
@@ -91,53 +80,27 @@ impl Client {
         self.ask(Method::DELETE, path, Bytes::new())
     }
 
-    fn ask<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<T, ClientError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| self.no_answer(e))?;
-        let answer =
-            async { tokio::time::timeout(ANSWER_WITHIN, self.exchange(method, path, body)).await };
+    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| self.no_answer(e))?;
+        let answer = async { tokio::time::timeout(ANSWER_WITHIN, self.exchange(method, path, body)).await };
         let (status, body) = match runtime.block_on(answer) {
             Ok(answer) => answer?,
             Err(_) => {
-                return Err(
-                    self.no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs()))
-                );
+                return Err(self.no_answer(format!("nothing came within {} s", ANSWER_WITHIN.as_secs())));
             }
         };
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|e| self.no_answer(e));
         }
         let problem = serde_json::from_slice::<Problem>(&body);
-        let detail = problem.map_or_else(
-            |_| format!("the gateway answered {status}"),
-            |problem| problem.detail,
-        );
-        Err(if status == StatusCode::NOT_FOUND {
-            ClientError::NotFound(detail)
-        } else {
-            ClientError::Problem(detail)
-        })
+        let detail = problem.map_or_else(|_| format!("the gateway answered {status}"), |problem| problem.detail);
+        Err(if status == StatusCode::NOT_FOUND { ClientError::NotFound(detail) } else { ClientError::Problem(detail) })
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Bytes,
-    ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|e| self.no_answer(e))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| self.no_answer(e))?;
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.no_answer(e))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.no_answer(e))?;
         // Ends by itself with the connection; what goes wrong on it also shows in the answer.
         tokio::spawn(connection);
         let request = Request::builder()
@@ -147,23 +110,13 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(body))
             .map_err(|e| self.no_answer(e))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| self.no_answer(e))?;
+        let response = sender.send_request(request).await.map_err(|e| self.no_answer(e))?;
         let status = response.status();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|e| self.no_answer(e))?;
+        let body = response.into_body().collect().await.map_err(|e| self.no_answer(e))?;
         Ok((status, body.to_bytes()))
     }
 
     fn no_answer(&self, what: impl ToString) -> ClientError {
-        ClientError::NoAnswer {
-            socket: self.socket.clone(),
-            what: what.to_string(),
-        }
+        ClientError::NoAnswer { socket: self.socket.clone(), what: what.to_string() }
     }
 }

@@ -41,10 +41,7 @@ struct Caller(String);
 
 impl Connected<IncomingStream<'_, UnixListener>> for Caller {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let user = stream
-            .io()
-            .peer_cred()
-            .map(|peer| format!("uid {}", peer.uid()));
+        let user = stream.io().peer_cred().map(|peer| format!("uid {}", peer.uid()));
         Caller(user.unwrap_or_else(|_| "unknown".to_owned()))
     }
 }
@@ -52,12 +49,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door {
-            unix,
-            queries,
-            tokens,
-            mut stopped,
-        } = self;
+        let Door { unix, queries, tokens, mut stopped } = self;
         let (listener, _file) = unix.into_parts();
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => listener,
@@ -70,8 +62,7 @@ impl Door {
             .fallback(|| async { Problem::not_found("nothing is served at this path") })
             .with_state(Served { queries, tokens })
             .into_make_service_with_connect_info::<Caller>();
-        let served = axum::serve(listener, app)
-            .with_graceful_shutdown(async move { super::asked(&mut stopped).await });
+        let served = axum::serve(listener, app).with_graceful_shutdown(async move { super::asked(&mut stopped).await });
         if let Err(e) = served.await {
             tracing::error!(error = %e, "the control plane stopped serving its local socket");
         }
@@ -83,11 +74,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = spawn_blocking(work).await;
-    done.unwrap_or_else(|_| {
-        Err(Problem::internal(
-            "the gateway failed to answer this; its log says more",
-        ))
-    })
+    done.unwrap_or_else(|_| Err(Problem::internal("the gateway failed to answer this; its log says more")))
 }
 
 async fn list_tokens(State(served): State<Served>) -> Json<serde_json::Value> {
@@ -107,10 +94,7 @@ async fn create_token(
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }
 
-async fn revoke_token(
-    State(served): State<Served>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
+async fn revoke_token(State(served): State<Served>, Path(id): Path<String>) -> Result<Response, Problem> {
     let revoked = blocking(move || Ok(served.tokens.revoke(&id)?)).await?;
     tracing::info!(id = %revoked.id, subject = ?revoked.subject, "token revoked");
     Ok(Json(revoked).into_response())

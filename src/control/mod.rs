@@ -1,8 +1,8 @@
 //! The control plane: what operators and monitoring talk to, on a thread of its own, never on a shard.
 //!
 //! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
-//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may open
-//! it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
+//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may
+//! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
 
 pub mod client;
 mod local;
@@ -53,9 +53,7 @@ pub struct ControlOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The TCP address is not to be had.
-    #[error(
-        "control.bind {bind} cannot be opened: {source}; choose another address or stop what listens there"
-    )]
+    #[error("control.bind {bind} cannot be opened: {source}; choose another address or stop what listens there")]
     Bind {
         /// The configured address.
         bind: SocketAddr,
@@ -93,48 +91,24 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens both doors and serves them on a thread named `weir-control`.
 pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
-    let ControlOptions {
-        bind,
-        socket,
-        queries,
-        tokens,
-        readiness,
-        metrics,
-    } = options;
+    let ControlOptions { bind, socket, queries, tokens, readiness, metrics } = options;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("weir-control-io")
         .build()
         .map_err(ControlError::Thread)?;
-    let tcp =
-        std::net::TcpListener::bind(bind).map_err(|source| ControlError::Bind { bind, source })?;
-    let bound = tcp
-        .local_addr()
-        .map_err(|source| ControlError::Bind { bind, source })?;
+    let tcp = std::net::TcpListener::bind(bind).map_err(|source| ControlError::Bind { bind, source })?;
+    let bound = tcp.local_addr().map_err(|source| ControlError::Bind { bind, source })?;
     let unix = socket::open(&socket)?;
     let (stop, stopped) = watch::channel(false);
-    let doors = public::Door {
-        tcp,
-        readiness,
-        metrics,
-        stopped: stopped.clone(),
-    };
-    let local = local::Door {
-        unix,
-        queries,
-        tokens,
-        stopped,
-    };
+    let doors = public::Door { tcp, readiness, metrics, stopped: stopped.clone() };
+    let local = local::Door { unix, queries, tokens, stopped };
     let thread = thread::Builder::new()
         .name("weir-control".to_owned())
         .spawn(move || serve(runtime, doors, local))
         .map_err(ControlError::Thread)?;
     tracing::info!(address = %bound, socket = %socket.display(), "control plane is up");
-    Ok(ControlHandle {
-        bound,
-        stop,
-        thread: Some(thread),
-    })
+    Ok(ControlHandle { bound, stop, thread: Some(thread) })
 }
 
 fn serve(runtime: tokio::runtime::Runtime, public: public::Door, local: local::Door) {

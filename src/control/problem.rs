@@ -31,22 +31,13 @@ impl Problem {
 
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        Self {
-            status: status.as_u16(),
-            title,
-            detail: detail.into(),
-        }
+        Self { status: status.as_u16(), title, detail: detail.into() }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (
-            status,
-            [(header::CONTENT_TYPE, "application/problem+json")],
-            Json(self),
-        )
-            .into_response()
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(self)).into_response()
     }
 }

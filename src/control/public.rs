@@ -44,15 +44,8 @@ struct Ready {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door {
-            tcp,
-            readiness,
-            metrics,
-            mut stopped,
-        } = self;
-        let listener = tcp
-            .set_nonblocking(true)
-            .and_then(|()| tokio::net::TcpListener::from_std(tcp));
+        let Door { tcp, readiness, metrics, mut stopped } = self;
+        let listener = tcp.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(tcp));
         let listener = match listener {
             Ok(listener) => listener,
             Err(e) => {
@@ -64,12 +57,9 @@ impl Door {
             .route("/metrics", get(render))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
-            .fallback(|| async {
-                Problem::not_found("only /metrics, /healthz and /readyz are served here")
-            })
+            .fallback(|| async { Problem::not_found("only /metrics, /healthz and /readyz are served here") })
             .with_state(Served { readiness, metrics });
-        let served = serve(listener, app)
-            .with_graceful_shutdown(async move { super::asked(&mut stopped).await });
+        let served = serve(listener, app).with_graceful_shutdown(async move { super::asked(&mut stopped).await });
         if let Err(e) = served.await {
             tracing::error!(error = %e, "the control plane stopped serving its address");
         }
@@ -86,11 +76,7 @@ async fn keep_up(metrics: PrometheusHandle) {
 }
 
 async fn render(State(served): State<Served>) -> Response {
-    (
-        [(header::CONTENT_TYPE, METRICS_TYPE)],
-        served.metrics.render(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], served.metrics.render()).into_response()
 }
 
 async fn ready(State(served): State<Served>) -> Response {
@@ -99,10 +85,6 @@ async fn ready(State(served): State<Served>) -> Response {
         return Problem::internal("the readiness checks failed to run").into_response();
     };
     let ready = checks.iter().all(|check| check.ok);
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Ready { ready, checks })).into_response()
 }

@@ -46,24 +46,16 @@ async fn sessions(
         topic: query.topic,
         since_ns: query.since_ns,
         until_ns: query.until_ns,
-        limit: query
-            .limit
-            .unwrap_or(SessionFilter::default().limit)
-            .min(SESSIONS_MAX),
+        limit: query.limit.unwrap_or(SessionFilter::default().limit).min(SESSIONS_MAX),
     };
     let sessions = blocking(move || Ok(served.queries.sessions(&filter)?)).await?;
     Ok(Json(json!({ "sessions": sessions })))
 }
 
-async fn session(
-    State(served): State<Served>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+async fn session(State(served): State<Served>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let id = session_id(&id)?;
     let session = blocking(move || Ok(served.queries.session(id)?)).await?;
-    session
-        .map(|session| Json(json!(session)))
-        .ok_or_else(|| no_session(id))
+    session.map(|session| Json(json!(session))).ok_or_else(|| no_session(id))
 }
 
 #[derive(Deserialize)]
@@ -81,28 +73,19 @@ async fn exchanges(
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
     let id = session_id(&id)?;
-    let after = query
-        .after
-        .map(|after| after.parse::<EventCursor>())
-        .transpose()
-        .map_err(Problem::bad_request)?;
+    let after = query.after.map(|after| after.parse::<EventCursor>()).transpose().map_err(Problem::bad_request)?;
     let limit = query.limit.unwrap_or(EXCHANGES_PAGE).min(EXCHANGES_PAGE);
     let exchanges = blocking(move || match served.queries.session(id)? {
-        Some(_) => Ok(served
-            .queries
-            .joined_exchanges(id, after.unwrap_or_default(), limit)?),
+        Some(_) => Ok(served.queries.joined_exchanges(id, after.unwrap_or_default(), limit)?),
         None => Err(no_session(id)),
     });
     Ok(Json(json!({ "exchanges": exchanges.await? })))
 }
 
 fn session_id(text: &str) -> Result<SessionId, Problem> {
-    text.parse()
-        .map_err(|e: crate::event::session_id::SessionIdError| Problem::bad_request(e.to_string()))
+    text.parse().map_err(|e: crate::event::session_id::SessionIdError| Problem::bad_request(e.to_string()))
 }
 
 fn no_session(id: SessionId) -> Problem {
-    Problem::not_found(format!(
-        "no session has the id {id}; `weir sessions` shows those there are"
-    ))
+    Problem::not_found(format!("no session has the id {id}; `weir sessions` shows those there are"))
 }

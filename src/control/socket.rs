@@ -40,28 +40,18 @@ impl LocalSocket {
 
 /// Opens the socket at `path`. A file left behind by a dead process is replaced.
 pub(super) fn open(path: &Path) -> Result<LocalSocket, ControlError> {
-    let failed = |source| ControlError::Socket {
-        socket: path.to_owned(),
-        source,
-    };
+    let failed = |source| ControlError::Socket { socket: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(failed(e)),
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(failed(io::Error::new(
-                ErrorKind::AlreadyExists,
-                "another file has this name",
-            )));
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "another file has this name")));
         }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => {
-                return Err(ControlError::SocketInUse {
-                    socket: path.to_owned(),
-                });
+                return Err(ControlError::SocketInUse { socket: path.to_owned() });
             }
-            Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(failed)?
-            }
+            Err(e) if e.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
             Err(e) => return Err(failed(e)),
         },
     }
@@ -73,10 +63,7 @@ fn create(path: &Path) -> io::Result<LocalSocket> {
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let inode = fs::symlink_metadata(path)?.ino();
-    let file = SocketFile {
-        path: path.to_owned(),
-        inode,
-    };
+    let file = SocketFile { path: path.to_owned(), inode };
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let listener = UnixListener::from(std::os::fd::OwnedFd::from(socket));

@@ -24,18 +24,10 @@ struct Gateway {
 impl Readiness for Gateway {
     fn checks(&self) -> Vec<Check> {
         let full = self.store_full.load(Ordering::Relaxed);
-        let check = |name: &str, ok, detail: &str| Check {
-            name: name.to_owned(),
-            ok,
-            detail: detail.to_owned(),
-        };
+        let check = |name: &str, ok, detail: &str| Check { name: name.to_owned(), ok, detail: detail.to_owned() };
         vec![
             check("listeners", true, "1 bound"),
-            check(
-                "store",
-                !full,
-                if full { "the disk is full" } else { "writable" },
-            ),
+            check("store", !full, if full { "the disk is full" } else { "writable" }),
         ]
     }
 }
@@ -57,9 +49,7 @@ impl Running {
         let (recorder, journals) = Recorder::open(options).unwrap();
         let tokens = Arc::new(TokenRegistry::open(recorder.access()).unwrap());
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
-        ::metrics::with_local_recorder(&prometheus, || {
-            ::metrics::counter!("weir_requests_total").increment(3)
-        });
+        ::metrics::with_local_recorder(&prometheus, || ::metrics::counter!("weir_requests_total").increment(3));
         let handle = start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
             socket: folder.path().join("weir.sock"),
@@ -68,14 +58,7 @@ impl Running {
             readiness: Arc::clone(&gateway) as Arc<dyn Readiness>,
             metrics: prometheus.handle(),
         });
-        Self {
-            handle: handle.unwrap(),
-            gateway,
-            tokens,
-            recorder,
-            _journals: journals,
-            folder,
-        }
+        Self { handle: handle.unwrap(), gateway, tokens, recorder, _journals: journals, folder }
     }
 
     fn socket(&self) -> std::path::PathBuf {
@@ -90,18 +73,11 @@ impl Running {
 /// Status and body.
 fn get(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (
-        head.split(' ').nth(1).unwrap().parse().unwrap(),
-        body.to_owned(),
-    )
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 #[test]
@@ -110,10 +86,7 @@ fn monitoring_reads_metrics_and_life() {
     let (status, body) = get(running.handle.bound(), "/metrics");
     assert_eq!(status, 200);
     assert!(body.contains("weir_requests_total 3"), "{body}");
-    assert_eq!(
-        get(running.handle.bound(), "/healthz"),
-        (200, "ok\n".to_owned())
-    );
+    assert_eq!(get(running.handle.bound(), "/healthz"), (200, "ok\n".to_owned()));
 }
 
 #[test]
@@ -134,31 +107,18 @@ fn readiness_names_the_check_that_fails() {
     let (status, body) = get(running.handle.bound(), "/readyz");
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &body["ready"]), (503, &json!(false)));
-    assert_eq!(
-        body["checks"][0],
-        json!({ "name": "listeners", "ok": true, "detail": "1 bound" })
-    );
-    assert_eq!(
-        body["checks"][1],
-        json!({ "name": "store", "ok": false, "detail": "the disk is full" })
-    );
+    assert_eq!(body["checks"][0], json!({ "name": "listeners", "ok": true, "detail": "1 bound" }));
+    assert_eq!(body["checks"][1], json!({ "name": "store", "ok": false, "detail": "the disk is full" }));
 }
 
 #[test]
 fn only_the_owner_can_reach_the_tokens() {
     let running = Running::start();
-    assert_eq!(
-        std::fs::metadata(running.socket()).unwrap().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(running.socket()).unwrap().mode() & 0o777, 0o600);
 }
 
 fn new_token(ttl_seconds: u64) -> NewToken {
-    NewToken {
-        subject: "analyst-7".to_owned(),
-        groups: vec!["analysts".to_owned()],
-        ttl_seconds,
-    }
+    NewToken { subject: "analyst-7".to_owned(), groups: vec!["analysts".to_owned()], ttl_seconds }
 }
 
 #[test]
@@ -168,37 +128,20 @@ fn a_token_logs_in_once_its_creation_was_answered_and_never_after_its_revocation
     let table = running.tokens.table();
     let created: CreatedToken = client.post("/api/v1/tokens", &new_token(60)).unwrap();
     let now_ns = created.view.created_ns;
-    let login = table
-        .load()
-        .verify("analyst-7", &created.token, now_ns)
-        .unwrap();
+    let login = table.load().verify("analyst-7", &created.token, now_ns).unwrap();
     assert_eq!(login.principal.groups, ["analysts"]);
-    assert!(
-        created.view.minted_by.starts_with("uid "),
-        "{}",
-        created.view.minted_by
-    );
+    assert!(created.view.minted_by.starts_with("uid "), "{}", created.view.minted_by);
 
-    let revoked: TokenView = client
-        .delete(&format!("/api/v1/tokens/{}", created.view.id))
-        .unwrap();
+    let revoked: TokenView = client.delete(&format!("/api/v1/tokens/{}", created.view.id)).unwrap();
     assert_eq!(revoked.state, TokenState::Revoked);
-    assert!(
-        table
-            .load()
-            .verify("analyst-7", &created.token, now_ns)
-            .is_err()
-    );
+    assert!(table.load().verify("analyst-7", &created.token, now_ns).is_err());
     assert!(table.load().still_valid(&login.token_id, now_ns).is_err());
 }
 
 #[test]
 fn listing_tokens_shows_nothing_that_could_log_in() {
     let running = Running::start();
-    let created: CreatedToken = running
-        .client()
-        .post("/api/v1/tokens", &new_token(60))
-        .unwrap();
+    let created: CreatedToken = running.client().post("/api/v1/tokens", &new_token(60)).unwrap();
     let listed: Value = running.client().get("/api/v1/tokens").unwrap();
     assert_eq!(listed["tokens"][0]["id"], created.view.id);
     assert_eq!(listed["tokens"][0]["state"], "active");
@@ -210,27 +153,14 @@ fn listing_tokens_shows_nothing_that_could_log_in() {
 #[test]
 fn tokens_outlive_the_gateway() {
     let running = Running::start();
-    let created: CreatedToken = running
-        .client()
-        .post("/api/v1/tokens", &new_token(60))
-        .unwrap();
-    let Running {
-        handle,
-        tokens,
-        recorder,
-        folder,
-        ..
-    } = running;
+    let created: CreatedToken = running.client().post("/api/v1/tokens", &new_token(60)).unwrap();
+    let Running { handle, tokens, recorder, folder, .. } = running;
     handle.stop();
     drop(tokens);
     recorder.shutdown().unwrap();
     let reopened = TokenRegistry::open(open_access(&folder.path().join("store")).unwrap()).unwrap();
     let table = reopened.table().load_full();
-    assert!(
-        table
-            .verify("analyst-7", &created.token, created.view.created_ns)
-            .is_ok()
-    );
+    assert!(table.verify("analyst-7", &created.token, created.view.created_ns).is_ok());
 }
 
 #[test]
@@ -238,25 +168,23 @@ fn a_wrong_question_is_answered_with_what_is_wrong() {
     let running = Running::start();
     let client = running.client();
     let missing = client.delete::<Value>("/api/v1/tokens/nosuch").unwrap_err();
-    assert!(
-        matches!(&missing, ClientError::NotFound(what) if what.contains("nosuch")),
-        "{missing}"
-    );
-    let no_ttl = client
-        .post::<Value>("/api/v1/tokens", &new_token(0))
-        .unwrap_err();
-    assert!(
-        matches!(&no_ttl, ClientError::Problem(what) if what.contains("time to live")),
-        "{no_ttl}"
-    );
+    assert!(matches!(&missing, ClientError::NotFound(what) if what.contains("nosuch")), "{missing}");
+    for (path, what) in [
+        ("/api/v1/sessions?limit=many", "limit"),
+        ("/api/v1/sessions?color=red", "color"),
+        ("/api/v1/sessions/nosuch", "a session id has 14 characters"),
+    ] {
+        let refused = client.get::<Value>(path).unwrap_err();
+        assert!(matches!(&refused, ClientError::Problem(why) if why.contains(what)), "{refused}");
+    }
+    let no_session = format!("/api/v1/sessions/{}/exchanges", crate::event::SessionId::from_u64(7));
+    let no_session = client.get::<Value>(&no_session).unwrap_err();
+    assert!(matches!(&no_session, ClientError::NotFound(_)), "{no_session}");
+    let no_ttl = client.post::<Value>("/api/v1/tokens", &new_token(0)).unwrap_err();
+    assert!(matches!(&no_ttl, ClientError::Problem(what) if what.contains("time to live")), "{no_ttl}");
     let unknown = json!({ "subject": "a", "ttl_seconds": 1, "admin": true });
-    let unknown = client
-        .post::<Value>("/api/v1/tokens", &unknown)
-        .unwrap_err();
-    assert!(
-        matches!(&unknown, ClientError::Problem(what) if what.contains("admin")),
-        "{unknown}"
-    );
+    let unknown = client.post::<Value>("/api/v1/tokens", &unknown).unwrap_err();
+    assert!(matches!(&unknown, ClientError::Problem(what) if what.contains("admin")), "{unknown}");
 }
 
 #[test]
@@ -267,11 +195,7 @@ fn a_stop_ends_soon_even_with_a_client_that_says_nothing_and_removes_the_socket(
     let _silent_too = std::os::unix::net::UnixStream::connect(&socket).unwrap();
     let began = Instant::now();
     running.handle.stop();
-    assert!(
-        began.elapsed() < STOP_GRACE + Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < STOP_GRACE + Duration::from_secs(5), "{:?}", began.elapsed());
     assert!(!socket.exists());
     assert!(Client::find(&socket).unwrap().is_none());
 }
@@ -287,14 +211,9 @@ fn an_address_that_is_taken_is_named() {
         queries: running.recorder.queries(),
         tokens: Arc::clone(&running.tokens),
         readiness: Arc::clone(&running.gateway) as Arc<dyn Readiness>,
-        metrics: metrics_exporter_prometheus::PrometheusBuilder::new()
-            .build_recorder()
-            .handle(),
+        metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
     };
-    let error = start(options)
-        .err()
-        .expect("the address is taken")
-        .to_string();
+    let error = start(options).err().expect("the address is taken").to_string();
     assert!(error.contains(&bind.to_string()), "{error}");
     assert!(!running.folder.path().join("other.sock").exists());
 }

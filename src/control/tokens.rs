@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::policy::{TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError, TokenTable};
-use crate::recorder::{AccessStore, RecorderError};
+use crate::recorder::{AccessStore, RecorderError, Rfc3339};
 
 /// Keys in the store: this and the token's id.
 const PREFIX: &[u8] = b"token/";
@@ -76,11 +76,17 @@ pub struct TokenView {
     pub groups: Vec<String>,
     /// Whether it can be used, at the time of asking.
     pub state: TokenState,
-    /// When it was created, ns since the Unix epoch.
+    /// When it was created, RFC 3339 in UTC.
+    pub created: String,
+    /// The same in ns since the Unix epoch.
     pub created_ns: u64,
-    /// When it ends, ns since the Unix epoch.
+    /// When it ends.
+    pub expires: String,
+    /// The same in ns since the Unix epoch.
     pub expires_ns: u64,
-    /// When it was revoked, ns since the Unix epoch.
+    /// When it was revoked.
+    pub revoked: Option<String>,
+    /// The same in ns since the Unix epoch.
     pub revoked_ns: Option<u64>,
     /// Who asked for it.
     pub minted_by: String,
@@ -114,16 +120,11 @@ mod zeroized {
     use serde::{Deserialize, Deserializer, Serializer};
     use zeroize::Zeroizing;
 
-    pub(super) fn serialize<S: Serializer>(
-        text: &Zeroizing<String>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(text)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Zeroizing<String>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
         String::deserialize(from).map(Zeroizing::new)
     }
 }
@@ -134,16 +135,11 @@ impl TokenRegistry {
         let mut records = Vec::new();
         for (key, value) in store.scan(PREFIX)? {
             let key = String::from_utf8_lossy(&key).into_owned();
-            let record = serde_json::from_slice(&value)
-                .map_err(|source| TokenError::Corrupt { key, source })?;
+            let record = serde_json::from_slice(&value).map_err(|source| TokenError::Corrupt { key, source })?;
             records.push(record);
         }
         let live = Arc::new(ArcSwap::from_pointee(TokenTable::new(records)));
-        Ok(Self {
-            store,
-            live,
-            changing: Mutex::new(()),
-        })
+        Ok(Self { store, live, changing: Mutex::new(()) })
     }
 
     /// The live table, for those who check logins.
@@ -154,12 +150,7 @@ impl TokenRegistry {
     /// All tokens, oldest first.
     pub fn list(&self) -> Vec<TokenView> {
         let now_ns = now_ns();
-        self.live
-            .load()
-            .records()
-            .into_iter()
-            .map(|record| view(record, now_ns))
-            .collect()
+        self.live.load().records().into_iter().map(|record| view(record, now_ns)).collect()
     }
 
     /// Creates a token for whoever `minted_by` names.
@@ -175,20 +166,12 @@ impl TokenRegistry {
         let now_ns = now_ns();
         let minted = request.mint(&random, now_ns)?;
         self.change(minted.record.clone())?;
-        Ok(CreatedToken {
-            view: view(&minted.record, now_ns),
-            token: minted.text,
-        })
+        Ok(CreatedToken { view: view(&minted.record, now_ns), token: minted.text })
     }
 
     /// Takes a token back. Doing so again changes nothing and is no error.
     pub fn revoke(&self, id: &str) -> Result<TokenView, TokenError> {
-        let mut record = self
-            .live
-            .load()
-            .get(id)
-            .cloned()
-            .ok_or_else(|| TokenError::NotFound { id: id.to_owned() })?;
+        let mut record = self.live.load().get(id).cloned().ok_or_else(|| TokenError::NotFound { id: id.to_owned() })?;
         let now_ns = now_ns();
         if record.revoked_ns.is_none() {
             record.revoked_ns = Some(now_ns);
@@ -200,10 +183,8 @@ impl TokenRegistry {
     fn change(&self, record: TokenRecord) -> Result<(), TokenError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let key = [PREFIX, record.id.as_bytes()].concat();
-        let value = serde_json::to_vec(&record).map_err(|source| TokenError::Corrupt {
-            key: record.id.clone(),
-            source,
-        })?;
+        let value =
+            serde_json::to_vec(&record).map_err(|source| TokenError::Corrupt { key: record.id.clone(), source })?;
         self.store.put(&key, &value)?;
         self.live.store(Arc::new(self.live.load().with(record)));
         Ok(())
@@ -221,16 +202,17 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
         subject: record.subject.clone(),
         groups: record.groups.clone(),
         state,
+        created: Rfc3339(record.created_ns).to_string(),
         created_ns: record.created_ns,
+        expires: Rfc3339(record.expires_ns).to_string(),
         expires_ns: record.expires_ns,
+        revoked: record.revoked_ns.map(|ns| Rfc3339(ns).to_string()),
         revoked_ns: record.revoked_ns,
         minted_by: record.minted_by.clone(),
     }
 }
 
 fn now_ns() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

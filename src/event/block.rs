@@ -68,11 +68,7 @@ pub struct BlockBuilder {
 impl BlockBuilder {
     /// Adds one event.
     pub fn push(&mut self, event: &Event) {
-        self.first_ns = if self.events == 0 {
-            event.at_ns
-        } else {
-            self.first_ns.min(event.at_ns)
-        };
+        self.first_ns = if self.events == 0 { event.at_ns } else { self.first_ns.min(event.at_ns) };
         self.last_ns = self.last_ns.max(event.at_ns);
         codec::encode(event, self);
         self.events += 1;
@@ -115,11 +111,7 @@ impl BlockBuilder {
         }
         let mut out = Vec::with_capacity(body.len() / 2 + 128);
         put_header(&mut out, header);
-        let packed = if body.len() < COMPRESS_FROM_BYTES {
-            None
-        } else {
-            zstd::bulk::compress(&body, ZSTD_LEVEL).ok()
-        };
+        let packed = if body.len() < COMPRESS_FROM_BYTES { None } else { zstd::bulk::compress(&body, ZSTD_LEVEL).ok() };
         match packed {
             Some(packed) => {
                 varint::put(&mut out, BODY_ZSTD);
@@ -163,10 +155,7 @@ impl Sink for BlockBuilder {
     }
 
     fn delta(&mut self, column: Column, context: u64, value: i64) {
-        let previous = self
-            .previous
-            .insert((column, self.current, context), value)
-            .unwrap_or(0);
+        let previous = self.previous.insert((column, self.current, context), value).unwrap_or(0);
         self.number(column, zigzag(value.wrapping_sub(previous)));
     }
 
@@ -199,10 +188,7 @@ fn put_header(out: &mut Vec<u8>, header: &BlockHeader) {
     varint::put(out, header.connections.len() as u64);
     let (mut connection_before, mut session_before) = (0u64, 0u64);
     for (connection, session) in &header.connections {
-        varint::put(
-            out,
-            zigzag(connection.0.wrapping_sub(connection_before) as i64),
-        );
+        varint::put(out, zigzag(connection.0.wrapping_sub(connection_before) as i64));
         connection_before = connection.0;
         let session = session.map_or(0, SessionId::as_u64);
         varint::put(out, zigzag(session.wrapping_sub(session_before) as i64));
@@ -218,10 +204,7 @@ fn get_header(reader: &mut Reader<'_>) -> Result<BlockHeader, DecodeError> {
     match reader.varint()? {
         PROTOCOL_KAFKA => {}
         value => {
-            return Err(DecodeError::Value {
-                what: "a block's protocol",
-                value,
-            });
+            return Err(DecodeError::Value { what: "a block's protocol", value });
         }
     }
     let node = reader.text()?.to_owned();
@@ -239,22 +222,9 @@ fn get_header(reader: &mut Reader<'_>) -> Result<BlockHeader, DecodeError> {
     for _ in 0..count {
         connection = connection.wrapping_add(unzigzag(reader.varint()?) as u64);
         session = session.wrapping_add(unzigzag(reader.varint()?) as u64);
-        connections.push((
-            ConnectionNo(connection),
-            (session != 0).then(|| SessionId::from_u64(session)),
-        ));
+        connections.push((ConnectionNo(connection), (session != 0).then(|| SessionId::from_u64(session))));
     }
-    Ok(BlockHeader {
-        node,
-        boot,
-        shard,
-        sequence,
-        first_ns,
-        last_ns,
-        events,
-        policy_hash,
-        connections,
-    })
+    Ok(BlockHeader { node, boot, shard, sequence, first_ns, last_ns, events, policy_hash, connections })
 }
 
 /// A stored block, opened.
@@ -275,23 +245,16 @@ impl Block {
             BODY_ZSTD => {
                 let length: usize = reader.number("a block's length")?;
                 if length > BLOCK_INFLATED_BYTES_MAX {
-                    return Err(DecodeError::Value {
-                        what: "a block's length",
-                        value: length as u64,
-                    });
+                    return Err(DecodeError::Value { what: "a block's length", value: length as u64 });
                 }
-                let body = zstd::bulk::decompress(reader.rest(), length)
-                    .map_err(|_| DecodeError::Compression)?;
+                let body = zstd::bulk::decompress(reader.rest(), length).map_err(|_| DecodeError::Compression)?;
                 if body.len() != length {
                     return Err(DecodeError::Compression);
                 }
                 body
             }
             value => {
-                return Err(DecodeError::Value {
-                    what: "a block's compression",
-                    value,
-                });
+                return Err(DecodeError::Value { what: "a block's compression", value });
             }
         };
         Ok(Block { header, body })
@@ -301,9 +264,7 @@ impl Block {
     pub fn events(&self) -> Result<BlockEvents<'_>, DecodeError> {
         let mut reader = Reader::new(&self.body);
         let texts = reader.varint()?;
-        let texts = (0..texts)
-            .map(|_| reader.text())
-            .collect::<Result<Vec<_>, _>>()?;
+        let texts = (0..texts).map(|_| reader.text()).collect::<Result<Vec<_>, _>>()?;
         let mut columns = [Reader::new(&[]); COLUMNS];
         for column in &mut columns {
             let length = reader.number("a column's length")?;
@@ -311,18 +272,8 @@ impl Block {
         }
         reader.finish()?;
         let connections = &self.header.connections;
-        let columns = Columns {
-            columns,
-            texts,
-            connections,
-            current: 0,
-            previous: HashMap::new(),
-            previous_ns: 0,
-        };
-        Ok(BlockEvents {
-            columns,
-            left: self.header.events,
-        })
+        let columns = Columns { columns, texts, connections, current: 0, previous: HashMap::new(), previous_ns: 0 };
+        Ok(BlockEvents { columns, left: self.header.events })
     }
 }
 
@@ -361,12 +312,7 @@ impl Source for Columns<'_> {
         let place = self.get(Column::Connection)?;
         self.current = place as usize;
         let known = self.connections.get(self.current);
-        Ok(known
-            .ok_or(DecodeError::Value {
-                what: "a connection's place",
-                value: place,
-            })?
-            .0)
+        Ok(known.ok_or(DecodeError::Value { what: "a connection's place", value: place })?.0)
     }
 
     fn time(&mut self) -> Result<u64, DecodeError> {
@@ -381,26 +327,14 @@ impl Source for Columns<'_> {
 
     fn delta(&mut self, column: Column, context: u64) -> Result<i64, DecodeError> {
         let step = unzigzag(self.get(column)?);
-        let previous = self
-            .previous
-            .entry((column, self.current, context))
-            .or_insert(0);
+        let previous = self.previous.entry((column, self.current, context)).or_insert(0);
         *previous = previous.wrapping_add(step);
         Ok(*previous)
     }
 
     fn text(&mut self, column: Column) -> Result<(String, u64), DecodeError> {
         let place = self.get(column)?;
-        let text = usize::try_from(place)
-            .ok()
-            .and_then(|place| self.texts.get(place));
-        Ok((
-            (*text.ok_or(DecodeError::Value {
-                what: "a text's place",
-                value: place,
-            })?)
-            .to_owned(),
-            place,
-        ))
+        let text = usize::try_from(place).ok().and_then(|place| self.texts.get(place));
+        Ok(((*text.ok_or(DecodeError::Value { what: "a text's place", value: place })?).to_owned(), place))
     }
 }

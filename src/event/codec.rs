@@ -13,8 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::varint::{DecodeError, unzigzag, zigzag};
 use super::{
-    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome,
-    RequestPart, Resource, ResponsePart,
+    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
+    ResponsePart,
 };
 use crate::limits;
 
@@ -108,34 +108,20 @@ pub fn encode<S: Sink>(event: &Event, sink: &mut S) {
     sink.connection(event.connection);
     sink.time(event.at_ns);
     match &event.kind {
-        EventKind::Opened {
-            listener,
-            peer,
-            broker,
-        } => {
+        EventKind::Opened { listener, peer, broker } => {
             sink.put(Column::Kind, OPENED);
             sink.text(Column::Text, cut(listener, limits::EVENT_NAME_BYTES_MAX));
             put_address(sink, peer);
             sink.put(Column::Rare, broker.map_or(0, |id| zigzag(id.into()) + 1));
         }
-        EventKind::Identified {
-            identity,
-            client_id,
-        } => {
+        EventKind::Identified { identity, client_id } => {
             sink.put(Column::Kind, IDENTIFIED);
             put_identity(sink, identity);
             put_optional_text(sink, client_id.as_deref());
         }
-        EventKind::LoginFailed {
-            mechanism,
-            claimed,
-            reason,
-        } => {
+        EventKind::LoginFailed { mechanism, claimed, reason } => {
             sink.put(Column::Kind, LOGIN_FAILED);
-            sink.text(
-                Column::Text,
-                cut(mechanism, limits::EVENT_MECHANISM_BYTES_MAX),
-            );
+            sink.text(Column::Text, cut(mechanism, limits::EVENT_MECHANISM_BYTES_MAX));
             put_optional_text(sink, claimed.as_deref());
             sink.text(Column::Text, cut(reason, limits::EVENT_REASON_BYTES_MAX));
         }
@@ -144,19 +130,8 @@ pub fn encode<S: Sink>(event: &Event, sink: &mut S) {
             sink.delta(Column::Ordinal, 0, *ordinal as i64);
             put_request(sink, request);
         }
-        EventKind::Exchange {
-            ordinal,
-            request,
-            response,
-        } => {
-            sink.put(
-                Column::Kind,
-                if request.is_some() {
-                    EXCHANGE
-                } else {
-                    EXCHANGE_OF_NOTE
-                },
-            );
+        EventKind::Exchange { ordinal, request, response } => {
+            sink.put(Column::Kind, if request.is_some() { EXCHANGE } else { EXCHANGE_OF_NOTE });
             sink.delta(Column::Ordinal, 0, *ordinal as i64);
             if let Some(request) = request {
                 put_request(sink, request);
@@ -167,11 +142,7 @@ pub fn encode<S: Sink>(event: &Event, sink: &mut S) {
             sink.put(Column::Kind, NOT_CAPTURED);
             sink.put(Column::Rare, *events);
         }
-        EventKind::Closed {
-            reason,
-            bytes_in,
-            bytes_out,
-        } => {
+        EventKind::Closed { reason, bytes_in, bytes_out } => {
             sink.put(Column::Kind, CLOSED);
             sink.put(Column::Rare, *reason as u64);
             sink.put(Column::Rare, *bytes_in);
@@ -193,19 +164,13 @@ pub fn decode<S: Source>(source: &mut S) -> Result<Event, DecodeError> {
                 id => Some(narrow("a broker id", unzigzag(id - 1))?),
             },
         },
-        IDENTIFIED => EventKind::Identified {
-            identity: get_identity(source)?,
-            client_id: get_optional_text(source)?,
-        },
+        IDENTIFIED => EventKind::Identified { identity: get_identity(source)?, client_id: get_optional_text(source)? },
         LOGIN_FAILED => EventKind::LoginFailed {
             mechanism: source.text(Column::Text)?.0,
             claimed: get_optional_text(source)?,
             reason: source.text(Column::Text)?.0,
         },
-        NOTED => EventKind::Noted {
-            ordinal: source.delta(Column::Ordinal, 0)? as u64,
-            request: get_request(source)?,
-        },
+        NOTED => EventKind::Noted { ordinal: source.delta(Column::Ordinal, 0)? as u64, request: get_request(source)? },
         EXCHANGE => EventKind::Exchange {
             ordinal: source.delta(Column::Ordinal, 0)? as u64,
             request: Some(get_request(source)?),
@@ -216,26 +181,17 @@ pub fn decode<S: Source>(source: &mut S) -> Result<Event, DecodeError> {
             request: None,
             response: get_response(source)?,
         },
-        NOT_CAPTURED => EventKind::NotCaptured {
-            events: source.get(Column::Rare)?,
-        },
+        NOT_CAPTURED => EventKind::NotCaptured { events: source.get(Column::Rare)? },
         CLOSED => EventKind::Closed {
             reason: close_reason(source.get(Column::Rare)?)?,
             bytes_in: source.get(Column::Rare)?,
             bytes_out: source.get(Column::Rare)?,
         },
         value => {
-            return Err(DecodeError::Value {
-                what: "an event's kind",
-                value,
-            });
+            return Err(DecodeError::Value { what: "an event's kind", value });
         }
     };
-    Ok(Event {
-        connection,
-        at_ns,
-        kind,
-    })
+    Ok(Event { connection, at_ns, kind })
 }
 
 fn put_address<S: Sink>(sink: &mut S, peer: &SocketAddr) {
@@ -256,24 +212,16 @@ fn put_address<S: Sink>(sink: &mut S, peer: &SocketAddr) {
 
 fn get_address<S: Source>(source: &mut S) -> Result<SocketAddr, DecodeError> {
     let ip = match source.get(Column::Address)? {
-        4 => IpAddr::from(
-            small::<u32>("an IPv4 address", source.get(Column::Address)?)?.to_be_bytes(),
-        ),
+        4 => IpAddr::from(small::<u32>("an IPv4 address", source.get(Column::Address)?)?.to_be_bytes()),
         6 => {
             let high = u128::from(source.get(Column::Address)?);
             IpAddr::from((high << 64 | u128::from(source.get(Column::Address)?)).to_be_bytes())
         }
         value => {
-            return Err(DecodeError::Value {
-                what: "an address family",
-                value,
-            });
+            return Err(DecodeError::Value { what: "an address family", value });
         }
     };
-    Ok(SocketAddr::new(
-        ip,
-        small("a port", source.get(Column::Address)?)?,
-    ))
+    Ok(SocketAddr::new(ip, small("a port", source.get(Column::Address)?)?))
 }
 
 fn put_optional_text<S: Sink>(sink: &mut S, text: Option<&str>) {
@@ -284,22 +232,12 @@ fn put_optional_text<S: Sink>(sink: &mut S, text: Option<&str>) {
 }
 
 fn get_optional_text<S: Source>(source: &mut S) -> Result<Option<String>, DecodeError> {
-    Ok(if source.get(Column::Rare)? == 0 {
-        None
-    } else {
-        Some(source.text(Column::Text)?.0)
-    })
+    Ok(if source.get(Column::Rare)? == 0 { None } else { Some(source.text(Column::Text)?.0) })
 }
 
 fn put_identity<S: Sink>(sink: &mut S, identity: &Identity) {
-    sink.text(
-        Column::Text,
-        cut(&identity.issuer, limits::EVENT_NAME_BYTES_MAX),
-    );
-    sink.text(
-        Column::Text,
-        cut(&identity.subject, limits::EVENT_NAME_BYTES_MAX),
-    );
+    sink.text(Column::Text, cut(&identity.issuer, limits::EVENT_NAME_BYTES_MAX));
+    sink.text(Column::Text, cut(&identity.subject, limits::EVENT_NAME_BYTES_MAX));
     sink.put(Column::Rare, identity.mechanism as u64);
     let groups = &identity.groups[..identity.groups.len().min(limits::EVENT_GROUPS_MAX)];
     sink.put(Column::Rare, groups.len() as u64);
@@ -315,36 +253,19 @@ fn get_identity<S: Source>(source: &mut S) -> Result<Identity, DecodeError> {
         0 => Mechanism::Anonymous,
         1 => Mechanism::PlainToken,
         value => {
-            return Err(DecodeError::Value {
-                what: "a login mechanism",
-                value,
-            });
+            return Err(DecodeError::Value { what: "a login mechanism", value });
         }
     };
-    let count = bounded(
-        "a count of groups",
-        source.get(Column::Rare)?,
-        limits::EVENT_GROUPS_MAX,
-    )?;
-    let groups = (0..count)
-        .map(|_| Ok(source.text(Column::Text)?.0))
-        .collect::<Result<_, DecodeError>>()?;
-    Ok(Identity {
-        issuer,
-        subject,
-        groups,
-        mechanism,
-    })
+    let count = bounded("a count of groups", source.get(Column::Rare)?, limits::EVENT_GROUPS_MAX)?;
+    let groups = (0..count).map(|_| Ok(source.text(Column::Text)?.0)).collect::<Result<_, DecodeError>>()?;
+    Ok(Identity { issuer, subject, groups, mechanism })
 }
 
 fn put_request<S: Sink>(sink: &mut S, request: &RequestPart) {
     sink.put(Column::ApiKey, zigzag(request.api_key.into()));
     sink.put(Column::ApiVersion, zigzag(request.api_version.into()));
     sink.delta(Column::Correlation, 0, request.correlation_id.into());
-    sink.put(
-        Column::RequestBytes,
-        request.bytes << 1 | u64::from(request.secret_withheld),
-    );
+    sink.put(Column::RequestBytes, request.bytes << 1 | u64::from(request.secret_withheld));
     put_items(sink, &request.items, request.items_omitted);
 }
 
@@ -355,15 +276,7 @@ fn get_request<S: Source>(source: &mut S) -> Result<RequestPart, DecodeError> {
     let bytes = source.get(Column::RequestBytes)?;
     let (items, items_omitted) = get_items(source)?;
     let (bytes, secret_withheld) = (bytes >> 1, bytes & 1 == 1);
-    Ok(RequestPart {
-        api_key,
-        api_version,
-        correlation_id,
-        bytes,
-        items,
-        items_omitted,
-        secret_withheld,
-    })
+    Ok(RequestPart { api_key, api_version, correlation_id, bytes, items, items_omitted, secret_withheld })
 }
 
 fn put_response<S: Sink>(sink: &mut S, response: &ResponsePart) {
@@ -388,24 +301,13 @@ fn get_response<S: Source>(source: &mut S) -> Result<ResponsePart, DecodeError> 
         weir_ns: source.get(Column::WeirTime)?,
         broker_ns: source.get(Column::BrokerTime)?,
     };
-    Ok(ResponsePart {
-        outcome,
-        bytes,
-        error_code,
-        items,
-        items_omitted,
-        throttle_ms,
-        latency,
-    })
+    Ok(ResponsePart { outcome, bytes, error_code, items, items_omitted, throttle_ms, latency })
 }
 
 fn put_items<S: Sink>(sink: &mut S, items: &[Item], omitted: u32) {
     let kept = &items[..items.len().min(limits::EVENT_ITEMS_MAX)];
     let omitted = u64::from(omitted) + (items.len() - kept.len()) as u64;
-    sink.put(
-        Column::ItemCount,
-        (kept.len() as u64) << 1 | u64::from(omitted > 0),
-    );
+    sink.put(Column::ItemCount, (kept.len() as u64) << 1 | u64::from(omitted > 0));
     if omitted > 0 {
         sink.put(Column::Rare, omitted.min(u32::MAX.into()));
     }
@@ -416,38 +318,21 @@ fn put_items<S: Sink>(sink: &mut S, items: &[Item], omitted: u32) {
 
 fn get_items<S: Source>(source: &mut S) -> Result<(Vec<Item>, u32), DecodeError> {
     let count = source.get(Column::ItemCount)?;
-    let omitted = if count & 1 == 1 {
-        small("a count of items", source.get(Column::Rare)?)?
-    } else {
-        0
-    };
+    let omitted = if count & 1 == 1 { small("a count of items", source.get(Column::Rare)?)? } else { 0 };
     let count = bounded("a count of items", count >> 1, limits::EVENT_ITEMS_MAX)?;
-    let items = (0..count)
-        .map(|_| get_item(source))
-        .collect::<Result<_, _>>()?;
+    let items = (0..count).map(|_| get_item(source)).collect::<Result<_, _>>()?;
     Ok((items, omitted))
 }
 
 fn put_item<S: Sink>(sink: &mut S, item: &Item) {
     let mask = item.resource as u64
-        | if item.partition.is_some() {
-            HAS_PARTITION
-        } else {
-            0
-        }
+        | if item.partition.is_some() { HAS_PARTITION } else { 0 }
         | if item.offset.is_some() { HAS_OFFSET } else { 0 }
-        | if item.records.is_some() {
-            HAS_RECORDS
-        } else {
-            0
-        }
+        | if item.records.is_some() { HAS_RECORDS } else { 0 }
         | if item.bytes.is_some() { HAS_BYTES } else { 0 }
         | if item.error_code != 0 { HAS_ERROR } else { 0 };
     sink.put(Column::ItemMask, mask);
-    let name = sink.text(
-        Column::ItemName,
-        cut(&item.name, limits::EVENT_NAME_BYTES_MAX),
-    );
+    let name = sink.text(Column::ItemName, cut(&item.name, limits::EVENT_NAME_BYTES_MAX));
     if let Some(partition) = item.partition {
         sink.put(Column::Partition, zigzag(partition.into()));
     }
@@ -468,24 +353,14 @@ fn put_item<S: Sink>(sink: &mut S, item: &Item) {
 fn get_item<S: Source>(source: &mut S) -> Result<Item, DecodeError> {
     let mask = source.get(Column::ItemMask)?;
     if mask > ITEM_MASK_MAX {
-        return Err(DecodeError::Value {
-            what: "an item's mask",
-            value: mask,
-        });
+        return Err(DecodeError::Value { what: "an item's mask", value: mask });
     }
     let resource = resource(mask & 7)?;
     let (name, context) = source.text(Column::ItemName)?;
     let has = |bit: u64| mask & bit != 0;
-    let mut item = Item {
-        resource,
-        name,
-        ..Item::default()
-    };
+    let mut item = Item { resource, name, ..Item::default() };
     if has(HAS_PARTITION) {
-        item.partition = Some(narrow(
-            "a partition",
-            unzigzag(source.get(Column::Partition)?),
-        )?);
+        item.partition = Some(narrow("a partition", unzigzag(source.get(Column::Partition)?))?);
     }
     if has(HAS_OFFSET) {
         item.offset = Some(source.delta(Column::Offset, offset_context(context, item.partition))?);
@@ -508,10 +383,7 @@ fn offset_context(name: u64, partition: Option<i32>) -> u64 {
 }
 
 fn narrow<T: TryFrom<i64>>(what: &'static str, value: i64) -> Result<T, DecodeError> {
-    T::try_from(value).map_err(|_| DecodeError::Value {
-        what,
-        value: value as u64,
-    })
+    T::try_from(value).map_err(|_| DecodeError::Value { what, value: value as u64 })
 }
 
 fn small<T: TryFrom<u64>>(what: &'static str, value: u64) -> Result<T, DecodeError> {
@@ -519,10 +391,7 @@ fn small<T: TryFrom<u64>>(what: &'static str, value: u64) -> Result<T, DecodeErr
 }
 
 fn bounded(what: &'static str, value: u64, max: usize) -> Result<usize, DecodeError> {
-    usize::try_from(value)
-        .ok()
-        .filter(|count| *count <= max)
-        .ok_or(DecodeError::Value { what, value })
+    usize::try_from(value).ok().filter(|count| *count <= max).ok_or(DecodeError::Value { what, value })
 }
 
 fn outcome(value: u64) -> Result<Outcome, DecodeError> {
@@ -533,10 +402,7 @@ fn outcome(value: u64) -> Result<Outcome, DecodeError> {
         3 => Outcome::Refused,
         4 => Outcome::Unknown,
         value => {
-            return Err(DecodeError::Value {
-                what: "an outcome",
-                value,
-            });
+            return Err(DecodeError::Value { what: "an outcome", value });
         }
     })
 }
@@ -551,10 +417,7 @@ fn resource(value: u64) -> Result<Resource, DecodeError> {
         5 => Resource::User,
         6 => Resource::DelegationToken,
         value => {
-            return Err(DecodeError::Value {
-                what: "a resource",
-                value,
-            });
+            return Err(DecodeError::Value { what: "a resource", value });
         }
     })
 }
@@ -572,10 +435,7 @@ fn close_reason(value: u64) -> Result<CloseReason, DecodeError> {
         8 => CloseReason::UpstreamUnreachable,
         9 => CloseReason::Refused,
         value => {
-            return Err(DecodeError::Value {
-                what: "a reason for closing",
-                value,
-            });
+            return Err(DecodeError::Value { what: "a reason for closing", value });
         }
     })
 }

@@ -11,11 +11,7 @@ use super::{ConnectionNo, Event};
 /// Writes `event` to the start of `room`; the answer is its length, or none when it does not fit.
 #[inline]
 pub fn encode(event: &Event, room: &mut [u8]) -> Option<usize> {
-    let mut sink = EntrySink {
-        room,
-        length: 0,
-        full: false,
-    };
+    let mut sink = EntrySink { room, length: 0, full: false };
     codec::encode(event, &mut sink);
     (!sink.full).then_some(sink.length)
 }
@@ -47,10 +43,7 @@ impl EntrySink<'_> {
     }
 
     fn long_varint(&mut self, mut value: u64) {
-        let Some(room) = self
-            .room
-            .get_mut(self.length..)
-            .and_then(|rest| rest.first_chunk_mut::<VARINT_BYTES_MAX>())
+        let Some(room) = self.room.get_mut(self.length..).and_then(|rest| rest.first_chunk_mut::<VARINT_BYTES_MAX>())
         else {
             self.full = true;
             return;
@@ -67,11 +60,7 @@ impl EntrySink<'_> {
 
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
-        match self
-            .room
-            .get_mut(self.length..)
-            .and_then(|rest| rest.get_mut(..bytes.len()))
-        {
+        match self.room.get_mut(self.length..).and_then(|rest| rest.get_mut(..bytes.len())) {
             Some(room) => {
                 room.copy_from_slice(bytes);
                 self.length += bytes.len();

@@ -62,10 +62,7 @@ impl SessionId {
 
 /// A weighted sum modulo the prime 31: another character or two swapped ones give another sum (0 and z alone collide).
 fn check_digit(digits: &[u8]) -> u8 {
-    let sum: u32 = (1u32..)
-        .zip(digits)
-        .map(|(weight, digit)| weight * u32::from(*digit))
-        .sum();
+    let sum: u32 = (1u32..).zip(digits).map(|(weight, digit)| weight * u32::from(*digit)).sum();
     (sum % 31) as u8
 }
 
@@ -95,20 +92,14 @@ impl FromStr for SessionId {
                 'o' => '0',
                 other => other,
             };
-            let place = ALPHABET
-                .iter()
-                .position(|letter| char::from(*letter) == plain);
+            let place = ALPHABET.iter().position(|letter| char::from(*letter) == plain);
             *digit = place.ok_or(SessionIdError::Character(character))? as u8;
         }
         let (digits, check) = digits.split_at(DIGITS);
         if check_digit(digits) != check[0] || digits[0] > 15 {
             return Err(SessionIdError::Check);
         }
-        Ok(SessionId(
-            digits
-                .iter()
-                .fold(0, |bits, digit| bits << 5 | u64::from(*digit)),
-        ))
+        Ok(SessionId(digits.iter().fold(0, |bits, digit| bits << 5 | u64::from(*digit))))
     }
 }
 
@@ -154,13 +145,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_id_is_told_why() {
         assert_eq!("abc".parse::<SessionId>(), Err(SessionIdError::Length(3)));
-        assert_eq!(
-            "0123456789abc!".parse::<SessionId>(),
-            Err(SessionIdError::Character('!'))
-        );
-        assert_eq!(
-            "00000000000001".parse::<SessionId>(),
-            Err(SessionIdError::Check)
-        );
+        assert_eq!("0123456789abc!".parse::<SessionId>(), Err(SessionIdError::Character('!')));
+        assert_eq!("00000000000001".parse::<SessionId>(), Err(SessionIdError::Check));
     }
 }

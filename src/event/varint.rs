@@ -93,10 +93,7 @@ impl<'a> Reader<'a> {
     /// The next `length` bytes.
     #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) = self
-            .bytes
-            .split_at_checked(length)
-            .ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(DecodeError::Truncated)?;
         self.bytes = rest;
         Ok(taken)
     }
@@ -135,10 +132,7 @@ impl<'a> Reader<'a> {
     /// Eight bytes, little-endian.
     #[inline]
     pub fn fixed64(&mut self) -> Result<u64, DecodeError> {
-        let (taken, rest) = self
-            .bytes
-            .split_first_chunk::<8>()
-            .ok_or(DecodeError::Truncated)?;
+        let (taken, rest) = self.bytes.split_first_chunk::<8>().ok_or(DecodeError::Truncated)?;
         self.bytes = rest;
         Ok(u64::from_le_bytes(*taken))
     }
@@ -151,11 +145,7 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub fn finish(self) -> Result<(), DecodeError> {
-        if self.bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::Leftover(self.bytes.len()))
-        }
+        if self.bytes.is_empty() { Ok(()) } else { Err(DecodeError::Leftover(self.bytes.len())) }
     }
 }
 
@@ -181,10 +171,7 @@ mod tests {
     #[test]
     fn an_integer_beyond_64_bits_is_refused() {
         assert_eq!(Reader::new(&[0xff; 10]).varint(), Err(DecodeError::Varint));
-        assert_eq!(
-            Reader::new(&[0xff; 3]).varint(),
-            Err(DecodeError::Truncated)
-        );
+        assert_eq!(Reader::new(&[0xff; 3]).varint(), Err(DecodeError::Truncated));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use crate::wire::kafka::walk::{Span, Value, Visitor};
 pub trait TopicDirectory {
     /// The name of a topic id.
     fn name(&self, id: &[u8; 16]) -> Option<Arc<str>>;
-    /// A response named this topic's id.
-    fn learn(&self, id: [u8; 16], name: &str);
+    /// A response named these topics' ids.
+    fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>);
 }
 
 /// Which of an exchange's two bodies is read.
@@ -56,6 +56,8 @@ pub struct Description {
     pub validate_only: bool,
     /// The body holds a secret.
     pub secret: bool,
+    /// Topic ids that the response named.
+    pub learnt: Vec<([u8; 16], Arc<str>)>,
     topic: Option<Arc<str>>,
     topic_id: Option<[u8; 16]>,
     group_error: i16,
@@ -81,6 +83,7 @@ impl Description {
             may_create_topics: false,
             validate_only: false,
             secret: false,
+            learnt: Vec::new(),
             topic: None,
             topic_id: None,
             group_error: 0,
@@ -302,10 +305,10 @@ impl Visitor for Describer<'_> {
         match group {
             Group::Topic | Group::ForgottenTopic => {
                 if let (Side::Response, Some(id), Some(topic)) =
-                    (description.side, description.topic_id, description.topic.as_deref())
+                    (description.side, description.topic_id, description.topic.clone())
                     && description.topics_only()
                 {
-                    self.topics.learn(id, topic);
+                    description.learnt.push((id, topic));
                 }
                 description.end_topic();
             }

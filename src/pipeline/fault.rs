@@ -55,7 +55,7 @@ impl Fault {
             Fault::Limit(_) => CloseReason::Limit,
             Fault::UpstreamFrame(_) | Fault::UpstreamBody(_) | Fault::Surprise(_) | Fault::UpstreamClosed { .. } => {
                 CloseReason::Upstream
-            },
+            }
             Fault::Unreachable(_) => CloseReason::UpstreamUnreachable,
         }
     }

@@ -37,7 +37,10 @@ pub enum Verdict {
 pub fn judge_head(api: Option<&'static Api>, version: i16, allow_security_changes: bool) -> Option<Verdict> {
     let refuse = |code, why| Some(Verdict::Refuse { code, why });
     let Some(api) = api else {
-        return refuse(UNSUPPORTED_VERSION, "this API is not one of Kafka 4.3's; Weir forwards none that it does not know".into());
+        return refuse(
+            UNSUPPORTED_VERSION,
+            "this API is not one of Kafka 4.3's; Weir forwards none that it does not know".into(),
+        );
     };
     let Api { name, served, class, .. } = api;
     match class {
@@ -48,7 +51,9 @@ pub fn judge_head(api: Option<&'static Api>, version: i16, allow_security_change
         ),
         Class::Security if !allow_security_changes => refuse(
             CLUSTER_AUTHORIZATION_FAILED,
-            format!("{name} changes who may do what; Weir forwards it only where the listener says allow_security_changes"),
+            format!(
+                "{name} changes who may do what; Weir forwards it only where the listener says allow_security_changes"
+            ),
         ),
         _ if !served.contains(version) => refuse(
             UNSUPPORTED_VERSION,
@@ -70,7 +75,10 @@ pub fn judge(
     }
     let api_key = exchange.api_key();
     let Some(mut walker) = Walker::request(api_key, exchange.version, body.len() as u64) else {
-        return Ok(Verdict::Refuse { code: UNSUPPORTED_VERSION, why: "Weir does not know this request's layout".into() });
+        return Ok(Verdict::Refuse {
+            code: UNSUPPORTED_VERSION,
+            why: "Weir does not know this request's layout".into(),
+        });
     };
     let mut description = Description::new(api_key, Side::Request);
     walker.feed(body, &mut Describer::new(&mut description, topics)).map_err(Fault::ClientBody)?;

@@ -66,11 +66,7 @@ impl ResponseHead {
             return Ok(None);
         };
         let Some(correlation_id) = frame::response_correlation_id(frame) else { return Ok(None) };
-        Ok(Some(ResponseHead {
-            correlation_id,
-            frame_bytes: (PREFIX_LEN + length) as u64,
-            bytes: PREFIX_LEN + header,
-        }))
+        Ok(Some(ResponseHead { correlation_id, frame_bytes: (PREFIX_LEN + length) as u64, bytes: PREFIX_LEN + header }))
     }
 }
 

@@ -79,8 +79,15 @@ pub struct Step {
 enum State {
     /// Between requests, or inside a length prefix or header; what came of it lies in `partial`.
     Head,
-    Relay { left: u64, walk: Box<(Walker, Description)>, exchange: Box<Exchange> },
-    Gather { left: u64, gathering: Gathering },
+    Relay {
+        left: u64,
+        walk: Box<(Walker, Description)>,
+        exchange: Box<Exchange>,
+    },
+    Gather {
+        left: u64,
+        gathering: Gathering,
+    },
 }
 
 struct Gathering {

@@ -94,9 +94,15 @@ struct Answer {
 enum State {
     /// Between answers, or inside a length prefix or header; what came of it lies in `partial`.
     Head,
-    Relay { left: u64, answer: Box<Answer> },
+    Relay {
+        left: u64,
+        answer: Box<Answer>,
+    },
     /// Everything kept so far lies in `partial`: the whole frame, or its tail.
-    Gather { left: u64, answer: Box<Answer> },
+    Gather {
+        left: u64,
+        answer: Box<Answer>,
+    },
 }
 
 /// One connection's way back.
@@ -196,7 +202,10 @@ impl Outbound {
             }
             (_, false) if left == 0 => {
                 let bytes = std::mem::take(&mut self.partial);
-                Ok(Step { taken, action: Action::Replace { bytes, ended: Some(answer.end(now_ns)) } })
+                Ok(Step {
+                    taken,
+                    action: Action::Replace { bytes, ended: Some(answer.end(now_ns, requests.topics())) },
+                })
             }
             (_, false) => {
                 self.state = State::Relay { left, answer };
@@ -209,7 +218,8 @@ impl Outbound {
     fn reserve(&self, bytes: u64, requests: &mut dyn Requests) -> Result<Option<Reservation>, Fault> {
         if bytes > limits::GATHERED_RESPONSE_BYTES_MAX {
             let max = limits::GATHERED_RESPONSE_BYTES_MAX;
-            let text = format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
+            let text =
+                format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
             return Err(Fault::Limit(text));
         }
         Ok(requests.reserve(bytes))
@@ -230,14 +240,10 @@ impl Outbound {
             if answer.plan == Plan::RelayThenTail {
                 answer.must_be_whole()?;
             }
-            let ended = Some(answer.end(now_ns));
+            let ended = Some(answer.end(now_ns, requests.topics()));
             return Ok(Step { taken, action: Action::Relay { ended } });
         }
-        self.state = if answer.in_tail() {
-            State::Gather { left, answer }
-        } else {
-            State::Relay { left, answer }
-        };
+        self.state = if answer.in_tail() { State::Gather { left, answer } } else { State::Relay { left, answer } };
         Ok(Step { taken, action: Action::Relay { ended: None } })
     }
 
@@ -264,7 +270,7 @@ impl Outbound {
         }
         let kept = std::mem::take(&mut self.partial);
         let rewritten = answer.rewrite(if in_place { &bytes[..taken] } else { &kept }, requests)?;
-        let ended = Some(answer.end(now_ns));
+        let ended = Some(answer.end(now_ns, requests.topics()));
         let action = match rewritten {
             Some(bytes) => Action::Replace { bytes, ended },
             None if in_place => Action::Relay { ended },
@@ -339,9 +345,13 @@ impl Answer {
         }))
     }
 
-    fn end(self: Box<Self>, now_ns: u64) -> Ended {
-        let Answer { mut exchange, description, frame_bytes, reservation, .. } = *self;
+    fn end(self: Box<Self>, now_ns: u64, topics: &dyn TopicDirectory) -> Ended {
+        let Answer { mut exchange, mut description, frame_bytes, reservation, .. } = *self;
         drop(reservation);
+        // Before the answer is released: the client's next request may use the ids it names.
+        if !description.learnt.is_empty() {
+            topics.learn(std::mem::take(&mut description.learnt));
+        }
         exchange.moments.answered_ns = now_ns;
         let response = ResponsePart {
             outcome: Outcome::Answered,

@@ -83,20 +83,13 @@ pub struct Minted {
 
 impl TokenRequest {
     /// Makes the token out of `random` bytes, which must come from the operating system and be used once.
-    pub fn mint(
-        self,
-        random: &Zeroizing<[u8; TOKEN_RANDOM_BYTES]>,
-        now_ns: u64,
-    ) -> Result<Minted, TokenRequestError> {
-        let name = |name: &String| {
-            !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
-        };
+    pub fn mint(self, random: &Zeroizing<[u8; TOKEN_RANDOM_BYTES]>, now_ns: u64) -> Result<Minted, TokenRequestError> {
+        let name =
+            |name: &String| !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
         if !name(&self.subject) {
             return Err(TokenRequestError::Subject);
         }
-        if self.groups.len() > GROUPS_MAX
-            || !self.groups.iter().all(|g| name(g) && !g.contains(','))
-        {
+        if self.groups.len() > GROUPS_MAX || !self.groups.iter().all(|g| name(g) && !g.contains(',')) {
             return Err(TokenRequestError::Groups);
         }
         if self.ttl_ns == 0 || self.ttl_ns > TTL_NS_MAX {
@@ -118,19 +111,13 @@ impl TokenRequest {
             minted_by: self.minted_by,
             secret_sha256: digest(&secret),
         };
-        Ok(Minted {
-            record,
-            text: Zeroizing::new(format!("{PREFIX}_{id}_{}", *secret)),
-        })
+        Ok(Minted { record, text: Zeroizing::new(format!("{PREFIX}_{id}_{}", *secret)) })
     }
 }
 
 /// A token's text taken apart, `(id, secret)`; none where it is not one.
 pub(super) fn parts(text: &str) -> Option<(&str, &str)> {
-    let (id, secret) = text
-        .strip_prefix(PREFIX)?
-        .strip_prefix('_')?
-        .split_once('_')?;
+    let (id, secret) = text.strip_prefix(PREFIX)?.strip_prefix('_')?.split_once('_')?;
     (!id.is_empty() && !secret.is_empty()).then_some((id, secret))
 }
 
@@ -187,9 +174,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_does_not_hold_the_secret() {
-        let minted = request()
-            .mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10)
-            .unwrap();
+        let minted = request().mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10).unwrap();
         let (id, secret) = parts(&minted.text).unwrap();
         assert_eq!(id, minted.record.id);
         assert_eq!(secret.len(), 52);
@@ -200,9 +185,7 @@ mod tests {
 
     #[test]
     fn groups_are_sorted_and_counted_once() {
-        let minted = request()
-            .mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10)
-            .unwrap();
+        let minted = request().mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10).unwrap();
         assert_eq!(minted.record.groups, ["analysts", "dev"]);
         assert_eq!(minted.record.expires_ns, 1_010);
     }
@@ -215,22 +198,10 @@ mod tests {
             change(&mut request);
             request.mint(&random, 10).err()
         };
-        assert_eq!(
-            with(|r| r.subject.clear()),
-            Some(TokenRequestError::Subject)
-        );
-        assert_eq!(
-            with(|r| r.subject = "a\0b".to_owned()),
-            Some(TokenRequestError::Subject)
-        );
-        assert_eq!(
-            with(|r| r.groups = vec![String::new()]),
-            Some(TokenRequestError::Groups)
-        );
-        assert_eq!(
-            with(|r| r.groups = vec!["a,b".to_owned()]),
-            Some(TokenRequestError::Groups)
-        );
+        assert_eq!(with(|r| r.subject.clear()), Some(TokenRequestError::Subject));
+        assert_eq!(with(|r| r.subject = "a\0b".to_owned()), Some(TokenRequestError::Subject));
+        assert_eq!(with(|r| r.groups = vec![String::new()]), Some(TokenRequestError::Groups));
+        assert_eq!(with(|r| r.groups = vec!["a,b".to_owned()]), Some(TokenRequestError::Groups));
         assert_eq!(with(|r| r.ttl_ns = 0), Some(TokenRequestError::Ttl));
         assert_eq!(with(|r| r.ttl_ns = u64::MAX), Some(TokenRequestError::Ttl));
     }

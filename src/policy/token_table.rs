@@ -70,25 +70,16 @@ impl Refusal {
     pub fn for_client(&self) -> String {
         match self {
             Refusal::NotAToken => {
-                "authentication failed: the password is not a Weir token (weir_<id>_<secret>)"
-                    .to_owned()
+                "authentication failed: the password is not a Weir token (weir_<id>_<secret>)".to_owned()
             }
-            Refusal::Unknown | Refusal::WrongSecret { .. } => {
-                "authentication failed: unknown token".to_owned()
-            }
-            Refusal::WrongSubject { .. } => {
-                "authentication failed: this token belongs to another user name".to_owned()
-            }
+            Refusal::Unknown | Refusal::WrongSecret { .. } => "authentication failed: unknown token".to_owned(),
+            Refusal::WrongSubject { .. } => "authentication failed: this token belongs to another user name".to_owned(),
             Refusal::Expired { id, at_ns } => {
                 let at = clock_time(*at_ns);
-                format!(
-                    "authentication failed: token {id} expired at {at}; ask for a new one (`weir token create`)"
-                )
+                format!("authentication failed: token {id} expired at {at}; ask for a new one (`weir token create`)")
             }
             Refusal::Revoked { id } => {
-                format!(
-                    "authentication failed: token {id} was revoked; ask for a new one (`weir token create`)"
-                )
+                format!("authentication failed: token {id} was revoked; ask for a new one (`weir token create`)")
             }
         }
     }
@@ -97,23 +88,14 @@ impl Refusal {
 impl TokenTable {
     /// The first snapshot, of what was kept.
     pub fn new(records: impl IntoIterator<Item = TokenRecord>) -> Self {
-        Self {
-            generation: 1,
-            by_id: records
-                .into_iter()
-                .map(|record| (record.id.clone(), record))
-                .collect(),
-        }
+        Self { generation: 1, by_id: records.into_iter().map(|record| (record.id.clone(), record)).collect() }
     }
 
     /// The next snapshot, in which `record` is new or replaces the one of its id.
     pub fn with(&self, record: TokenRecord) -> Self {
         let mut by_id = self.by_id.clone();
         by_id.insert(record.id.clone(), record);
-        Self {
-            generation: self.generation + 1,
-            by_id,
-        }
+        Self { generation: self.generation + 1, by_id }
     }
 
     /// The record of a token.
@@ -142,14 +124,10 @@ impl TokenTable {
         let matches = bool::from(token::digest(secret).ct_eq(&kept));
         let record = record.ok_or(Refusal::Unknown)?;
         if !matches {
-            return Err(Refusal::WrongSecret {
-                id: record.id.clone(),
-            });
+            return Err(Refusal::WrongSecret { id: record.id.clone() });
         }
         if record.subject != subject {
-            return Err(Refusal::WrongSubject {
-                id: record.id.clone(),
-            });
+            return Err(Refusal::WrongSubject { id: record.id.clone() });
         }
         in_force(record, now_ns)?;
         Ok(Login {
@@ -166,32 +144,22 @@ impl TokenTable {
 
     /// Whether a login made earlier by token `id` still holds.
     pub fn still_valid(&self, id: &str, now_ns: u64) -> Result<(), Refusal> {
-        self.by_id
-            .get(id)
-            .ok_or(Refusal::Unknown)
-            .and_then(|record| in_force(record, now_ns))
+        self.by_id.get(id).ok_or(Refusal::Unknown).and_then(|record| in_force(record, now_ns))
     }
 }
 
 /// RFC 3339, to the second.
 fn clock_time(ns: u64) -> String {
     let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds)
-        .unwrap_or(jiff::Timestamp::MAX)
-        .to_string()
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
 fn in_force(record: &TokenRecord, now_ns: u64) -> Result<(), Refusal> {
     if record.revoked_ns.is_some() {
-        return Err(Refusal::Revoked {
-            id: record.id.clone(),
-        });
+        return Err(Refusal::Revoked { id: record.id.clone() });
     }
     if record.expires_ns <= now_ns {
-        return Err(Refusal::Expired {
-            id: record.id.clone(),
-            at_ns: record.expires_ns,
-        });
+        return Err(Refusal::Expired { id: record.id.clone(), at_ns: record.expires_ns });
     }
     Ok(())
 }
@@ -214,9 +182,7 @@ mod tests {
             ttl_ns: TTL,
             minted_by: "uid 0".to_owned(),
         };
-        request
-            .mint(&Zeroizing::new([seed; TOKEN_RANDOM_BYTES]), CREATED)
-            .unwrap()
+        request.mint(&Zeroizing::new([seed; TOKEN_RANDOM_BYTES]), CREATED).unwrap()
     }
 
     fn table(record: TokenRecord) -> TokenTable {
@@ -226,9 +192,7 @@ mod tests {
     #[test]
     fn a_token_logs_its_subject_in_with_its_groups_until_it_ends() {
         let token = minted(1);
-        let login = table(token.record.clone())
-            .verify("analyst-7", &token.text, CREATED)
-            .unwrap();
+        let login = table(token.record.clone()).verify("analyst-7", &token.text, CREATED).unwrap();
         assert_eq!(login.principal.subject, "analyst-7");
         assert_eq!(login.principal.issuer, "weir");
         assert_eq!(login.principal.groups, ["analysts"]);
@@ -245,12 +209,7 @@ mod tests {
         let guessed = format!("weir_{}_{}", token.record.id, "a".repeat(52));
         let wrong = table.verify("analyst-7", &guessed, CREATED).unwrap_err();
         assert_eq!(unknown, Refusal::Unknown);
-        assert_eq!(
-            wrong,
-            Refusal::WrongSecret {
-                id: token.record.id
-            }
-        );
+        assert_eq!(wrong, Refusal::WrongSecret { id: token.record.id });
         assert_eq!(unknown.for_client(), wrong.for_client());
         assert_ne!(unknown.to_string(), wrong.to_string());
     }
@@ -258,15 +217,8 @@ mod tests {
     #[test]
     fn a_token_is_of_no_use_under_another_user_name() {
         let token = minted(1);
-        let refusal = table(token.record.clone())
-            .verify("analyst-8", &token.text, CREATED)
-            .unwrap_err();
-        assert_eq!(
-            refusal,
-            Refusal::WrongSubject {
-                id: token.record.id
-            }
-        );
+        let refusal = table(token.record.clone()).verify("analyst-8", &token.text, CREATED).unwrap_err();
+        assert_eq!(refusal, Refusal::WrongSubject { id: token.record.id });
         assert!(!refusal.for_client().contains("analyst-7"));
     }
 
@@ -274,26 +226,10 @@ mod tests {
     fn a_token_ends_at_its_very_nanosecond() {
         let token = minted(1);
         let table = table(token.record.clone());
-        assert!(
-            table
-                .verify("analyst-7", &token.text, CREATED + TTL - 1)
-                .is_ok()
-        );
-        let refusal = table
-            .verify("analyst-7", &token.text, CREATED + TTL)
-            .unwrap_err();
-        assert_eq!(
-            refusal,
-            Refusal::Expired {
-                id: token.record.id.clone(),
-                at_ns: CREATED + TTL
-            }
-        );
-        assert!(
-            refusal
-                .for_client()
-                .contains("expired at 1970-01-01T00:00:00Z")
-        );
+        assert!(table.verify("analyst-7", &token.text, CREATED + TTL - 1).is_ok());
+        let refusal = table.verify("analyst-7", &token.text, CREATED + TTL).unwrap_err();
+        assert_eq!(refusal, Refusal::Expired { id: token.record.id.clone(), at_ns: CREATED + TTL });
+        assert!(refusal.for_client().contains("expired at 1970-01-01T00:00:00Z"));
         assert!(refusal.for_client().contains("weir token create"));
         assert!(table.still_valid(&token.record.id, CREATED + TTL).is_err());
     }
@@ -301,57 +237,28 @@ mod tests {
     #[test]
     fn a_revoked_token_ends_logins_that_it_made_earlier() {
         let mut token = minted(1);
-        assert_eq!(
-            table(token.record.clone()).still_valid(&token.record.id, CREATED),
-            Ok(())
-        );
+        assert_eq!(table(token.record.clone()).still_valid(&token.record.id, CREATED), Ok(()));
         token.record.revoked_ns = Some(CREATED + 1);
-        let refused = Err(Refusal::Revoked {
-            id: token.record.id.clone(),
-        });
-        assert_eq!(
-            table(token.record.clone()).still_valid(&token.record.id, CREATED + 1),
-            refused
-        );
-        assert!(
-            table(token.record)
-                .verify("analyst-7", &token.text, CREATED + 1)
-                .is_err()
-        );
+        let refused = Err(Refusal::Revoked { id: token.record.id.clone() });
+        assert_eq!(table(token.record.clone()).still_valid(&token.record.id, CREATED + 1), refused);
+        assert!(table(token.record).verify("analyst-7", &token.text, CREATED + 1).is_err());
     }
 
     #[test]
     fn what_is_not_a_token_is_refused_without_being_repeated() {
         let table = table(minted(1).record);
-        for password in [
-            "",
-            "hunter2",
-            "weir",
-            "weir_",
-            "weir__",
-            "weir_abc",
-            "weir_abc_",
-            "weir__abc",
-        ] {
+        for password in ["", "hunter2", "weir", "weir_", "weir__", "weir_abc", "weir_abc_", "weir__abc"] {
             let refusal = table.verify("analyst-7", password, CREATED).unwrap_err();
             assert_eq!(refusal, Refusal::NotAToken, "{password}");
         }
-        assert!(
-            !table
-                .verify("analyst-7", "hunter2", CREATED)
-                .unwrap_err()
-                .for_client()
-                .contains("hunter2")
-        );
+        assert!(!table.verify("analyst-7", "hunter2", CREATED).unwrap_err().for_client().contains("hunter2"));
     }
 
     #[test]
     fn only_the_holder_of_the_secret_learns_that_a_token_has_expired() {
         let token = minted(1);
         let guessed = format!("weir_{}_{}", token.record.id, "a".repeat(52));
-        let refusal = table(token.record)
-            .verify("analyst-7", &guessed, CREATED + TTL)
-            .unwrap_err();
+        let refusal = table(token.record).verify("analyst-7", &guessed, CREATED + TTL).unwrap_err();
         assert_eq!(refusal.for_client(), Refusal::Unknown.for_client());
     }
 }

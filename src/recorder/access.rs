@@ -30,10 +30,7 @@ pub fn open_access(path: &Path) -> Result<AccessStore, RecorderError> {
     let folder = Folder::create(path)?;
     let lock = folder.lock()?;
     let store = Arc::new(Store::open(folder.path())?);
-    Ok(AccessStore {
-        store,
-        _lock: Some(Arc::new(lock)),
-    })
+    Ok(AccessStore { store, _lock: Some(Arc::new(lock)) })
 }
 
 impl AccessStore {
@@ -64,15 +61,10 @@ impl AccessStore {
     pub fn scan(&self, prefix: &[u8]) -> Result<Vec<AccessRow>, RecorderError> {
         let mut rows = Vec::new();
         let to = keys::after(prefix);
-        self.store.scan(
-            Family::Access,
-            (prefix, to.as_deref()),
-            Direction::Up,
-            &mut |key, value| {
-                rows.push((key.to_vec(), value.to_vec()));
-                ControlFlow::Continue(())
-            },
-        )?;
+        self.store.scan(Family::Access, (prefix, to.as_deref()), Direction::Up, &mut |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })?;
         Ok(rows)
     }
 }

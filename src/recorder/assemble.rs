@@ -53,31 +53,16 @@ impl Assembler {
     /// Goes on from what `store` says.
     pub(super) fn load(store: &Store, idle_ns: u64) -> Result<Assembler, RecorderError> {
         let registry = Registry::load(store, idle_ns)?;
-        Ok(Assembler {
-            registry,
-            lanes: Vec::new(),
-            rows: Rows::default(),
-            done: Done::default(),
-        })
+        Ok(Assembler { registry, lanes: Vec::new(), rows: Rows::default(), done: Done::default() })
     }
 
     /// Adds a journal; the answer is the position from which it must be read.
-    pub(super) fn add_journal(
-        &mut self,
-        store: &Store,
-        head: JournalHead,
-    ) -> Result<u64, RecorderError> {
+    pub(super) fn add_journal(&mut self, store: &Store, head: JournalHead) -> Result<u64, RecorderError> {
         let (position, sequence) = match store.get(Family::Meta, &keys::journal(head.epoch))? {
             Some(value) => decode_progress(&value)?,
             None => (0, 0),
         };
-        self.lanes.push(Lane {
-            head,
-            builder: BlockBuilder::default(),
-            position,
-            sequence,
-            moved: false,
-        });
+        self.lanes.push(Lane { head, builder: BlockBuilder::default(), position, sequence, moved: false });
         Ok(position)
     }
 
@@ -87,15 +72,7 @@ impl Assembler {
             return;
         };
         let (boot, shard) = (lane.head.boot, lane.head.shard);
-        self.registry.apply(
-            ConnectionKey {
-                boot,
-                shard,
-                connection: event.connection,
-            },
-            event,
-            &mut self.rows,
-        );
+        self.registry.apply(ConnectionKey { boot, shard, connection: event.connection }, event, &mut self.rows);
         lane.builder.push(event);
         lane.position = position;
         lane.moved = true;
@@ -110,11 +87,7 @@ impl Assembler {
 
     /// The journal was read up to `position`, though no event ends there.
     pub(super) fn skip_to(&mut self, lane: usize, position: u64) {
-        if let Some(lane) = self
-            .lanes
-            .get_mut(lane)
-            .filter(|lane| lane.position < position)
-        {
+        if let Some(lane) = self.lanes.get_mut(lane).filter(|lane| lane.position < position) {
             lane.position = position;
             lane.moved = true;
         }
@@ -150,16 +123,9 @@ impl Assembler {
         self.registry.flush(&mut self.rows);
         for lane in self.lanes.iter_mut().filter(|lane| lane.moved) {
             lane.moved = false;
-            self.rows.put(
-                Family::Meta,
-                keys::journal(lane.head.epoch),
-                encode_progress(lane.position, lane.sequence),
-            );
+            self.rows.put(Family::Meta, keys::journal(lane.head.epoch), encode_progress(lane.position, lane.sequence));
         }
-        (
-            std::mem::take(&mut self.rows),
-            std::mem::take(&mut self.done),
-        )
+        (std::mem::take(&mut self.rows), std::mem::take(&mut self.done))
     }
 }
 
@@ -167,41 +133,19 @@ impl Assembler {
 fn cut(lane: &mut Lane, registry: &mut Registry, rows: &mut Rows, done: &mut Done) {
     let builder = std::mem::take(&mut lane.builder);
     let (first_ns, last_ns) = builder.span_ns();
-    let JournalHead {
-        ref node,
-        boot,
-        shard,
-        ..
-    } = lane.head;
-    let key = BlockKey {
-        first_ns,
-        boot,
-        shard,
-        sequence: lane.sequence,
-    };
+    let JournalHead { ref node, boot, shard, .. } = lane.head;
+    let key = BlockKey { first_ns, boot, shard, sequence: lane.sequence };
     lane.sequence += 1;
     let span_ns = last_ns - first_ns;
     let mut connections = Vec::with_capacity(builder.connections().len());
     let mut events_of: BTreeMap<SessionId, u32> = BTreeMap::new();
     for (connection, events) in builder.connections().iter().copied() {
-        let whose = ConnectionKey {
-            boot,
-            shard,
-            connection,
-        };
+        let whose = ConnectionKey { boot, shard, connection };
         let session = registry.session_of(&whose);
         connections.push((connection, session));
         match session {
             Some(id) => *events_of.entry(id).or_default() += events,
-            None => registry.await_session(
-                whose,
-                BlockRef {
-                    key,
-                    span_ns,
-                    events,
-                },
-                rows,
-            ),
+            None => registry.await_session(whose, BlockRef { key, span_ns, events }, rows),
         }
     }
     let header = BlockHeader {
@@ -220,11 +164,7 @@ fn cut(lane: &mut Lane, registry: &mut Registry, rows: &mut Rows, done: &mut Don
     done.block_bytes += block.len() as u64;
     rows.put(Family::Blocks(key.day()), key.encode(), block);
     for (id, events) in events_of {
-        rows.put(
-            Family::BySession,
-            keys::block_of_session(id, &key, None),
-            block_of_session_value(span_ns, events),
-        );
+        rows.put(Family::BySession, keys::block_of_session(id, &key, None), block_of_session_value(span_ns, events));
     }
 }
 
@@ -237,8 +177,6 @@ fn encode_progress(position: u64, sequence: u32) -> Vec<u8> {
 
 fn decode_progress(value: &[u8]) -> Result<(u64, u32), RecorderError> {
     let mut reader = Reader::new(value);
-    let both = reader
-        .varint()
-        .and_then(|position| Ok((position, reader.number("a block's sequence")?)));
+    let both = reader.varint().and_then(|position| Ok((position, reader.number("a block's sequence")?)));
     both.map_err(RecorderError::damaged("journal position"))
 }

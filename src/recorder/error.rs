@@ -13,17 +13,13 @@ pub enum RecorderError {
     #[error("recording options: {0}")]
     Options(String),
     /// Somebody else writes this store.
-    #[error(
-        "the store {path} is in use by another weir process; talk to that one, or stop it first"
-    )]
+    #[error("the store {path} is in use by another weir process; talk to that one, or stop it first")]
     InUse {
         /// The store.
         path: PathBuf,
     },
     /// Nothing was ever recorded there.
-    #[error(
-        "there is no recording at {path}; `weir serve` creates it, `store.path` in the configuration says where"
-    )]
+    #[error("there is no recording at {path}; `weir serve` creates it, `store.path` in the configuration says where")]
     Missing {
         /// The store.
         path: PathBuf,
@@ -89,16 +85,9 @@ pub enum RecorderError {
 
 impl RecorderError {
     /// For `map_err` on file operations.
-    pub(crate) fn io(
-        doing: &'static str,
-        path: &std::path::Path,
-    ) -> impl FnOnce(std::io::Error) -> RecorderError {
+    pub(crate) fn io(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> RecorderError {
         let path = path.to_owned();
-        move |source| RecorderError::Io {
-            doing,
-            path,
-            source,
-        }
+        move |source| RecorderError::Io { doing, path, source }
     }
 
     /// For `map_err` on store operations.

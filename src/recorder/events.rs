@@ -36,13 +36,7 @@ pub struct EventCursor {
 
 impl fmt::Display for EventCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let EventCursor {
-            at_ns,
-            boot,
-            shard,
-            sequence,
-            place,
-        } = self;
+        let EventCursor { at_ns, boot, shard, sequence, place } = self;
         write!(f, "{at_ns:x}-{boot:x}-{shard:x}-{sequence:x}-{place:x}")
     }
 }
@@ -51,22 +45,13 @@ impl FromStr for EventCursor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<u64> = text
-            .split('-')
-            .map_while(|part| u64::from_str_radix(part, 16).ok())
-            .collect();
+        let parts: Vec<u64> = text.split('-').map_while(|part| u64::from_str_radix(part, 16).ok()).collect();
         let read = || {
             let [at_ns, boot, shard, sequence, place] = *parts.as_slice() else {
                 return None;
             };
             let (boot, shard) = (boot.try_into().ok()?, shard.try_into().ok()?);
-            Some(EventCursor {
-                at_ns,
-                boot,
-                shard,
-                sequence: sequence.try_into().ok()?,
-                place: place.try_into().ok()?,
-            })
+            Some(EventCursor { at_ns, boot, shard, sequence: sequence.try_into().ok()?, place: place.try_into().ok()? })
         };
         read().ok_or_else(|| format!("'{text}' is no event id; `weir show --json` prints them"))
     }
@@ -124,14 +109,7 @@ impl<'a> EventReader<'a> {
         // A block belongs to the day of its first event, which may be another session's on the day before.
         let first = day_of(row.started_ns.max(from.at_ns)).saturating_sub(1);
         let days = first..=day_of(row.last_activity_ns);
-        EventReader {
-            store,
-            session: row.id,
-            from,
-            days,
-            blocks: VecDeque::new(),
-            ready: BTreeMap::new(),
-        }
+        EventReader { store, session: row.id, from, days, blocks: VecDeque::new(), ready: BTreeMap::new() }
     }
 
     /// The next event.
@@ -160,41 +138,29 @@ impl<'a> EventReader<'a> {
             let to = keys::after(&prefix);
             let (blocks, from_ns) = (&mut self.blocks, self.from.at_ns);
             let mut damage = None;
-            self.store.scan(
-                Family::BySession,
-                (&prefix, to.as_deref()),
-                Direction::Up,
-                &mut |key, value| {
-                    let Some((key, late)) = keys::block_of_session_of(key) else {
-                        return ControlFlow::Continue(());
-                    };
-                    let span_ns = match Reader::new(value).varint() {
-                        Ok(span_ns) => span_ns,
-                        Err(error) => {
-                            damage = Some(error);
-                            return ControlFlow::Break(());
-                        }
-                    };
-                    let last_ns = key.first_ns.saturating_add(span_ns);
-                    if last_ns < from_ns {
-                        return ControlFlow::Continue(());
+            self.store.scan(Family::BySession, (&prefix, to.as_deref()), Direction::Up, &mut |key, value| {
+                let Some((key, late)) = keys::block_of_session_of(key) else {
+                    return ControlFlow::Continue(());
+                };
+                let span_ns = match Reader::new(value).varint() {
+                    Ok(span_ns) => span_ns,
+                    Err(error) => {
+                        damage = Some(error);
+                        return ControlFlow::Break(());
                     }
-                    if blocks
-                        .back()
-                        .is_none_or(|block: &BlockOfSession| block.key != key)
-                    {
-                        blocks.push_back(BlockOfSession {
-                            key,
-                            last_ns,
-                            late: BTreeSet::new(),
-                        });
-                    }
-                    if let (Some(block), Some(late)) = (blocks.back_mut(), late) {
-                        block.late.insert(late);
-                    }
-                    ControlFlow::Continue(())
-                },
-            )?;
+                };
+                let last_ns = key.first_ns.saturating_add(span_ns);
+                if last_ns < from_ns {
+                    return ControlFlow::Continue(());
+                }
+                if blocks.back().is_none_or(|block: &BlockOfSession| block.key != key) {
+                    blocks.push_back(BlockOfSession { key, last_ns, late: BTreeSet::new() });
+                }
+                if let (Some(block), Some(late)) = (blocks.back_mut(), late) {
+                    block.late.insert(late);
+                }
+                ControlFlow::Continue(())
+            })?;
             if let Some(damage) = damage {
                 return Err(RecorderError::damaged("index row")(damage));
             }
@@ -204,55 +170,27 @@ impl<'a> EventReader<'a> {
 
     /// Makes the session's events of a block ready.
     fn open(&mut self, wanted: &BlockOfSession) -> Result<(), RecorderError> {
-        let BlockKey {
-            boot,
-            shard,
-            sequence,
-            ..
-        } = wanted.key;
+        let BlockKey { boot, shard, sequence, .. } = wanted.key;
         // A day that retention has just dropped takes its blocks along.
-        let Some(bytes) = self
-            .store
-            .get(Family::Blocks(wanted.key.day()), &wanted.key.encode())?
-        else {
+        let Some(bytes) = self.store.get(Family::Blocks(wanted.key.day()), &wanted.key.encode())? else {
             return Ok(());
         };
         let block = Block::parse(&bytes).map_err(RecorderError::damaged("block"))?;
         debug_assert_eq!(block.header.last_ns, wanted.last_ns);
         let table = block.header.connections.iter();
-        let mut ours: BTreeSet<ConnectionNo> = table
-            .filter(|(_, session)| *session == Some(self.session))
-            .map(|(connection, _)| *connection)
-            .collect();
+        let mut ours: BTreeSet<ConnectionNo> =
+            table.filter(|(_, session)| *session == Some(self.session)).map(|(connection, _)| *connection).collect();
         ours.extend(&wanted.late);
         let events = block.events().map_err(RecorderError::damaged("block"))?;
         for (event, place) in events.zip(1u32..) {
             let event = event.map_err(RecorderError::damaged("block"))?;
-            let id = EventCursor {
-                at_ns: event.at_ns,
-                boot,
-                shard,
-                sequence,
-                place,
-            };
+            let id = EventCursor { at_ns: event.at_ns, boot, shard, sequence, place };
             if !ours.contains(&event.connection) || id <= self.from {
                 continue;
             }
             let (at, at_ns, node) = (Rfc3339(event.at_ns), event.at_ns, block.header.node.clone());
             let connection = event.connection;
-            self.ready.insert(
-                id,
-                RecordedEvent {
-                    id,
-                    at,
-                    at_ns,
-                    node,
-                    boot,
-                    shard,
-                    connection,
-                    kind: event.kind,
-                },
-            );
+            self.ready.insert(id, RecordedEvent { id, at, at_ns, node, boot, shard, connection, kind: event.kind });
         }
         Ok(())
     }
@@ -273,13 +211,7 @@ pub(super) struct JoinedReader<'a> {
 impl<'a> JoinedReader<'a> {
     pub(super) fn new(events: EventReader<'a>) -> JoinedReader<'a> {
         let (waiting, answers) = (VecDeque::new(), BTreeMap::new());
-        JoinedReader {
-            events,
-            waiting,
-            answers,
-            closed: BTreeSet::new(),
-            notes: BTreeSet::new(),
-        }
+        JoinedReader { events, waiting, answers, closed: BTreeSet::new(), notes: BTreeSet::new() }
     }
 
     /// The next event; a note comes as its exchange, with outcome unknown where no answer was recorded.
@@ -301,28 +233,17 @@ impl<'a> JoinedReader<'a> {
             return true;
         };
         let connection = (event.boot, event.shard, event.connection);
-        self.answers
-            .contains_key(&(event.boot, event.shard, event.connection, ordinal))
+        self.answers.contains_key(&(event.boot, event.shard, event.connection, ordinal))
             || self.closed.contains(&connection)
     }
 
     fn take_in(&mut self, event: RecordedEvent) {
-        let RecordedEvent {
-            boot,
-            shard,
-            connection,
-            ..
-        } = event;
+        let RecordedEvent { boot, shard, connection, .. } = event;
         match event.kind {
-            EventKind::Exchange {
-                ordinal,
-                request: None,
-                response,
-            } => {
+            EventKind::Exchange { ordinal, request: None, response } => {
                 // The answer to a note before the place from which reading began was shown there.
                 if self.notes.contains(&(boot, shard, connection, ordinal)) {
-                    self.answers
-                        .insert((boot, shard, connection, ordinal), response);
+                    self.answers.insert((boot, shard, connection, ordinal), response);
                 }
                 return;
             }
@@ -344,17 +265,10 @@ impl<'a> JoinedReader<'a> {
             EventKind::Noted { ordinal, request } => {
                 let key = (event.boot, event.shard, event.connection, *ordinal);
                 self.notes.remove(&key);
-                let unknown = || ResponsePart {
-                    outcome: Outcome::Unknown,
-                    ..ResponsePart::default()
-                };
+                let unknown = || ResponsePart { outcome: Outcome::Unknown, ..ResponsePart::default() };
                 let response = self.answers.remove(&key).unwrap_or_else(unknown);
                 let (ordinal, request): (u64, RequestPart) = (*ordinal, std::mem::take(request));
-                event.kind = EventKind::Exchange {
-                    ordinal,
-                    request: Some(request),
-                    response,
-                };
+                event.kind = EventKind::Exchange { ordinal, request: Some(request), response };
             }
             EventKind::Closed { .. } => {
                 self.closed.remove(&connection);

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::journal::ring::Gauge;
 use super::recovery::JournalDamage;
-use super::ring::Gauge;
 
 /// The state of the recording.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -32,12 +32,7 @@ pub(super) struct HealthState {
 
 impl HealthState {
     pub(super) fn new(gauges: Vec<Gauge>, damage: Vec<JournalDamage>) -> HealthState {
-        HealthState {
-            gauges,
-            events_stored: AtomicU64::new(0),
-            failed: Mutex::new(None),
-            damage,
-        }
+        HealthState { gauges, events_stored: AtomicU64::new(0), failed: Mutex::new(None), damage }
     }
 
     pub(super) fn stored(&self, events: u64) {
@@ -53,11 +48,7 @@ impl HealthState {
     }
 
     pub(super) fn report(&self) -> RecorderHealth {
-        let failed = self
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stored = self.events_stored.load(Ordering::Relaxed);
         let appended: u64 = self.gauges.iter().map(Gauge::entries).sum();
         RecorderHealth {

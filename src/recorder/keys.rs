@@ -129,8 +129,7 @@ pub fn session(id: SessionId) -> [u8; 8] {
 
 /// The session that a key ends with.
 pub fn session_at_end(key: &[u8]) -> Option<SessionId> {
-    key.last_chunk()
-        .map(|bytes| SessionId::from_u64(u64::from_be_bytes(*bytes)))
+    key.last_chunk().map(|bytes| SessionId::from_u64(u64::from_be_bytes(*bytes)))
 }
 
 /// The start of all rows of an hour.
@@ -175,10 +174,7 @@ pub fn block_of_session(id: SessionId, block: &BlockKey, late: Option<Connection
 /// The way back from [`block_of_session`].
 pub fn block_of_session_of(key: &[u8]) -> Option<(BlockKey, Option<ConnectionNo>)> {
     let rest = key.get(12..)?;
-    let late = rest
-        .get(BlockKey::BYTES..)?
-        .first_chunk()
-        .map(|bytes| ConnectionNo(u64::from_be_bytes(*bytes)));
+    let late = rest.get(BlockKey::BYTES..)?.first_chunk().map(|bytes| ConnectionNo(u64::from_be_bytes(*bytes)));
     Some((BlockKey::decode(rest)?, late))
 }
 
@@ -214,32 +210,14 @@ mod tests {
 
     #[test]
     fn keys_come_back() {
-        let block = BlockKey {
-            first_ns: 1_800_000_000_000_000_000,
-            boot: 7,
-            shard: 3,
-            sequence: 9,
-        };
+        let block = BlockKey { first_ns: 1_800_000_000_000_000_000, boot: 7, shard: 3, sequence: 9 };
         let id = SessionId::next(block.first_ns, None);
         for late in [None, Some(ConnectionNo(5))] {
-            assert_eq!(
-                block_of_session_of(&block_of_session(id, &block, late)),
-                Some((block, late))
-            );
+            assert_eq!(block_of_session_of(&block_of_session(id, &block, late)), Some((block, late)));
         }
-        let connection = ConnectionKey {
-            boot: 1,
-            shard: 2,
-            connection: ConnectionNo(3),
-        };
-        assert_eq!(
-            live_connection_of(&live_connection(&connection)),
-            Some(connection)
-        );
-        assert_eq!(
-            session_at_end(&with_session(hour_and_name(9, "orders"), id)),
-            Some(id)
-        );
+        let connection = ConnectionKey { boot: 1, shard: 2, connection: ConnectionNo(3) };
+        assert_eq!(live_connection_of(&live_connection(&connection)), Some(connection));
+        assert_eq!(session_at_end(&with_session(hour_and_name(9, "orders"), id)), Some(id));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The recording: what shards append, kept, indexed and found again.
 //!
-//! Shards append events to their journals (`journal`, over the mapped `ring`). One thread (`writer`) reads them (`tail`),
-//! puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out in `keys` and
-//! `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last life left
-//! (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
+//! Shards append events to their journals (`journal`, over its mapped `ring`). One thread (`writer`) reads them
+//! (`journal::tail`), puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out
+//! in `keys` and `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last
+//! life left (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
 //!
 //! Invariants:
 //! - An event that `append` accepted is found in the store exactly once, though the process be killed at any moment.
@@ -30,11 +30,9 @@ mod queries;
 mod recovery;
 mod registry;
 mod retention;
-mod ring;
 mod rows;
 mod store;
 mod summary;
-mod tail;
 mod tally;
 mod writer;
 
@@ -54,9 +52,10 @@ use assemble::Assembler;
 use folder::{Folder, Lock};
 use health::HealthState;
 use journal::JournalHead;
+use journal::tail::{Bytes, Tail};
 use recovery::Recovered;
 use store::{Family, Rows, Store};
-use tail::{Bytes, Tail};
+
 use writer::Writer;
 
 /// How a recording is kept.
@@ -81,11 +80,7 @@ pub struct RecorderOptions {
 impl RecorderOptions {
     /// The defaults: 32 MiB of journal per shard (seconds of a busy shard while the disk stalls), everything kept,
     /// sessions ending 60 s after their last connection.
-    pub fn new(
-        path: impl Into<PathBuf>,
-        node: impl Into<String>,
-        shards: usize,
-    ) -> RecorderOptions {
+    pub fn new(path: impl Into<PathBuf>, node: impl Into<String>, shards: usize) -> RecorderOptions {
         RecorderOptions {
             path: path.into(),
             node: node.into(),
@@ -104,17 +99,11 @@ impl RecorderOptions {
         }
         if self.journal_bytes < limits::JOURNAL_BYTES_MIN {
             let least = limits::JOURNAL_BYTES_MIN;
-            return complain(format!(
-                "journal_bytes is {}, it must be at least {least}",
-                self.journal_bytes
-            ));
+            return complain(format!("journal_bytes is {}, it must be at least {least}", self.journal_bytes));
         }
         if self.node.len() > limits::NODE_NAME_BYTES_MAX {
             let most = limits::NODE_NAME_BYTES_MAX;
-            return complain(format!(
-                "the node's name is {} bytes long, at most {most} are kept",
-                self.node.len()
-            ));
+            return complain(format!("the node's name is {} bytes long, at most {most} are kept", self.node.len()));
         }
         Ok(())
     }
@@ -171,17 +160,7 @@ impl Recorder {
             retention_days: options.retention_days,
         };
         let writer = Some(start(writer, &health)?);
-        Ok((
-            Recorder {
-                store,
-                health,
-                stopping,
-                wake,
-                writer,
-                _lock: lock,
-            },
-            writing,
-        ))
+        Ok((Recorder { store, health, stopping, wake, writer, _lock: lock }, writing))
     }
 
     /// Answers questions about what was recorded; at most a quarter second behind.
@@ -223,9 +202,7 @@ impl Recorder {
         self.stopping.store(true, Ordering::Release);
         // A full channel wakes the writer as well.
         let _ = self.wake.try_send(());
-        writer
-            .join()
-            .unwrap_or_else(|_| Err(RecorderError::Writer("it panicked".to_owned())))
+        writer.join().unwrap_or_else(|_| Err(RecorderError::Writer("it panicked".to_owned())))
     }
 }
 
@@ -251,10 +228,7 @@ fn take_over(store: &Store, journals: &Path) -> Result<Recovered, RecorderError>
 }
 
 /// Starts the writer's thread. Should it ever end with an error while the gateway runs, health says so.
-fn start(
-    writer: Writer,
-    health: &Arc<HealthState>,
-) -> Result<JoinHandle<Result<(), RecorderError>>, RecorderError> {
+fn start(writer: Writer, health: &Arc<HealthState>) -> Result<JoinHandle<Result<(), RecorderError>>, RecorderError> {
     let health = Arc::clone(health);
     let run = move || {
         let ended = writer.run();
@@ -264,9 +238,7 @@ fn start(
         }
         ended
     };
-    let thread = std::thread::Builder::new()
-        .name("weir-recorder".to_owned())
-        .spawn(run);
+    let thread = std::thread::Builder::new().name("weir-recorder".to_owned()).spawn(run);
     thread.map_err(|error| RecorderError::Writer(error.to_string()))
 }
 
@@ -277,13 +249,11 @@ fn next_boot(store: &Store, idle_ns: u64) -> Result<u32, RecorderError> {
     rows.put(Family::Meta, keys::BOOT, boot.to_be_bytes());
     rows.put(Family::Meta, keys::SESSION_IDLE, idle_ns.to_be_bytes());
     store.write(&rows)?;
-    u32::try_from(boot)
-        .map_err(|_| RecorderError::Options("the store has been opened too often".to_owned()))
+    u32::try_from(boot).map_err(|_| RecorderError::Options("the store has been opened too often".to_owned()))
 }
 
 fn random() -> Result<u64, RecorderError> {
     let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| RecorderError::Options(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| RecorderError::Options(format!("no random numbers: {error}")))?;
     Ok(u64::from_le_bytes(bytes))
 }

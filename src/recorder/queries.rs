@@ -38,13 +38,7 @@ pub struct SessionFilter {
 impl Default for SessionFilter {
     /// The hundred most recently active sessions.
     fn default() -> Self {
-        SessionFilter {
-            identity: None,
-            topic: None,
-            since_ns: None,
-            until_ns: None,
-            limit: 100,
-        }
+        SessionFilter { identity: None, topic: None, since_ns: None, until_ns: None, limit: 100 }
     }
 }
 
@@ -87,9 +81,7 @@ impl Queries {
         let mut found = Vec::new();
         self.visit_hours(family, filter, |hour| {
             for id in self.sessions_of_hour(family, hour, name)? {
-                let asked = touching
-                    .as_ref()
-                    .is_none_or(|touching| touching.contains(&id));
+                let asked = touching.as_ref().is_none_or(|touching| touching.contains(&id));
                 if asked && seen.insert(id) {
                     found.extend(self.row(id)?.filter(|row| is_within(row, filter)));
                 }
@@ -139,17 +131,11 @@ impl Queries {
         let Some(bytes) = self.store.get(Family::Sessions, &keys::session(id))? else {
             return Ok(None);
         };
-        SessionRow::decode(&bytes)
-            .map(Some)
-            .map_err(RecorderError::damaged("session"))
+        SessionRow::decode(&bytes).map(Some).map_err(RecorderError::damaged("session"))
     }
 
     /// All sessions that touched `topic` in the window's hours.
-    fn touching(
-        &self,
-        topic: &str,
-        filter: &SessionFilter,
-    ) -> Result<BTreeSet<SessionId>, RecorderError> {
+    fn touching(&self, topic: &str, filter: &SessionFilter) -> Result<BTreeSet<SessionId>, RecorderError> {
         let mut ids = BTreeSet::new();
         self.visit_hours(Family::ByTopic, filter, |hour| {
             ids.extend(self.sessions_of_hour(Family::ByTopic, hour, Some(topic))?);
@@ -166,20 +152,13 @@ impl Queries {
         mut visit: impl FnMut(u32) -> Result<bool, RecorderError>,
     ) -> Result<(), RecorderError> {
         let from = keys::hour(filter.since_ns.map_or(0, hour_of));
-        let mut to = filter
-            .until_ns
-            .and_then(|until_ns| keys::after(&keys::hour(hour_of(until_ns))));
+        let mut to = filter.until_ns.and_then(|until_ns| keys::after(&keys::hour(hour_of(until_ns))));
         loop {
             let mut latest = None;
-            self.store.scan(
-                family,
-                (&from, to.as_deref()),
-                Direction::Down,
-                &mut |key, _| {
-                    latest = keys::hour_at_start(key);
-                    ControlFlow::Break(())
-                },
-            )?;
+            self.store.scan(family, (&from, to.as_deref()), Direction::Down, &mut |key, _| {
+                latest = keys::hour_at_start(key);
+                ControlFlow::Break(())
+            })?;
             let Some(hour) = latest else { return Ok(()) };
             if !visit(hour)? {
                 return Ok(());
@@ -188,35 +167,21 @@ impl Queries {
         }
     }
 
-    fn sessions_of_hour(
-        &self,
-        family: Family,
-        hour: u32,
-        name: Option<&str>,
-    ) -> Result<Vec<SessionId>, RecorderError> {
+    fn sessions_of_hour(&self, family: Family, hour: u32, name: Option<&str>) -> Result<Vec<SessionId>, RecorderError> {
         let prefix = name.map_or_else(|| keys::hour(hour), |name| keys::hour_and_name(hour, name));
         let to = keys::after(&prefix);
         let mut ids = Vec::new();
-        self.store.scan(
-            family,
-            (&prefix, to.as_deref()),
-            Direction::Down,
-            &mut |key, _| {
-                ids.extend(keys::session_at_end(key));
-                ControlFlow::Continue(())
-            },
-        )?;
+        self.store.scan(family, (&prefix, to.as_deref()), Direction::Down, &mut |key, _| {
+            ids.extend(keys::session_at_end(key));
+            ControlFlow::Continue(())
+        })?;
         Ok(ids)
     }
 }
 
 fn is_within(row: &SessionRow, filter: &SessionFilter) -> bool {
-    filter
-        .since_ns
-        .is_none_or(|since_ns| row.last_activity_ns >= since_ns)
-        && filter
-            .until_ns
-            .is_none_or(|until_ns| row.started_ns <= until_ns)
+    filter.since_ns.is_none_or(|since_ns| row.last_activity_ns >= since_ns)
+        && filter.until_ns.is_none_or(|until_ns| row.started_ns <= until_ns)
 }
 
 fn collect(

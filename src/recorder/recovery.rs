@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::assemble::Assembler;
 use super::error::RecorderError;
+use super::journal::tail::{self, Tail};
 use super::keys;
 use super::rows::EndReason;
 use super::store::{Family, Rows, Store};
-use super::tail::{self, Tail};
 
 /// A journal whose committed entries could not all be read.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -48,11 +48,7 @@ pub(super) fn replay(
     let mut tails = Vec::new();
     for path in journal_files(folder)? {
         let Some(mut tail) = Tail::open(&path)? else {
-            recovered.damage.push(JournalDamage {
-                path,
-                lost_bytes: 0,
-                unreadable_entries: 0,
-            });
+            recovered.damage.push(JournalDamage { path, lost_bytes: 0, unreadable_entries: 0 });
             continue;
         };
         tail.start_at(assembler.add_journal(store, tail.head.clone())?);
@@ -75,11 +71,7 @@ pub(super) fn replay(
         assembler.skip_to(lane, tail.position);
         let lost_bytes = tail.bytes.head().saturating_sub(tail.position);
         if lost_bytes > 0 || tail.unreadable > 0 {
-            let damage = JournalDamage {
-                path: path.clone(),
-                lost_bytes,
-                unreadable_entries: tail.unreadable,
-            };
+            let damage = JournalDamage { path: path.clone(), lost_bytes, unreadable_entries: tail.unreadable };
             recovered.damage.push(damage);
         }
     }
@@ -97,24 +89,15 @@ pub(super) fn discard(store: &Store, recovered: &Recovered) -> Result<(), Record
         std::fs::remove_file(path).map_err(RecorderError::io("remove the journal", path))?;
         rows.delete(Family::Meta, keys::journal(*epoch));
     }
-    for damage in recovered
-        .damage
-        .iter()
-        .filter(|damage| damage.path.exists())
-    {
+    for damage in recovered.damage.iter().filter(|damage| damage.path.exists()) {
         keep_aside(&damage.path)?;
     }
-    if rows.is_empty() {
-        Ok(())
-    } else {
-        store.write(&rows)
-    }
+    if rows.is_empty() { Ok(()) } else { store.write(&rows) }
 }
 
 /// A file that is no journal any more is kept for whoever wants to look, out of the way of the next journal.
 fn keep_aside(path: &Path) -> Result<(), RecorderError> {
-    std::fs::rename(path, path.with_extension("damaged"))
-        .map_err(RecorderError::io("put aside the journal", path))
+    std::fs::rename(path, path.with_extension("damaged")).map_err(RecorderError::io("put aside the journal", path))
 }
 
 fn journal_files(folder: &Path) -> Result<Vec<PathBuf>, RecorderError> {
@@ -125,13 +108,8 @@ fn journal_files(folder: &Path) -> Result<Vec<PathBuf>, RecorderError> {
         Err(error) => return Err(RecorderError::io("list the journals in", folder)(error)),
     };
     for entry in entries {
-        let path = entry
-            .map_err(RecorderError::io("list the journals in", folder))?
-            .path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "journal")
-        {
+        let path = entry.map_err(RecorderError::io("list the journals in", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "journal") {
             files.push(path);
         }
     }

@@ -83,28 +83,14 @@ impl Registry {
             last_id_stored: last_id,
         };
         let mut live = Vec::new();
-        store.scan(
-            Family::Live,
-            (&[], None),
-            Direction::Up,
-            &mut |key, value| {
-                live.push((key.to_vec(), value.to_vec()));
-                ControlFlow::Continue(())
-            },
-        )?;
+        store.scan(Family::Live, (&[], None), Direction::Up, &mut |key, value| {
+            live.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        })?;
         for (key, value) in live {
             if let Some(key) = keys::live_connection_of(&key) {
-                let row =
-                    ConnectionRow::decode(&value).map_err(RecorderError::damaged("connection"))?;
-                registry.connections.insert(
-                    key,
-                    Connection {
-                        row,
-                        closed: false,
-                        stored: true,
-                        dirty: false,
-                    },
-                );
+                let row = ConnectionRow::decode(&value).map_err(RecorderError::damaged("connection"))?;
+                registry.connections.insert(key, Connection { row, closed: false, stored: true, dirty: false });
                 continue;
             }
             let Some(id) = keys::session_at_end(&key) else { continue };
@@ -122,16 +108,7 @@ impl Registry {
         }
         self.by_key.insert(key_of(&row), id);
         let (indexed_hour, indexed_topics) = (None, HashSet::new());
-        self.sessions.insert(
-            id,
-            Session {
-                row,
-                idle_since_ns,
-                dirty: false,
-                indexed_hour,
-                indexed_topics,
-            },
-        );
+        self.sessions.insert(id, Session { row, idle_since_ns, dirty: false, indexed_hour, indexed_topics });
     }
 
     /// The session of a connection; none before it is identified.
@@ -142,10 +119,7 @@ impl Registry {
     /// Follows one event.
     pub(super) fn apply(&mut self, key: ConnectionKey, event: &Event, rows: &mut Rows) {
         let at_ns = event.at_ns;
-        let connection = self
-            .connections
-            .entry(key)
-            .or_insert_with(|| Connection::opened(at_ns));
+        let connection = self.connections.entry(key).or_insert_with(|| Connection::opened(at_ns));
         connection.row.last_ns = connection.row.last_ns.max(at_ns);
         match &event.kind {
             EventKind::Opened { listener, peer, .. } => {
@@ -154,16 +128,9 @@ impl Registry {
                 connection.row.opened_ns = at_ns;
                 self.touch_connection(key);
             }
-            EventKind::Identified {
-                identity,
-                client_id,
-            } => {
+            EventKind::Identified { identity, client_id } => {
                 let client_ip = connection.row.client_ip;
-                let whose = SessionKey {
-                    identity: identity.clone(),
-                    client_id: client_id.clone(),
-                    client_ip,
-                };
+                let whose = SessionKey { identity: identity.clone(), client_id: client_id.clone(), client_ip };
                 self.bind(key, whose, at_ns, rows);
             }
             EventKind::Closed { .. } => {
@@ -201,10 +168,7 @@ impl Registry {
             return;
         };
         connection.row.blocks.push(block);
-        let (full, at_ns) = (
-            connection.row.blocks.len() >= limits::UNIDENTIFIED_BLOCKS_MAX,
-            connection.row.last_ns,
-        );
+        let (full, at_ns) = (connection.row.blocks.len() >= limits::UNIDENTIFIED_BLOCKS_MAX, connection.row.last_ns);
         self.touch_connection(key);
         if full {
             self.bind_unidentified(key, at_ns, rows);
@@ -222,11 +186,7 @@ impl Registry {
             groups: Vec::new(),
             mechanism: Mechanism::Anonymous,
         };
-        let whose = SessionKey {
-            identity,
-            client_id: None,
-            client_ip: connection.row.client_ip,
-        };
+        let whose = SessionKey { identity, client_id: None, client_ip: connection.row.client_ip };
         self.bind(key, whose, at_ns, rows);
     }
 
@@ -243,9 +203,7 @@ impl Registry {
             self.leave(key, at_ns);
         }
         self.touch_connection(key);
-        let (Some(connection), Some(session)) =
-            (self.connections.get_mut(&key), self.sessions.get_mut(&id))
-        else {
+        let (Some(connection), Some(session)) = (self.connections.get_mut(&key), self.sessions.get_mut(&id)) else {
             return;
         };
         self.idle.remove(&(session.idle_since_ns, id));
@@ -253,39 +211,21 @@ impl Registry {
         session.row.connections_open += 1;
         session.row.connections_total += 1;
         session.row.started_ns = session.row.started_ns.min(opened_ns);
-        session
-            .row
-            .tally
-            .add(&std::mem::take(&mut connection.row.tally));
+        session.row.tally.add(&std::mem::take(&mut connection.row.tally));
         let listeners = &mut session.row.listeners;
-        if !listeners.contains(&connection.row.listener)
-            && listeners.len() < limits::SESSION_LISTENERS_MAX
-        {
+        if !listeners.contains(&connection.row.listener) && listeners.len() < limits::SESSION_LISTENERS_MAX {
             listeners.push(connection.row.listener.clone());
         }
         for block in connection.row.blocks.drain(..) {
             let row_key = keys::block_of_session(id, &block.key, Some(key.connection));
-            rows.put(
-                Family::BySession,
-                row_key,
-                block_of_session_value(block.span_ns, block.events),
-            );
+            rows.put(Family::BySession, row_key, block_of_session_value(block.span_ns, block.events));
         }
     }
 
     /// The open session of that key, or a new one.
-    fn session_for(
-        &mut self,
-        whose: SessionKey,
-        opened_ns: u64,
-        at_ns: u64,
-        rows: &mut Rows,
-    ) -> SessionId {
+    fn session_for(&mut self, whose: SessionKey, opened_ns: u64, at_ns: u64, rows: &mut Rows) -> SessionId {
         if let Some(id) = self.by_key.get(&whose).copied() {
-            let idle_end_ns = self
-                .sessions
-                .get(&id)
-                .and_then(|session| session.idle_end_ns(self.idle_ns));
+            let idle_end_ns = self.sessions.get(&id).and_then(|session| session.idle_end_ns(self.idle_ns));
             match idle_end_ns {
                 Some(end_ns) if at_ns >= end_ns => self.end(id, end_ns, EndReason::Idle, rows),
                 _ => return id,
@@ -323,11 +263,7 @@ impl Registry {
 
     /// The connection leaves its session; the last one to leave starts the idle time.
     fn leave(&mut self, key: ConnectionKey, at_ns: u64) {
-        let Some(connection) = self
-            .connections
-            .get(&key)
-            .filter(|connection| !connection.closed)
-        else {
+        let Some(connection) = self.connections.get(&key).filter(|connection| !connection.closed) else {
             return;
         };
         let Some(id) = connection.row.session else {
@@ -358,12 +294,8 @@ impl Registry {
 
     /// Ends everything: at a stop with its time, after a crash each with its own latest event's.
     pub(super) fn end_all(&mut self, reason: EndReason, at_ns: Option<u64>, rows: &mut Rows) {
-        let mut open: Vec<ConnectionKey> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| !connection.closed)
-            .map(|(key, _)| *key)
-            .collect();
+        let mut open: Vec<ConnectionKey> =
+            self.connections.iter().filter(|(_, connection)| !connection.closed).map(|(key, _)| *key).collect();
         open.sort_unstable();
         for key in open {
             let Some(connection) = self.connections.get(&key) else {
@@ -376,11 +308,8 @@ impl Registry {
             }
             self.close(key, at_ns.unwrap_or(last_ns));
         }
-        let ends: Vec<(SessionId, u64)> = self
-            .sessions
-            .iter()
-            .map(|(id, session)| (*id, session.row.last_activity_ns))
-            .collect();
+        let ends: Vec<(SessionId, u64)> =
+            self.sessions.iter().map(|(id, session)| (*id, session.row.last_activity_ns)).collect();
         for (id, last_ns) in ends {
             self.end(id, at_ns.unwrap_or(last_ns), reason, rows);
         }
@@ -436,11 +365,7 @@ impl Registry {
                 self.connections.remove(&key);
             } else if std::mem::take(&mut connection.dirty) {
                 connection.stored = true;
-                rows.put(
-                    Family::Live,
-                    keys::live_connection(&key),
-                    connection.row.encode(),
-                );
+                rows.put(Family::Live, keys::live_connection(&key), connection.row.encode());
             }
         }
         for id in std::mem::take(&mut self.touched_sessions) {
@@ -451,11 +376,7 @@ impl Registry {
         }
         if let Some(last) = self.last_id.filter(|_| self.last_id != self.last_id_stored) {
             self.last_id_stored = Some(last);
-            rows.put(
-                Family::Meta,
-                keys::LAST_SESSION,
-                last.as_u64().to_be_bytes(),
-            );
+            rows.put(Family::Meta, keys::LAST_SESSION, last.as_u64().to_be_bytes());
         }
     }
 }
@@ -471,12 +392,7 @@ impl Connection {
             tally: Tally::default(),
             blocks: Vec::new(),
         };
-        Connection {
-            row,
-            closed: false,
-            stored: false,
-            dirty: false,
-        }
+        Connection { row, closed: false, stored: false, dirty: false }
     }
 }
 
@@ -494,17 +410,9 @@ impl Session {
         }
         self.indexed_hour = Some(hour);
         self.indexed_topics.clear();
-        rows.put(
-            Family::ByTime,
-            keys::with_session(keys::hour(hour), self.row.id),
-            [],
-        );
+        rows.put(Family::ByTime, keys::with_session(keys::hour(hour), self.row.id), []);
         let subject = keys::hour_and_name(hour, &self.row.identity.subject);
-        rows.put(
-            Family::ByIdentity,
-            keys::with_session(subject, self.row.id),
-            [],
-        );
+        rows.put(Family::ByIdentity, keys::with_session(subject, self.row.id), []);
     }
 
     fn note_topics(&mut self, kind: &EventKind, rows: &mut Rows) {
@@ -540,9 +448,5 @@ pub(super) fn block_of_session_value(span_ns: u64, events: u32) -> Vec<u8> {
 }
 
 fn key_of(row: &SessionRow) -> SessionKey {
-    SessionKey {
-        identity: row.identity.clone(),
-        client_id: row.client_id.clone(),
-        client_ip: row.client_ip,
-    }
+    SessionKey { identity: row.identity.clone(), client_id: row.client_id.clone(), client_ip: row.client_ip }
 }

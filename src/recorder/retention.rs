@@ -18,11 +18,7 @@ const HOURS_PER_DAY: u32 = 24;
 /// Drops the days before the last `days` whole ones; the answer is how many were dropped.
 pub(super) fn drop_old(store: &Store, days: u32, now_ns: u64) -> Result<usize, RecorderError> {
     let keep_from = day_of(now_ns).saturating_sub(days);
-    let old: Vec<u32> = store
-        .days()?
-        .into_iter()
-        .filter(|day| *day < keep_from)
-        .collect();
+    let old: Vec<u32> = store.days()?.into_iter().filter(|day| *day < keep_from).collect();
     let Some(latest) = old.last() else {
         return Ok(0);
     };
@@ -55,14 +51,9 @@ fn drop_rows(store: &Store, day: u32) -> Result<(), RecorderError> {
 
 fn sessions_before(store: &Store, hour: &[u8]) -> Result<BTreeSet<SessionId>, RecorderError> {
     let mut ids = BTreeSet::new();
-    store.scan(
-        Family::ByTime,
-        (&[], Some(hour)),
-        Direction::Up,
-        &mut |key, _| {
-            ids.extend(keys::session_at_end(key));
-            ControlFlow::Continue(())
-        },
-    )?;
+    store.scan(Family::ByTime, (&[], Some(hour)), Direction::Up, &mut |key, _| {
+        ids.extend(keys::session_at_end(key));
+        ControlFlow::Continue(())
+    })?;
     Ok(ids)
 }

@@ -109,49 +109,14 @@ pub struct ConnectionRow {
 
 impl Tally {
     fn fields(&self) -> [u64; 8] {
-        let Tally {
-            exchanges,
-            errors,
-            refused,
-            bytes_in,
-            bytes_out,
-            records_written,
-            records_read,
-            not_captured,
-        } = *self;
-        [
-            exchanges,
-            errors,
-            refused,
-            bytes_in,
-            bytes_out,
-            records_written,
-            records_read,
-            not_captured,
-        ]
+        let Tally { exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured } =
+            *self;
+        [exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured]
     }
 
     fn from_fields(fields: [u64; 8]) -> Tally {
-        let [
-            exchanges,
-            errors,
-            refused,
-            bytes_in,
-            bytes_out,
-            records_written,
-            records_read,
-            not_captured,
-        ] = fields;
-        Tally {
-            exchanges,
-            errors,
-            refused,
-            bytes_in,
-            bytes_out,
-            records_written,
-            records_read,
-            not_captured,
-        }
+        let [exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured] = fields;
+        Tally { exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured }
     }
 
     /// Adds what another counted.
@@ -164,9 +129,7 @@ impl Tally {
     }
 
     fn put(&self, out: &mut Vec<u8>) {
-        self.fields()
-            .into_iter()
-            .for_each(|field| varint::put(out, field));
+        self.fields().into_iter().for_each(|field| varint::put(out, field));
     }
 
     fn get(reader: &mut Reader<'_>) -> Result<Tally, DecodeError> {
@@ -190,10 +153,7 @@ impl SessionRow {
         put_texts(&mut out, &self.listeners);
         varint::put(&mut out, self.started_ns);
         varint::put(&mut out, self.last_activity_ns);
-        varint::put(
-            &mut out,
-            self.end.map_or(0, |(_, reason)| reason as u64 + 1),
-        );
+        varint::put(&mut out, self.end.map_or(0, |(_, reason)| reason as u64 + 1));
         varint::put(&mut out, self.end.map_or(0, |(ended_ns, _)| ended_ns));
         varint::put(&mut out, self.connections_open.into());
         varint::put(&mut out, self.connections_total.into());
@@ -262,13 +222,8 @@ impl ConnectionRow {
             blocks: Vec::new(),
         };
         for _ in 0..reader.varint()? {
-            let key =
-                BlockKey::decode(reader.take(BlockKey::BYTES)?).ok_or(DecodeError::Truncated)?;
-            row.blocks.push(BlockRef {
-                key,
-                span_ns: reader.varint()?,
-                events: reader.number("a count of events")?,
-            });
+            let key = BlockKey::decode(reader.take(BlockKey::BYTES)?).ok_or(DecodeError::Truncated)?;
+            row.blocks.push(BlockRef { key, span_ns: reader.varint()?, events: reader.number("a count of events")? });
         }
         Ok(row)
     }
@@ -297,10 +252,7 @@ fn get_identity(reader: &mut Reader<'_>) -> Result<Identity, DecodeError> {
             0 => Mechanism::Anonymous,
             1 => Mechanism::PlainToken,
             value => {
-                return Err(DecodeError::Value {
-                    what: "a login mechanism",
-                    value,
-                });
+                return Err(DecodeError::Value { what: "a login mechanism", value });
             }
         },
     })
@@ -314,11 +266,7 @@ fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {
 }
 
 fn get_optional(reader: &mut Reader<'_>) -> Result<Option<String>, DecodeError> {
-    Ok(if reader.varint()? == 0 {
-        None
-    } else {
-        Some(reader.text()?.to_owned())
-    })
+    Ok(if reader.varint()? == 0 { None } else { Some(reader.text()?.to_owned()) })
 }
 
 fn put_texts(out: &mut Vec<u8>, texts: &[String]) {
@@ -346,22 +294,9 @@ fn put_ip(out: &mut Vec<u8>, ip: IpAddr) {
 
 fn get_ip(reader: &mut Reader<'_>) -> Result<IpAddr, DecodeError> {
     match reader.byte()? {
-        4 => Ok(IpAddr::from(
-            *reader
-                .take(4)?
-                .first_chunk::<4>()
-                .ok_or(DecodeError::Truncated)?,
-        )),
-        6 => Ok(IpAddr::from(
-            *reader
-                .take(16)?
-                .first_chunk::<16>()
-                .ok_or(DecodeError::Truncated)?,
-        )),
-        value => Err(DecodeError::Value {
-            what: "an address family",
-            value: value.into(),
-        }),
+        4 => Ok(IpAddr::from(*reader.take(4)?.first_chunk::<4>().ok_or(DecodeError::Truncated)?)),
+        6 => Ok(IpAddr::from(*reader.take(16)?.first_chunk::<16>().ok_or(DecodeError::Truncated)?)),
+        value => Err(DecodeError::Value { what: "an address family", value: value.into() }),
     }
 }
 
@@ -372,10 +307,7 @@ fn get_end(reader: &mut Reader<'_>) -> Result<Option<(u64, EndReason)>, DecodeEr
         2 => Some(EndReason::Stopped),
         3 => Some(EndReason::Recovered),
         value => {
-            return Err(DecodeError::Value {
-                what: "a session's end",
-                value,
-            });
+            return Err(DecodeError::Value { what: "a session's end", value });
         }
     };
     let ended_ns = reader.varint()?;

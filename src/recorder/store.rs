@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType,
-    DBWithThreadMode, IteratorMode, MultiThreaded, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode,
+    IteratorMode, MultiThreaded, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::error::RecorderError;
@@ -89,8 +89,7 @@ impl Family {
             Family::BySession => "by_session",
             Family::Access => "access",
             Family::Blocks(day) => {
-                let date = jiff::civil::date(1970, 1, 1)
-                    .saturating_add(jiff::Span::new().days(i64::from(day)));
+                let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(i64::from(day)));
                 return Cow::Owned(format!("{BLOCKS_PREFIX}{}", date.strftime("%Y%m%d")));
             }
         })
@@ -153,9 +152,7 @@ pub struct Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -176,12 +173,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Store, RecorderError> {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let db = RwLock::new(Some(open(folder, &cache)?));
-        let store = Store {
-            folder: folder.to_owned(),
-            db,
-            cache,
-            overlay: Overlay::new(),
-        };
+        let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
         if !store.has_schema()? {
             let mut rows = Rows::default();
             rows.put(Family::Meta, keys::SCHEMA, SCHEMA_VERSION.to_be_bytes());
@@ -194,24 +186,13 @@ impl Store {
     pub fn open_read_only(folder: &Path) -> Result<Store, RecorderError> {
         let path = folder.join("db");
         if !path.join("CURRENT").exists() {
-            return Err(RecorderError::Missing {
-                path: folder.to_owned(),
-            });
+            return Err(RecorderError::Missing { path: folder.to_owned() });
         }
         let cache = Cache::new_lru_cache(CACHE_BYTES);
-        let families = family_names(folder)?
-            .into_iter()
-            .map(|name| (name, family_options(&cache)));
+        let families = family_names(folder)?.into_iter().map(|name| (name, family_options(&cache)));
         let db = Db::open_cf_with_opts_for_read_only(&database_options(), &path, families, false);
-        let db = RwLock::new(Some(
-            db.map_err(RecorderError::store("be opened read-only"))?,
-        ));
-        let store = Store {
-            folder: folder.to_owned(),
-            db,
-            cache,
-            overlay: Overlay::new(),
-        };
+        let db = RwLock::new(Some(db.map_err(RecorderError::store("be opened read-only"))?));
+        let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
         store.has_schema()?;
         Ok(store)
     }
@@ -219,11 +200,9 @@ impl Store {
     /// True when the store says its schema version and this build knows it, false in a new store.
     fn has_schema(&self) -> Result<bool, RecorderError> {
         match self.number(keys::SCHEMA)? {
-            Some(found) if found > SCHEMA_VERSION => Err(RecorderError::NewerSchema {
-                path: self.folder.clone(),
-                found,
-                known: SCHEMA_VERSION,
-            }),
+            Some(found) if found > SCHEMA_VERSION => {
+                Err(RecorderError::NewerSchema { path: self.folder.clone(), found, known: SCHEMA_VERSION })
+            }
             found => Ok(found.is_some()),
         }
     }
@@ -263,22 +242,16 @@ impl Store {
         }
         let mut options = WriteOptions::default();
         options.set_sync(synced);
-        db.write_opt(batch, &options)
-            .map_err(RecorderError::store("write"))
+        db.write_opt(batch, &options).map_err(RecorderError::store("write"))
     }
 
     /// The handle of a family, which is made when its day begins.
-    fn made<'a>(
-        &self,
-        db: &'a Db,
-        family: Family,
-    ) -> Result<Arc<BoundColumnFamily<'a>>, RecorderError> {
+    fn made<'a>(&self, db: &'a Db, family: Family) -> Result<Arc<BoundColumnFamily<'a>>, RecorderError> {
         let name = family.name();
         if let Some(handle) = db.cf_handle(&name) {
             return Ok(handle);
         }
-        db.create_cf(&name, &family_options(&self.cache))
-            .map_err(RecorderError::store("make a day's family"))?;
+        db.create_cf(&name, &family_options(&self.cache)).map_err(RecorderError::store("make a day's family"))?;
         db.cf_handle(&name).ok_or(RecorderError::Unavailable)
     }
 
@@ -299,8 +272,7 @@ impl Store {
         let Some(handle) = db.cf_handle(&family.name()) else {
             return Ok(None);
         };
-        db.get_cf(&handle, key)
-            .map_err(RecorderError::store("read"))
+        db.get_cf(&handle, key).map_err(RecorderError::store("read"))
     }
 
     /// Visits the rows from `from` up to before `to` (none: to the end) until `visit` breaks.
@@ -317,14 +289,11 @@ impl Store {
         let guard = self.db();
         let db = guard.as_ref().ok_or(RecorderError::Unavailable)?;
         let mut stored = stored_rows(db, family, (from, to), direction).peekable();
-        let mut overlaid =
-            overlaid_rows(self.overlay.get(&family), (from, to), direction).peekable();
+        let mut overlaid = overlaid_rows(self.overlay.get(&family), (from, to), direction).peekable();
         loop {
             let order = match (stored.peek(), overlaid.peek()) {
                 (None, None) => return Ok(()),
-                (Some(Ok((left, _))), Some((right, _))) if direction == Direction::Up => {
-                    left[..].cmp(right)
-                }
+                (Some(Ok((left, _))), Some((right, _))) if direction == Direction::Up => left[..].cmp(right),
                 (Some(Ok((left, _))), Some((right, _))) => right[..].cmp(left),
                 (None, Some(_)) => Ordering::Greater,
                 (Some(_), _) => Ordering::Less,
@@ -332,9 +301,7 @@ impl Store {
             // An overlaid row hides the stored one of its key, and one without a value is a removed one.
             let hidden = if order.is_le() { stored.next() } else { None };
             let flow = if order.is_ge() {
-                let value = overlaid
-                    .next()
-                    .and_then(|(key, value)| value.map(|value| (key, value)));
+                let value = overlaid.next().and_then(|(key, value)| value.map(|value| (key, value)));
                 value.map_or(ControlFlow::Continue(()), |(key, value)| visit(key, value))
             } else if let Some(row) = hidden {
                 let (key, value) = row.map_err(RecorderError::store("read"))?;
@@ -350,10 +317,7 @@ impl Store {
 
     /// The days that have a family of blocks, in order.
     pub fn days(&self) -> Result<Vec<u32>, RecorderError> {
-        let mut days: Vec<u32> = family_names(&self.folder)?
-            .iter()
-            .filter_map(|name| Family::day(name))
-            .collect();
+        let mut days: Vec<u32> = family_names(&self.folder)?.iter().filter_map(|name| Family::day(name)).collect();
         days.sort_unstable();
         Ok(days)
     }
@@ -362,8 +326,7 @@ impl Store {
     pub fn drop_day(&self, day: u32) -> Result<(), RecorderError> {
         let guard = self.db();
         let db = guard.as_ref().ok_or(RecorderError::Unavailable)?;
-        db.drop_cf(&Family::Blocks(day).name())
-            .map_err(RecorderError::store("drop a day"))
+        db.drop_cf(&Family::Blocks(day).name()).map_err(RecorderError::store("drop a day"))
     }
 
     /// Closes the database and opens it again: after a failed write RocksDB may refuse all others until then.
@@ -380,8 +343,7 @@ impl Store {
         let db = guard.as_ref().ok_or(RecorderError::Unavailable)?;
         for name in family_names(&self.folder)? {
             if let Some(handle) = db.cf_handle(&name) {
-                db.flush_cf(&handle)
-                    .map_err(RecorderError::store("flush"))?;
+                db.flush_cf(&handle).map_err(RecorderError::store("flush"))?;
                 if compact {
                     db.compact_range_cf(&handle, None::<&[u8]>, None::<&[u8]>);
                 }
@@ -404,16 +366,9 @@ fn stored_rows<'a>(
     if let Some(to) = to {
         options.set_iterate_upper_bound(to);
     }
-    let mode = if direction == Direction::Up {
-        IteratorMode::Start
-    } else {
-        IteratorMode::End
-    };
+    let mode = if direction == Direction::Up { IteratorMode::Start } else { IteratorMode::End };
     let handle = db.cf_handle(&family.name());
-    handle
-        .map(|handle| db.iterator_cf_opt(&handle, options, mode))
-        .into_iter()
-        .flatten()
+    handle.map(|handle| db.iterator_cf_opt(&handle, options, mode)).into_iter().flatten()
 }
 
 type OverlaidRow<'a> = (&'a [u8], Option<&'a [u8]>);
@@ -429,24 +384,15 @@ fn overlaid_rows<'a>(
     let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
     let range = rows.range::<[u8], _>((Bound::Included(from), upper));
     let range = range.map(|(key, value)| (key.as_slice(), value.as_deref()));
-    if direction == Direction::Up {
-        Box::new(range)
-    } else {
-        Box::new(range.rev())
-    }
+    if direction == Direction::Up { Box::new(range) } else { Box::new(range.rev()) }
 }
 
 fn open(folder: &Path, cache: &Cache) -> Result<Db, RecorderError> {
-    let mut names: Vec<String> = STANDING
-        .iter()
-        .map(|family| family.name().into_owned())
-        .collect();
+    let mut names: Vec<String> = STANDING.iter().map(|family| family.name().into_owned()).collect();
     names.extend(family_names(folder)?);
     names.sort_unstable();
     names.dedup();
-    let families = names
-        .into_iter()
-        .map(|name| ColumnFamilyDescriptor::new(name, family_options(cache)));
+    let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, family_options(cache)));
     let db = Db::open_cf_descriptors(&database_options(), folder.join("db"), families);
     db.map_err(RecorderError::store("be opened"))
 }

@@ -7,17 +7,12 @@ use crate::event::{EventKind, Item, Outcome, Resource};
 pub(super) fn topics_of(kind: &EventKind) -> impl Iterator<Item = &str> {
     let (request, response) = match kind {
         EventKind::Noted { request, .. } => (Some(request), None),
-        EventKind::Exchange {
-            request, response, ..
-        } => (request.as_ref(), Some(response)),
+        EventKind::Exchange { request, response, .. } => (request.as_ref(), Some(response)),
         _ => (None, None),
     };
     let asked = request.into_iter().flat_map(|request| &request.items);
     let answered = response.into_iter().flat_map(|response| &response.items);
-    asked
-        .chain(answered)
-        .filter(|item| item.resource == Resource::Topic)
-        .map(|item| item.name.as_str())
+    asked.chain(answered).filter(|item| item.resource == Resource::Topic).map(|item| item.name.as_str())
 }
 
 /// Records named in a request were handed to a broker, records named in a response were read. The response to a noted
@@ -29,11 +24,8 @@ pub(super) fn tally_of(kind: &EventKind) -> Tally {
             tally.bytes_in = request.bytes;
             tally.records_written = records(&request.items);
         }
-        EventKind::Exchange {
-            request, response, ..
-        } => {
-            let failed =
-                response.error_code != 0 || response.items.iter().any(|item| item.error_code != 0);
+        EventKind::Exchange { request, response, .. } => {
+            let failed = response.error_code != 0 || response.items.iter().any(|item| item.error_code != 0);
             let refused = response.outcome == Outcome::Refused;
             tally.exchanges = 1;
             tally.errors = failed.into();

@@ -14,10 +14,10 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use super::assemble::Assembler;
 use super::error::RecorderError;
 use super::health::HealthState;
+use super::journal::tail::{self, Bytes, Tail};
 use super::retention;
 use super::rows::EndReason;
 use super::store::{Rows, Store};
-use super::tail::{self, Bytes, Tail};
 use crate::limits::JOURNAL_WAKE_BYTES;
 
 /// A block's time: how stale a query's answer may be.
@@ -89,11 +89,7 @@ impl Writer {
     fn drain(&mut self, over_bytes: u64) -> Stopped {
         let limit_of = |tail: &Tail| {
             let head = tail.bytes.head();
-            if head - tail.position > over_bytes {
-                head
-            } else {
-                tail.position
-            }
+            if head - tail.position > over_bytes { head } else { tail.position }
         };
         let limits: Vec<u64> = self.tails.iter().map(limit_of).collect();
         while let Some(lane) = tail::earliest(&mut self.tails, &limits)? {
@@ -108,11 +104,7 @@ impl Writer {
             let lost_bytes = tail.give_up_to(limit);
             if lost_bytes > 0 {
                 // Memory that changed under us: a hardware fault or a stray write. What follows is readable again.
-                tracing::error!(
-                    lane,
-                    lost_bytes,
-                    "entries of a journal were damaged before they could be stored"
-                );
+                tracing::error!(lane, lost_bytes, "entries of a journal were damaged before they could be stored");
                 metrics::counter!("weir_recorder_not_captured_total").increment(1);
             }
             self.assembler.skip_to(lane, tail.position);
@@ -191,7 +183,5 @@ impl Writer {
 
 /// Now, ns since the Unix epoch.
 pub(super) fn now_ns() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_nanos() as u64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

@@ -171,7 +171,10 @@ impl<R: Runtime> Connection<R> {
         }
         let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
         match fault {
-            Fault::Unreachable(_) | Fault::UpstreamFrame(_) | Fault::UpstreamBody(_) | Fault::Surprise(_)
+            Fault::Unreachable(_)
+            | Fault::UpstreamFrame(_)
+            | Fault::UpstreamBody(_)
+            | Fault::Surprise(_)
             | Fault::UpstreamClosed { .. } => {
                 tracing::error!(listener, %peer, connection, "connection closed, {fault}");
             }
@@ -249,7 +252,7 @@ impl<R: Runtime> TopicDirectory for Connection<R> {
         name
     }
 
-    fn learn(&self, id: [u8; 16], name: &str) {
-        self.door.listener.cluster.saw_topic(id, name);
+    fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>) {
+        self.door.listener.cluster.learn_topics(topics);
     }
 }

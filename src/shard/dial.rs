@@ -3,8 +3,8 @@
 //! Invariant: nothing of the client is sent before the broker has let Weir in, and nothing at all before the client is
 //! known.
 
-use std::future::Future;
-use std::io::{self, IoSlice};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -86,10 +86,7 @@ async fn reach<R: Runtime>(connection: &Connection<R>, address: SocketAddr) -> R
 
 async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let taken = match stream.try_writev(&[IoSlice::new(bytes)]) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.write_when_ready(bytes).await?,
-            done => done?,
-        };
+        let taken = poll_fn(|cx| stream.poll_write(cx, bytes)).await?;
         bytes = &bytes[taken..];
     }
     Ok(())
@@ -111,11 +108,9 @@ async fn receive<S: Stream>(stream: &S) -> io::Result<Vec<u8>> {
 async fn fill<S: Stream>(stream: &S, bytes: &mut [u8]) -> io::Result<()> {
     let mut at = 0;
     while at < bytes.len() {
-        match stream.try_read(&mut bytes[at..]) {
-            Ok(0) => return Err(io::Error::other("it closed the connection during the login")),
-            Ok(taken) => at += taken,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
-            Err(e) => return Err(e),
+        match poll_fn(|cx| stream.poll_read(cx, &mut bytes[at..])).await? {
+            0 => return Err(io::Error::other("it closed the connection during the login")),
+            taken => at += taken,
         }
     }
     Ok(())

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use hdrhistogram::Histogram;
 
@@ -50,11 +51,13 @@ impl Meter {
     pub fn exchange(&self, exchange: &Exchange, outcome: Outcome, now_ns: u64) {
         let mut apis = self.apis.borrow_mut();
         let key = exchange.api_key();
-        if !apis.contains_key(&key) {
-            let Some(fresh) = ApiMeter::new() else { return };
-            apis.insert(key, fresh);
-        }
-        let Some(meter) = apis.get_mut(&key) else { return };
+        let meter = match apis.entry(key) {
+            Entry::Occupied(counted) => counted.into_mut(),
+            Entry::Vacant(first) => match ApiMeter::new() {
+                Some(fresh) => first.insert(fresh),
+                None => return,
+            },
+        };
         let latency = exchange.latency(now_ns);
         meter.total.saturating_record(latency.client_ns + latency.weir_ns + latency.broker_ns);
         meter.weir.saturating_record(latency.weir_ns);
@@ -105,7 +108,8 @@ impl Meter {
         metrics::counter!("weir_journal_full_waits_total").increment(self.journal_full.take());
         for (listener, change) in self.connections.borrow_mut().iter_mut() {
             #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-            metrics::gauge!("weir_connections", "listener" => listener.clone()).increment(std::mem::take(change) as f64);
+            metrics::gauge!("weir_connections", "listener" => listener.clone())
+                .increment(std::mem::take(change) as f64);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: bytes that nothing touched are written from where they were read to; they are never copied.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::time::Instant;
@@ -67,7 +68,7 @@ impl Outgoing {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let since = Instant::now();
-                    let taken = stream.write_when_ready(&slices[0]).await?;
+                    let taken = poll_fn(|cx| stream.poll_write(cx, &slices[0])).await?;
                     blocked_ns += u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
                     taken
                 }

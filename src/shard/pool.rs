@@ -8,8 +8,13 @@
 //!   being read.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::task::Poll;
+
+use super::runtime::Stream;
 
 /// A large buffer: 256 KiB is where the cost of a copied byte stops falling (the fewer system calls a byte, the better).
 pub const LARGE_BYTES: usize = 256 * 1024;
@@ -48,6 +53,16 @@ impl Pool {
         let bytes = free.borrow_mut().pop().unwrap_or_else(|| vec![0u8; size].into_boxed_slice());
         Buffer { bytes, pool: self.clone() }
     }
+}
+
+/// Reads into a borrowed buffer once there is something to read: the buffer, and how many bytes it holds (0: the end).
+pub async fn read<S: Stream>(stream: &S, pool: &Rc<Pool>) -> io::Result<(Buffer, usize)> {
+    poll_fn(|cx| {
+        let mut buffer = pool.take();
+        let read = std::task::ready!(stream.poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok((buffer, read)))
+    })
+    .await
 }
 
 /// A borrowed buffer; it goes back when dropped.

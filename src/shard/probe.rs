@@ -47,7 +47,8 @@ pub fn probe_io_uring() -> IoUring {
     let ring = match Ring::new(8) {
         Ok(ring) => ring,
         Err(e) => {
-            let hint = "containers block it by default: a seccomp profile has to allow io_uring_setup, _enter and _register";
+            let hint =
+                "containers block it by default: a seccomp profile has to allow io_uring_setup, _enter and _register";
             return IoUring::Missing(format!("io_uring_setup failed: {e} ({hint})"));
         }
     };
@@ -61,9 +62,9 @@ pub fn probe_io_uring() -> IoUring {
         return IoUring::Missing(format!("the kernel lacks {}", missing.join(", ")));
     }
     match rustix::process::getrlimit(rustix::process::Resource::Memlock).current {
-        Some(limit) if limit < MEMLOCK_BYTES_MIN => {
-            IoUring::Missing(format!("the limit on locked memory is {limit} bytes, {MEMLOCK_BYTES_MIN} are needed (ulimit -l)"))
-        }
+        Some(limit) if limit < MEMLOCK_BYTES_MIN => IoUring::Missing(format!(
+            "the limit on locked memory is {limit} bytes, {MEMLOCK_BYTES_MIN} are needed (ulimit -l)"
+        )),
         _ => IoUring::Usable,
     }
 }

@@ -9,10 +9,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_lite::future::{or, yield_now};
+
 use super::connection::Connection;
 use super::listener;
 use super::outgoing::Outgoing;
-use super::runtime::{Runtime, Stream};
+use super::pool;
+use super::runtime::Runtime;
 use crate::event::{CloseReason, Outcome};
 use crate::pipeline::budget::Reservation;
 use crate::pipeline::describe::TopicDirectory;
@@ -57,22 +60,23 @@ impl<R: Runtime> Responses<R> {
             if c.is_ending() {
                 return Ok(None);
             }
-            let mut buffer = c.shard.response_buffers.take();
-            match upstream.try_read(&mut buffer) {
-                Ok(0) => return self.upstream_closed(),
-                Ok(read) => self.pass_on(&buffer, read).await?,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    drop(buffer);
-                    let answered = async {
-                        c.answered.notified().await;
-                        Ok(())
-                    };
-                    if futures_lite::future::or(upstream.readable(), answered).await.is_err() {
-                        return self.upstream_closed();
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.upstream_closed(),
+            let read = async { Some(pool::read(upstream, &c.shard.response_buffers).await) };
+            let answered = async {
+                c.answered.notified().await;
+                None
+            };
+            let (buffer, read) = match or(read, answered).await {
+                None => continue,
+                Some(Ok((_, 0))) => return self.upstream_closed(),
+                Some(Ok(read)) => read,
+                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Some(Err(_)) => return self.upstream_closed(),
+            };
+            self.pass_on(&buffer, read).await?;
+            if read == buffer.len() {
+                // There is more to read at once: others have their turn first.
+                drop(buffer);
+                yield_now().await;
             }
         }
     }

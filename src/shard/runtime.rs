@@ -1,55 +1,41 @@
 //! The seam between the two runtimes: readiness, nothing else.
 //!
 //! A shard runs on glommio (io_uring) or on a current-thread tokio (epoll); everything above this file is written once
-//! against [`Runtime`] and [`Stream`] and compiled for both. The seam is readiness with non-blocking calls, not
-//! futures-io streams, because those would forbid vectored writes and would make every idle connection own a buffer.
+//! against [`Runtime`] and [`Stream`] and compiled for both. The seam is polls on plain slices, not futures-io streams:
+//! those would forbid vectored writes and would make every idle connection own a buffer. A poll that finds bytes reads
+//! them in the same system call; one that finds none keeps nothing but a waker.
 //!
 //! Invariants:
-//! - `try_read` and `try_writev` never block and never wait; `WouldBlock` means: await `readable` or `writable`, retry.
-//! - At most one task awaits `readable` and at most one awaits `writable` of a stream.
+//! - Nothing here blocks. `Pending` and `WouldBlock` mean that no byte was taken.
+//! - At most one task polls a stream for reading, and at most one for writing.
 //! - Nothing here is shared between threads.
 //!
-//! This is one of the two places with `unsafe`: glommio's sockets hand out raw descriptors only, see [`Uring`].
+//! This is one of the two places with `unsafe`: glommio's sockets hand out raw descriptors only, see [`UringStream`].
 
-use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::future::Future;
-use std::future::poll_fn;
 use std::io;
 use std::io::IoSlice;
-use std::net::SocketAddr;
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_lite::{AsyncRead, AsyncWrite};
 use rustix::fd::{AsFd, BorrowedFd};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 /// A connected TCP stream with readiness.
-#[allow(async_fn_in_trait, reason = "shard-local: futures are never sent between threads")]
 pub trait Stream: 'static {
-    /// Waits until a read would not block (bytes, end of stream or an error are there).
-    async fn readable(&self) -> io::Result<()>;
+    /// Reads what is there, or registers the task to be woken when something is; 0 is the end of the stream.
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Waits until `first` can be taken at least in part, and may take some of it: how much is returned.
-    ///
-    /// io_uring's runtime has no bare write readiness; handing it the bytes that are waiting anyway costs nothing.
-    async fn write_when_ready(&self, first: &[u8]) -> io::Result<usize>;
+    /// Writes as much as the socket takes, or registers the task to be woken when it takes something.
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Reads what is there; `Ok(0)` is the end of the stream.
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match rustix::net::recv(self.fd(), buffer, RecvFlags::DONTWAIT) {
-            Ok((n, _)) => Ok(n),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Writes as much of the slices as the socket takes.
-    fn try_writev(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        Ok(rustix::net::sendmsg(self.fd(), slices, &mut SendAncillaryBuffer::default(), flags)?)
-    }
+    /// Writes as much of the slices as the socket takes now.
+    fn try_writev(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// The descriptor, for socket options and shutdown.
     fn fd(&self) -> BorrowedFd<'_>;
@@ -85,52 +71,27 @@ pub trait Runtime: 'static {
 /// glommio: one io_uring per core.
 pub struct Uring;
 
-/// A glommio stream.
-///
-/// Reading readiness is a one-byte `peek`. Writing readiness needs `&mut` while a `peek` may be borrowed, so a second
-/// handle on a duplicate of the descriptor is made the first time a write would block; connections that never block
-/// keep one descriptor.
-pub struct UringStream {
-    reads: glommio::net::TcpStream,
-    writes: OnceCell<RefCell<glommio::net::TcpStream>>,
-}
-
-impl UringStream {
-    fn new(reads: glommio::net::TcpStream) -> Self {
-        UringStream { reads, writes: OnceCell::new() }
-    }
-
-    fn write_half(&self) -> io::Result<&RefCell<glommio::net::TcpStream>> {
-        if let Some(half) = self.writes.get() {
-            return Ok(half);
-        }
-        let duplicate = rustix::io::fcntl_dupfd_cloexec(self.fd(), 0)?;
-        // SAFETY: `into_raw_fd` gives up ownership of a descriptor that was just made here and is a connected TCP
-        // socket; the glommio stream becomes its one owner.
-        #[allow(unsafe_code)]
-        let half = unsafe { glommio::net::TcpStream::from_raw_fd(duplicate.into_raw_fd()) };
-        Ok(self.writes.get_or_init(|| RefCell::new(half)))
-    }
-}
+/// A glommio stream; borrowed mutably within a poll only.
+pub struct UringStream(RefCell<glommio::net::TcpStream>);
 
 impl Stream for UringStream {
-    async fn readable(&self) -> io::Result<()> {
-        let mut byte = [0u8; 1];
-        self.reads.peek(&mut byte).await.map(drop).map_err(io::Error::from)
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_read(cx, buffer)
     }
 
-    async fn write_when_ready(&self, first: &[u8]) -> io::Result<usize> {
-        let half = self.write_half()?;
-        poll_fn(|cx| {
-            use futures_lite::AsyncWrite;
-            Pin::new(&mut *half.borrow_mut()).poll_write(cx, first)
-        })
-        .await
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, bytes)
+    }
+
+    fn try_writev(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        Ok(rustix::net::sendmsg(self.fd(), slices, &mut SendAncillaryBuffer::default(), flags)?)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        let raw: RawFd = self.reads.as_raw_fd();
-        // SAFETY: `reads` owns the descriptor and outlives the borrow, which is tied to `&self`.
+        let raw = self.0.borrow().as_raw_fd();
+        // SAFETY: the stream owns the descriptor and keeps it open as long as it lives, which the borrow of `self`
+        // outlasts in no case.
         #[allow(unsafe_code)]
         unsafe {
             BorrowedFd::borrow_raw(raw)
@@ -169,11 +130,12 @@ impl Runtime for Uring {
     }
 
     async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
-        Ok(UringStream::new(listener.accept().await.map_err(io::Error::from)?))
+        Ok(UringStream(RefCell::new(listener.accept().await.map_err(io::Error::from)?)))
     }
 
     async fn connect(address: SocketAddr) -> io::Result<Self::Stream> {
-        Ok(UringStream::new(glommio::net::TcpStream::connect(address).await.map_err(io::Error::from)?))
+        let stream = glommio::net::TcpStream::connect(address).await.map_err(io::Error::from)?;
+        Ok(UringStream(RefCell::new(stream)))
     }
 }
 
@@ -181,23 +143,24 @@ impl Runtime for Uring {
 pub struct Epoll;
 
 impl Stream for tokio::net::TcpStream {
-    async fn readable(&self) -> io::Result<()> {
-        tokio::net::TcpStream::readable(self).await
-    }
-
-    async fn write_when_ready(&self, first: &[u8]) -> io::Result<usize> {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            self.writable().await?;
-            match self.try_write(first) {
+            match self.try_read(buffer) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                done => return done,
+                done => return Poll::Ready(done),
             }
+            std::task::ready!(self.poll_read_ready(cx))?;
         }
     }
 
-    // tokio keeps its own idea of readiness, which only its own calls bring up to date.
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        tokio::net::TcpStream::try_read(self, buffer)
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.try_write(bytes) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+            std::task::ready!(self.poll_write_ready(cx))?;
+        }
     }
 
     fn try_writev(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -93,7 +93,9 @@ pub(super) fn authenticate<R: Runtime>(c: &Connection<R>, version: i16, correlat
     }
     let checked = match sasl::authenticate_token(body, version) {
         Ok(token) => check(c, token),
-        Err(malformed) => Err(Denied { claimed: None, for_client: malformed.to_string(), for_log: malformed.to_string() }),
+        Err(malformed) => {
+            Err(Denied { claimed: None, for_client: malformed.to_string(), for_log: malformed.to_string() })
+        }
     };
     match checked {
         Ok(lifetime_ms) => {
@@ -129,8 +131,11 @@ struct Denied {
 
 /// Checks a PLAIN message; how long the login lasts, ms.
 fn check<R: Runtime>(c: &Connection<R>, token: &[u8]) -> Result<i64, Denied> {
-    let plain = sasl::parse_plain(token)
-        .map_err(|e| Denied { claimed: None, for_client: e.to_string(), for_log: e.to_string() })?;
+    let plain = sasl::parse_plain(token).map_err(|e| Denied {
+        claimed: None,
+        for_client: e.to_string(),
+        for_log: e.to_string(),
+    })?;
     let claimed = Some(plain.username.chars().take(256).collect::<String>());
     let now_ns = c.clock.now_ns();
     let tokens = c.shard.tokens.load();
@@ -146,7 +151,11 @@ fn check<R: Runtime>(c: &Connection<R>, token: &[u8]) -> Result<i64, Denied> {
         return Err(Denied { claimed, for_client: text.clone(), for_log: text });
     }
     let Some(place) = place(c, state.who.as_ref(), &login.principal) else {
-        let text = format!("{} has {} connections already, more are not taken", claimed_name(&claimed), c.shard.census.limit());
+        let text = format!(
+            "{} has {} connections already, more are not taken",
+            claimed_name(&claimed),
+            c.shard.census.limit()
+        );
         return Err(Denied { claimed, for_client: text.clone(), for_log: text });
     };
     let token = TokenHold { id: login.token_id, expires_ns: login.expires_ns, generation: tokens.generation() };
@@ -167,7 +176,12 @@ fn place<R: Runtime>(c: &Connection<R>, who: Option<&Who>, principal: &Principal
     }
 }
 
-fn failed<R: Runtime>(c: &Connection<R>, mechanism: String, claimed: Option<String>, reason: String) -> Option<EventKind> {
+fn failed<R: Runtime>(
+    c: &Connection<R>,
+    mechanism: String,
+    claimed: Option<String>,
+    reason: String,
+) -> Option<EventKind> {
     let listener = c.door.listener.name.clone();
     metrics::counter!("weir_authentication_failures_total", "listener" => listener).increment(1);
     Some(EventKind::LoginFailed { mechanism, claimed, reason })

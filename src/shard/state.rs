@@ -98,7 +98,8 @@ pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
     let (ready, bound) = crossbeam::channel::bounded::<io::Result<()>>(shards.len());
     let mut handles = Vec::new();
     for (options, commands) in shards.into_iter().zip(receivers) {
-        let others: Vec<_> = senders.iter().enumerate().filter(|(i, _)| *i != options.index).map(|(_, s)| s.clone()).collect();
+        let others: Vec<_> =
+            senders.iter().enumerate().filter(|(i, _)| *i != options.index).map(|(_, s)| s.clone()).collect();
         let own = senders[options.index].clone();
         let ready = ready.clone();
         let name = format!("weir-shard-{}", options.index);

@@ -24,7 +24,7 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
     while !shard.is_draining() {
         R::sleep(PAUSE).await;
         rounds = rounds.wrapping_add(1);
-        if rounds % 4 == 0 {
+        if rounds.is_multiple_of(4) {
             shard.meter.publish();
             open_doors(&shard);
         }

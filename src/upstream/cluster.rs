@@ -85,13 +85,6 @@ pub enum Tidings {
         /// Port.
         port: u16,
     },
-    /// A response named this topic's id.
-    Topic {
-        /// The id.
-        id: [u8; 16],
-        /// The name.
-        name: String,
-    },
     /// A request used a topic id that is not known.
     UnknownTopic {
         /// The id.
@@ -153,11 +146,19 @@ impl Cluster {
         let _ = self.tidings.try_send(tidings);
     }
 
-    /// Tells of a topic's id unless it is known already.
-    pub fn saw_topic(&self, id: [u8; 16], name: &str) {
-        if id != [0; 16] && !self.topics.load().contains_key(&id) {
-            self.tell(Tidings::Topic { id, name: name.to_owned() });
+    /// Takes in topic ids; what is known already costs a look-up, what is new a copy of the map.
+    pub fn learn_topics(&self, mut topics: Vec<([u8; 16], Arc<str>)>) {
+        let known = self.topics.load();
+        topics.retain(|(id, _)| *id != [0; 16] && !known.contains_key(id));
+        if topics.is_empty() {
+            return;
         }
+        self.topics.rcu(|known| {
+            let mut names = TopicNames::clone(known);
+            names.extend(topics.iter().cloned());
+            names
+        });
+        self.changed.notify_waiters();
     }
 
     /// Tells of a broker's address unless the view has it already.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::mpsc;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::client::{Client, ClientError};
-use super::cluster::{Broker, Cluster, ClusterOptions, Tidings, TopicNames, View};
+use super::cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
 use crate::limits;
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::versions::ClusterVersions;
@@ -90,7 +91,6 @@ async fn follow(cluster: Arc<Cluster>, mut inbox: mpsc::Receiver<Tidings>) {
 
 /// Takes in what shards saw pass by.
 async fn heard(cluster: &Cluster, batch: Vec<Tidings>) {
-    let mut topics: Option<TopicNames> = None;
     let mut unknown: Vec<[u8; 16]> = Vec::new();
     for tidings in batch {
         match tidings {
@@ -101,17 +101,9 @@ async fn heard(cluster: &Cluster, batch: Vec<Tidings>) {
                 view.brokers.insert(node, Broker { host, port, addresses, versions: None });
                 publish(cluster, view);
             }
-            Tidings::Topic { id, name } => {
-                let names = topics.get_or_insert_with(|| TopicNames::clone(&cluster.topics.load()));
-                names.insert(id, name.into());
-            }
             Tidings::UnknownTopic { id } if !unknown.contains(&id) => unknown.push(id),
             Tidings::UnknownTopic { .. } | Tidings::Unreachable => {}
         }
-    }
-    if let Some(names) = topics {
-        cluster.topics.store(Arc::new(names));
-        cluster.changed.notify_waiters();
     }
     unknown.retain(|id| !cluster.topics.load().contains_key(id));
     if !unknown.is_empty() {
@@ -194,8 +186,8 @@ async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, Cluste
             client.call(&ApiVersionsRequest::default(), 0).await?
         }
     };
-    let versions = ClusterVersions::from_response(&answer)
-        .map_err(|_| ClientError::Malformed { address, what: "ApiVersions" })?;
+    let versions =
+        ClusterVersions::from_response(&answer).map_err(|_| ClientError::Malformed { address, what: "ApiVersions" })?;
     Ok((client, versions))
 }
 
@@ -232,36 +224,26 @@ async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse)
 }
 
 fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
-    let known = cluster.topics.load();
-    let fresh: Vec<([u8; 16], Arc<str>)> = metadata
-        .topics
-        .iter()
-        .filter(|t| !t.topic_id.is_nil() && !known.contains_key(t.topic_id.as_bytes()))
-        .filter_map(|t| t.name.as_ref().map(|name| (*t.topic_id.as_bytes(), Arc::from(&*name.0))))
-        .collect();
-    if !fresh.is_empty() {
-        let mut names = TopicNames::clone(&known);
-        names.extend(fresh);
-        cluster.topics.store(Arc::new(names));
-    }
+    let named = |t: &MetadataResponseTopic| Some((*t.topic_id.as_bytes(), Arc::from(&*t.name.as_ref()?.0)));
+    cluster.learn_topics(metadata.topics.iter().filter_map(named).collect());
 }
 
 async fn look_up_topics(cluster: &Cluster, ids: Vec<[u8; 16]>) {
     let candidates = cluster.view.load().addresses_of(None);
-    let asked = ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
+    let asked =
+        ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
     let asked = asked.take(limits::TOPIC_LOOKUPS_MAX).collect();
     let answer = match reach_any(cluster, &candidates).await {
-        Ok((mut client, versions)) if versions.range(key::METADATA).map(|r| r.max).unwrap_or(0) >= METADATA_VERSION_MAX => {
+        Ok((mut client, versions))
+            if versions.range(key::METADATA).map(|r| r.max).unwrap_or(0) >= METADATA_VERSION_MAX =>
+        {
             ask_metadata(&mut client, &versions, Some(asked)).await
         }
         Ok(_) => return,
         Err(trouble) => Err(trouble),
     };
     match answer {
-        Ok(metadata) => {
-            learn_topics(cluster, &metadata);
-            cluster.changed.notify_waiters();
-        }
+        Ok(metadata) => learn_topics(cluster, &metadata),
         Err(trouble) => tracing::warn!(cluster = cluster.name, "topic ids could not be looked up: {trouble}"),
     }
 }

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir::event::{
-    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome,
-    RequestPart, Resource, ResponsePart, SessionId,
+    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
+    ResponsePart, SessionId,
 };
 use weir::recorder::{
-    EventCursor, JournalFull, Queries, RecordedEvent, Recorder, RecorderOptions, SessionFilter,
-    SessionSummary, ShardJournal,
+    EventCursor, JournalFull, Queries, RecordedEvent, Recorder, RecorderOptions, SessionFilter, SessionSummary,
+    ShardJournal,
 };
 
 /// 2026-11-22 10:00:00 UTC.
@@ -30,22 +30,14 @@ pub fn open(path: &Path, shards: usize) -> (Recorder, Vec<ShardJournal>) {
 }
 
 pub fn append(journal: &mut ShardJournal, connection: u64, at_ns: u64, kind: EventKind) {
-    let event = Event {
-        connection: ConnectionNo(connection),
-        at_ns,
-        kind,
-    };
+    let event = Event { connection: ConnectionNo(connection), at_ns, kind };
     while let Err(JournalFull) = journal.append(&event) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
 pub fn opened(peer: &str) -> EventKind {
-    EventKind::Opened {
-        listener: "main".into(),
-        peer: peer.parse::<SocketAddr>().expect("an address"),
-        broker: None,
-    }
+    EventKind::Opened { listener: "main".into(), peer: peer.parse::<SocketAddr>().expect("an address"), broker: None }
 }
 
 pub fn identified(subject: &str, client_id: &str) -> EventKind {
@@ -55,18 +47,11 @@ pub fn identified(subject: &str, client_id: &str) -> EventKind {
         groups: vec!["analysts".into()],
         mechanism: Mechanism::PlainToken,
     };
-    EventKind::Identified {
-        identity,
-        client_id: Some(client_id.into()),
-    }
+    EventKind::Identified { identity, client_id: Some(client_id.into()) }
 }
 
 pub fn closed() -> EventKind {
-    EventKind::Closed {
-        reason: CloseReason::Client,
-        bytes_in: 10,
-        bytes_out: 20,
-    }
+    EventKind::Closed { reason: CloseReason::Client, bytes_in: 10, bytes_out: 20 }
 }
 
 pub fn topic(name: &str, offset: Option<i64>, records: Option<u32>) -> Item {
@@ -95,23 +80,10 @@ pub fn produce_noted(ordinal: u64, name: &str, records: u32) -> EventKind {
 }
 
 pub fn produce_answered(ordinal: u64, name: &str, offset: i64) -> EventKind {
-    let latency = Latency {
-        client_ns: 1_000,
-        weir_ns: 20_000,
-        broker_ns: 900_000,
-    };
+    let latency = Latency { client_ns: 1_000, weir_ns: 20_000, broker_ns: 900_000 };
     let items = vec![topic(name, Some(offset), None)];
-    let response = ResponsePart {
-        bytes: 80,
-        items,
-        latency,
-        ..ResponsePart::default()
-    };
-    EventKind::Exchange {
-        ordinal,
-        request: None,
-        response,
-    }
+    let response = ResponsePart { bytes: 80, items, latency, ..ResponsePart::default() };
+    EventKind::Exchange { ordinal, request: None, response }
 }
 
 pub fn fetch(ordinal: u64, name: &str, offset: i64, records: u32) -> EventKind {
@@ -124,57 +96,27 @@ pub fn fetch(ordinal: u64, name: &str, offset: i64, records: u32) -> EventKind {
         ..RequestPart::default()
     };
     let items = vec![topic(name, Some(offset), Some(records))];
-    let response = ResponsePart {
-        bytes: 5000,
-        items,
-        ..ResponsePart::default()
-    };
-    EventKind::Exchange {
-        ordinal,
-        request: Some(request),
-        response,
-    }
+    let response = ResponsePart { bytes: 5000, items, ..ResponsePart::default() };
+    EventKind::Exchange { ordinal, request: Some(request), response }
 }
 
 pub fn refused(ordinal: u64, error_code: i16) -> EventKind {
-    let request = RequestPart {
-        api_key: 19,
-        bytes: 50,
-        ..RequestPart::default()
-    };
-    let response = ResponsePart {
-        outcome: Outcome::Refused,
-        error_code,
-        bytes: 30,
-        ..ResponsePart::default()
-    };
-    EventKind::Exchange {
-        ordinal,
-        request: Some(request),
-        response,
-    }
+    let request = RequestPart { api_key: 19, bytes: 50, ..RequestPart::default() };
+    let response = ResponsePart { outcome: Outcome::Refused, error_code, bytes: 30, ..ResponsePart::default() };
+    EventKind::Exchange { ordinal, request: Some(request), response }
 }
 
 /// Waits until everything appended is in the store.
 pub fn settle(recorder: &Recorder) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while recorder.health().lag_bytes > 0 {
-        assert!(
-            Instant::now() < deadline,
-            "the writer does not catch up: {:?}",
-            recorder.health()
-        );
+        assert!(Instant::now() < deadline, "the writer does not catch up: {:?}", recorder.health());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 pub fn sessions(queries: &Queries) -> Vec<SessionSummary> {
-    queries
-        .sessions(&SessionFilter {
-            limit: 100_000,
-            ..SessionFilter::default()
-        })
-        .expect("sessions")
+    queries.sessions(&SessionFilter { limit: 100_000, ..SessionFilter::default() }).expect("sessions")
 }
 
 pub fn session_of(queries: &Queries, subject: &str) -> SessionSummary {
@@ -185,9 +127,7 @@ pub fn session_of(queries: &Queries, subject: &str) -> SessionSummary {
 }
 
 pub fn events(queries: &Queries, id: SessionId) -> Vec<RecordedEvent> {
-    queries
-        .exchanges(id, EventCursor::default(), usize::MAX)
-        .expect("events")
+    queries.exchanges(id, EventCursor::default(), usize::MAX).expect("events")
 }
 
 /// Every file below `folder`: its bytes and when it was last written.
@@ -200,10 +140,7 @@ pub fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)
             out.extend(files(&path));
             out.insert(path.display().to_string(), (Vec::new(), modified));
         } else {
-            out.insert(
-                path.display().to_string(),
-                (std::fs::read(&path).unwrap(), modified),
-            );
+            out.insert(path.display().to_string(), (std::fs::read(&path).unwrap(), modified));
         }
     }
     out

@@ -55,12 +55,9 @@ fn starts_path(before: &[TokenTree]) -> bool {
 /// How many `super::` in a row, and what follows the last `super`.
 fn count_supers(tokens: &[TokenTree]) -> (usize, &[TokenTree]) {
     match tokens {
-        [
-            TokenTree::Ident(i),
-            TokenTree::Punct(_),
-            TokenTree::Punct(_),
-            rest @ ..,
-        ] if *i == "super" && is_super(rest) => {
+        [TokenTree::Ident(i), TokenTree::Punct(_), TokenTree::Punct(_), rest @ ..]
+            if *i == "super" && is_super(rest) =>
+        {
             let (more, rest) = count_supers(rest);
             (more + 1, rest)
         }
@@ -77,20 +74,12 @@ fn is_super(tokens: &[TokenTree]) -> bool {
 fn named_after(tokens: &[TokenTree], used: &mut Vec<(String, usize)>) {
     let mut add = |ident: &Ident| used.push((ident.to_string(), ident.span().start().line));
     match tokens {
-        [
-            TokenTree::Punct(a),
-            TokenTree::Punct(b),
-            TokenTree::Ident(name),
-            ..,
-        ] if a.as_char() == ':' && b.as_char() == ':' => {
+        [TokenTree::Punct(a), TokenTree::Punct(b), TokenTree::Ident(name), ..]
+            if a.as_char() == ':' && b.as_char() == ':' =>
+        {
             add(name);
         }
-        [
-            TokenTree::Punct(_),
-            TokenTree::Punct(_),
-            TokenTree::Group(group),
-            ..,
-        ] => {
+        [TokenTree::Punct(_), TokenTree::Punct(_), TokenTree::Group(group), ..] => {
             let mut first = true;
             for token in group.stream() {
                 match token {

@@ -65,10 +65,7 @@ pub fn place(api_key: i16, version: i16) -> Place {
     match (api_key, version) {
         (FETCH, 16..) | (SHARE_FETCH, _) => Place::Tail,
         (PRODUCE, 10..) | (DESCRIBE_QUORUM, 2..) => Place::Anywhere,
-        (
-            METADATA | FIND_COORDINATOR | DESCRIBE_CONFIGS | DESCRIBE_CLUSTER | SHARE_ACKNOWLEDGE,
-            _,
-        ) => Place::Anywhere,
+        (METADATA | FIND_COORDINATOR | DESCRIBE_CONFIGS | DESCRIBE_CLUSTER | SHARE_ACKNOWLEDGE, _) => Place::Anywhere,
         _ => Place::Nowhere,
     }
 }
@@ -103,19 +100,13 @@ pub fn rewrite_tail(
     let Some(mut walker) = Walker::response_tail(api_key, version, tail.len() as u64) else {
         return Ok(None);
     };
-    let Addresses {
-        edits,
-        tagged,
-        whole_array,
-        ..
-    } = collect(&mut walker, false, tail, outward)?;
+    let Addresses { edits, tagged, whole_array, .. } = collect(&mut walker, false, tail, outward)?;
     if edits.is_empty() {
         return Ok(None);
     }
     // the tail's own tagged section: behind the array, or the first thing where the array is in it
     let array = whole_array.filter(|_| tagged.is_empty());
-    let tags_at =
-        |edited: &[u8]| array.map_or(0, |array| edited.len() - (tail.len() - array.end as usize));
+    let tags_at = |edited: &[u8]| array.map_or(0, |array| edited.len() - (tail.len() - array.end as usize));
     let edited = edits.splice(tail);
     let at = tags_at(&edited);
     if let Some(fitting) = pad(edited, at, tail.len()) {
@@ -123,10 +114,7 @@ pub fn rewrite_tail(
     }
     let mut without = Edits::new(true);
     for field in tagged {
-        let span = Span {
-            start: field.start,
-            end: field.end,
-        };
+        let span = Span { start: field.start, end: field.end };
         without.replace(span, padding(span.len() as usize).unwrap_or_default());
     }
     if let Some(array) = array {
@@ -134,9 +122,7 @@ pub fn rewrite_tail(
     }
     let without = without.splice(tail);
     let at = tags_at(&without);
-    pad(without, at, tail.len())
-        .map(Some)
-        .ok_or_else(|| walker.malformed(Fault::BytesLeft))
+    pad(without, at, tail.len()).map(Some).ok_or_else(|| walker.malformed(Fault::BytesLeft))
 }
 
 fn collect<'a>(
@@ -220,11 +206,7 @@ impl<'a> Addresses<'a> {
     }
 
     fn begun(&self, at: u64) -> Begun {
-        Begun {
-            at,
-            edits: self.edits.mark(),
-            arrays: self.arrays.len(),
-        }
+        Begun { at, edits: self.edits.mark(), arrays: self.arrays.len() }
     }
 
     /// Ends an address: replaces it by the outward one. False when there is none.
@@ -252,23 +234,14 @@ impl<'a> Addresses<'a> {
     fn leave_out(&mut self, of: Group, from: Begun, to: u64) {
         self.edits.take_back(from.edits);
         self.arrays.truncate(from.arrays);
-        self.edits.replace(
-            Span {
-                start: from.at,
-                end: to,
-            },
-            Vec::new(),
-        );
+        self.edits.replace(Span { start: from.at, end: to }, Vec::new());
         if let Some(array) = self.arrays.iter_mut().rev().find(|array| array.of == of) {
             array.dropped += 1;
         }
     }
 
     fn end_coordinator(&mut self) {
-        let (host, port) = (
-            self.host.as_ref().map(|(_, span)| *span),
-            self.port.map(|(_, span)| span),
-        );
+        let (host, port) = (self.host.as_ref().map(|(_, span)| *span), self.port.map(|(_, span)| span));
         let error = self.error.take();
         if self.end_address() {
             return;
@@ -293,20 +266,14 @@ impl<'a> Addresses<'a> {
             return;
         };
         let synonym = configs.in_synonym.then_some(configs.synonym.as_str());
-        let mut names = [Some(configs.config.as_str()), synonym]
-            .into_iter()
-            .flatten();
+        let mut names = [Some(configs.config.as_str()), synonym].into_iter().flatten();
         let Some(value) = value else { return };
         if names.clone().any(|name| name == ADVERTISED_LISTENERS) {
-            let outward = configs
-                .node
-                .and_then(|node| advertised(value, node, self.outward));
+            let outward = configs.node.and_then(|node| advertised(value, node, self.outward));
             if outward.as_deref() != Some(value) {
                 self.edits.text(span, outward.as_deref());
             }
-        } else if names
-            .any(|name| ADDRESS_CONFIGS.contains(&name) || name.ends_with("bootstrap.servers"))
-        {
+        } else if names.any(|name| ADDRESS_CONFIGS.contains(&name) || name.ends_with("bootstrap.servers")) {
             self.edits.text(span, None);
         }
     }
@@ -319,11 +286,7 @@ fn advertised(listeners: &str, node: i32, outward: &mut dyn Outward) -> Option<S
         let (host, port) = address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let (host, port) = outward.outward(node, host, port.parse().ok()?)?;
-        Some(if host.contains(':') {
-            format!("{name}://[{host}]:{port}")
-        } else {
-            format!("{name}://{host}:{port}")
-        })
+        Some(if host.contains(':') { format!("{name}://[{host}]:{port}") } else { format!("{name}://{host}:{port}") })
     })
 }
 
@@ -331,12 +294,8 @@ impl Visitor for Addresses<'_> {
     fn value(&mut self, role: Role, value: Value<'_>, span: Span) {
         match (role, value) {
             (Role::NodeId, Value::Int(node)) => self.node = i32::try_from(node).ok(),
-            (Role::Host, Value::Text(host)) => {
-                self.host = Some((host.unwrap_or_default().to_owned(), span))
-            }
-            (Role::Port, Value::Int(port)) => {
-                self.port = i32::try_from(port).ok().map(|port| (port, span))
-            }
+            (Role::Host, Value::Text(host)) => self.host = Some((host.unwrap_or_default().to_owned(), span)),
+            (Role::Port, Value::Int(port)) => self.port = i32::try_from(port).ok().map(|port| (port, span)),
             (Role::ErrorCode, Value::Int(code)) => self.error = Some((code, span)),
             (Role::ConfigValue, Value::Text(value)) => self.config_value(value, span),
             _ => {}
@@ -346,15 +305,9 @@ impl Visitor for Addresses<'_> {
         };
         match (role, value) {
             (Role::ResourceType, Value::Int(of)) => configs.of_brokers = of == BROKER_CONFIGS,
-            (Role::ResourceName, Value::Text(name)) => {
-                configs.node = name.and_then(|name| name.parse().ok())
-            }
+            (Role::ResourceName, Value::Text(name)) => configs.node = name.and_then(|name| name.parse().ok()),
             (Role::ConfigName, Value::Text(name)) => {
-                let place = if configs.in_synonym {
-                    &mut configs.synonym
-                } else {
-                    &mut configs.config
-                };
+                let place = if configs.in_synonym { &mut configs.synonym } else { &mut configs.config };
                 place.clear();
                 place.push_str(name.unwrap_or_default());
             }
@@ -369,12 +322,7 @@ impl Visitor for Addresses<'_> {
         if of == Group::Broker {
             self.whole_array = Some(span);
         }
-        self.arrays.push(Counted {
-            of,
-            span,
-            count: count.unwrap_or(0),
-            dropped: 0,
-        });
+        self.arrays.push(Counted { of, span, count: count.unwrap_or(0), dropped: 0 });
     }
 
     fn open(&mut self, group: Group, at: u64) {
@@ -382,10 +330,7 @@ impl Visitor for Addresses<'_> {
             Group::Broker => (self.broker, self.node) = (self.begun(at), None),
             Group::Endpoint => self.endpoint = self.begun(at),
             Group::Coordinator => (self.node, self.error) = (None, None),
-            Group::Synonym => self
-                .configs
-                .iter_mut()
-                .for_each(|configs| configs.in_synonym = true),
+            Group::Synonym => self.configs.iter_mut().for_each(|configs| configs.in_synonym = true),
             _ => {}
         }
     }
@@ -402,10 +347,7 @@ impl Visitor for Addresses<'_> {
             }
             Group::Endpoint if !self.end_address() => self.leave_out(group, self.endpoint, at),
             Group::Coordinator => self.end_coordinator(),
-            Group::Synonym => self
-                .configs
-                .iter_mut()
-                .for_each(|configs| configs.in_synonym = false),
+            Group::Synonym => self.configs.iter_mut().for_each(|configs| configs.in_synonym = false),
             _ => {}
         }
     }

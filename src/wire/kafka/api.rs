@@ -52,10 +52,7 @@ impl Versions {
 
     /// The versions in both ranges; [`NONE`] when there are none.
     pub fn intersect(self, other: Versions) -> Versions {
-        let both = Versions {
-            min: self.min.max(other.min),
-            max: self.max.min(other.max),
-        };
+        let both = Versions { min: self.min.max(other.min), max: self.max.min(other.max) };
         if both.is_empty() { NONE } else { both }
     }
 }
@@ -101,21 +98,13 @@ impl Api {
     /// Version of the response's header: 1 where the API is flexible, else 0. ApiVersions' is always 0, because a
     /// client that does not know the broker yet must be able to read it (KIP-511).
     pub const fn response_header_version(&self, version: i16) -> i16 {
-        if self.is_flexible(version) && self.key != key::API_VERSIONS {
-            1
-        } else {
-            0
-        }
+        if self.is_flexible(version) && self.key != key::API_VERSIONS { 1 } else { 0 }
     }
 
     /// The lowest version to advertise. Produce is served from 3 and advertised from 0, as Kafka does (KAFKA-18659):
     /// librdkafka takes a higher minimum for a broker without compression and stops compressing.
     pub const fn advertised_min(&self) -> i16 {
-        if self.key == key::PRODUCE {
-            0
-        } else {
-            self.served.min
-        }
+        if self.key == key::PRODUCE { 0 } else { self.served.min }
     }
 }
 
@@ -286,11 +275,7 @@ mod tests {
             assert_eq!(api.name, format!("{known:?}"));
             let codec = known.valid_versions();
             assert!(api.defined.contains(codec.min), "{}", api.name);
-            assert!(
-                codec.min == api.defined.min && codec.max <= api.defined.max,
-                "{}",
-                api.name
-            );
+            assert!(codec.min == api.defined.min && codec.max <= api.defined.max, "{}", api.name);
         }
     }
 
@@ -301,16 +286,8 @@ mod tests {
             let codec = known.valid_versions();
             for version in codec.min..=codec.max {
                 let at = format!("{} v{version}", api.name);
-                assert_eq!(
-                    api.request_header_version(version),
-                    known.request_header_version(version),
-                    "{at}"
-                );
-                assert_eq!(
-                    api.response_header_version(version),
-                    known.response_header_version(version),
-                    "{at}"
-                );
+                assert_eq!(api.request_header_version(version), known.request_header_version(version), "{at}");
+                assert_eq!(api.response_header_version(version), known.response_header_version(version), "{at}");
             }
         }
     }
@@ -318,23 +295,9 @@ mod tests {
     #[test]
     fn a_refused_api_serves_no_version_and_every_other_serves_some_of_those_defined() {
         for api in TABLE {
-            assert_eq!(
-                api.served.is_empty(),
-                api.class == Class::Refused,
-                "{}",
-                api.name
-            );
-            assert_eq!(
-                api.served,
-                api.served.intersect(api.defined),
-                "{}",
-                api.name
-            );
-            assert!(
-                !(api.changes && api.class == Class::Refused),
-                "{}",
-                api.name
-            );
+            assert_eq!(api.served.is_empty(), api.class == Class::Refused, "{}", api.name);
+            assert_eq!(api.served, api.served.intersect(api.defined), "{}", api.name);
+            assert!(!(api.changes && api.class == Class::Refused), "{}", api.name);
         }
     }
 
@@ -342,13 +305,8 @@ mod tests {
     fn what_only_brokers_may_send_is_never_served() {
         let add_partitions = lookup(key::ADD_PARTITIONS_TO_TXN).unwrap();
         assert!(add_partitions.serves(3) && !add_partitions.serves(4) && !add_partitions.serves(5));
-        for key in [
-            key::WRITE_TXN_MARKERS,
-            key::ENVELOPE,
-            key::FETCH_SNAPSHOT,
-            key::VOTE,
-            key::WRITE_SHARE_GROUP_STATE,
-        ] {
+        for key in [key::WRITE_TXN_MARKERS, key::ENVELOPE, key::FETCH_SNAPSHOT, key::VOTE, key::WRITE_SHARE_GROUP_STATE]
+        {
             let api = lookup(key).unwrap();
             assert!((0..=20).all(|version| !api.serves(version)), "{}", api.name);
         }
@@ -356,16 +314,8 @@ mod tests {
 
     #[test]
     fn everything_risky_or_a_security_change_is_noted_before_it_is_forwarded() {
-        for api in TABLE
-            .iter()
-            .filter(|api| matches!(api.class, Class::Risky | Class::Security))
-        {
-            assert_eq!(
-                api.changes,
-                api.key != key::DESCRIBE_DELEGATION_TOKEN,
-                "{}",
-                api.name
-            );
+        for api in TABLE.iter().filter(|api| matches!(api.class, Class::Risky | Class::Security)) {
+            assert_eq!(api.changes, api.key != key::DESCRIBE_DELEGATION_TOKEN, "{}", api.name);
         }
     }
 }

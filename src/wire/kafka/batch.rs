@@ -99,17 +99,11 @@ pub(super) fn read(bytes: &[u8], at: u64, left: u64) -> Option<Batch> {
         // CRC, magic, attributes, in magic 1 a timestamp, and the lengths of key and value
         0 => (Format::Legacy { magic: 0 }, 14),
         1 => (Format::Legacy { magic: 1 }, 22),
-        _ => (
-            Format::V2(header_v2(bytes)),
-            HEADER_V2 as u64 - BEFORE_LENGTH_COUNTS,
-        ),
+        _ => (Format::V2(header_v2(bytes)), HEADER_V2 as u64 - BEFORE_LENGTH_COUNTS),
     };
     let size = length + BEFORE_LENGTH_COUNTS;
     (length >= length_min).then(|| Batch {
-        span: Span {
-            start: at,
-            end: at + size.min(left),
-        },
+        span: Span { start: at, end: at + size.min(left) },
         complete: size <= left,
         base_offset: i64::from_be_bytes(field(bytes, 0)),
         format,

@@ -34,9 +34,7 @@ pub enum Surprise {
         got: i32,
     },
     /// Another response is next.
-    #[error(
-        "the broker sent a response with correlation id {got}, the next one awaited is {awaited}"
-    )]
+    #[error("the broker sent a response with correlation id {got}, the next one awaited is {awaited}")]
     OutOfOrder {
         /// The id it carries.
         got: i32,
@@ -44,9 +42,7 @@ pub enum Surprise {
         awaited: i32,
     },
     /// An answer given here stands before it: pop it first.
-    #[error(
-        "a response with correlation id {got} was taken before the answer that is due ahead of it"
-    )]
+    #[error("a response with correlation id {got} was taken before the answer that is due ahead of it")]
     NotItsTurn {
         /// The id it carries.
         got: i32,
@@ -66,9 +62,7 @@ pub struct Ring<T> {
 
 impl<T> Default for Ring<T> {
     fn default() -> Self {
-        Self {
-            entries: VecDeque::new(),
-        }
+        Self { entries: VecDeque::new() }
     }
 }
 
@@ -107,10 +101,7 @@ impl<T> Ring<T> {
             None => Err(Surprise::NothingAwaited { got }),
             Some(other) => {
                 let surprise = match &other {
-                    Entry::Forwarded(awaited, _) => Surprise::OutOfOrder {
-                        got,
-                        awaited: *awaited,
-                    },
+                    Entry::Forwarded(awaited, _) => Surprise::OutOfOrder { got, awaited: *awaited },
                     Entry::AnsweredHere(..) => Surprise::NotItsTurn { got },
                 };
                 self.entries.push_front(other);
@@ -157,16 +148,12 @@ mod tests {
     fn an_answer_given_here_waits_for_the_brokers_answers_before_it() {
         let mut ring = Ring::default();
         ring.push_forwarded(1, "fetch").unwrap();
-        ring.push_answered(Bytes::from_static(b"here"), "versions")
-            .unwrap();
+        ring.push_answered(Bytes::from_static(b"here"), "versions").unwrap();
         ring.push_forwarded(2, "produce").unwrap();
         assert_eq!(ring.pop_answered(), None);
         assert_eq!(ring.take_forwarded(1), Ok("fetch"));
         assert_eq!(ring.take_forwarded(2), Err(Surprise::NotItsTurn { got: 2 }));
-        assert_eq!(
-            ring.pop_answered(),
-            Some((Bytes::from_static(b"here"), "versions"))
-        );
+        assert_eq!(ring.pop_answered(), Some((Bytes::from_static(b"here"), "versions")));
         assert_eq!(ring.pop_answered(), None);
         assert_eq!(ring.take_forwarded(2), Ok("produce"));
         assert!(ring.is_empty());
@@ -175,16 +162,10 @@ mod tests {
     #[test]
     fn a_response_that_is_not_the_awaited_one_is_a_surprise_and_loses_nothing() {
         let mut ring = Ring::default();
-        assert_eq!(
-            ring.take_forwarded(9),
-            Err(Surprise::NothingAwaited { got: 9 })
-        );
+        assert_eq!(ring.take_forwarded(9), Err(Surprise::NothingAwaited { got: 9 }));
         ring.push_forwarded(1, 'a').unwrap();
         ring.push_forwarded(2, 'b').unwrap();
-        assert_eq!(
-            ring.take_forwarded(2),
-            Err(Surprise::OutOfOrder { got: 2, awaited: 1 })
-        );
+        assert_eq!(ring.take_forwarded(2), Err(Surprise::OutOfOrder { got: 2, awaited: 1 }));
         assert_eq!(ring.drain().collect::<Vec<_>>(), [(true, 'a'), (true, 'b')]);
     }
 

@@ -20,11 +20,7 @@ pub(super) struct Edits {
 impl Edits {
     /// No edits yet, of a body with compact lengths or not.
     pub fn new(flexible: bool) -> Edits {
-        Edits {
-            flexible,
-            replaced: Vec::new(),
-            tagged: Vec::new(),
-        }
+        Edits { flexible, replaced: Vec::new(), tagged: Vec::new() }
     }
 
     /// Whether nothing would change.
@@ -64,10 +60,7 @@ impl Edits {
         let length = text.map(|text| text.len() as u32);
         let mut bytes = match (self.flexible, length) {
             (true, length) => varint(length.map_or(0, |length| length + 1)),
-            (false, length) => length
-                .map_or(-1, |length| length as i16)
-                .to_be_bytes()
-                .to_vec(),
+            (false, length) => length.map_or(-1, |length| length as i16).to_be_bytes().to_vec(),
         };
         bytes.extend(text.unwrap_or_default().bytes());
         self.replace(span, bytes);
@@ -75,11 +68,7 @@ impl Edits {
 
     /// Replaces an array's count.
     pub fn count(&mut self, span: Span, count: u32) {
-        let bytes = if self.flexible {
-            varint(count + 1)
-        } else {
-            count.to_be_bytes().to_vec()
-        };
+        let bytes = if self.flexible { varint(count + 1) } else { count.to_be_bytes().to_vec() };
         self.replace(span, bytes);
     }
 
@@ -130,12 +119,9 @@ pub(super) fn varint(mut value: u32) -> Vec<u8> {
 pub(super) fn padding(size: usize) -> Option<Vec<u8>> {
     PADDING_TAGS.iter().find_map(|tag| {
         let mut field = varint(*tag);
-        let widths =
-            (1..=5).filter_map(|width| Some((width, size.checked_sub(field.len() + width)?)));
+        let widths = (1..=5).filter_map(|width| Some((width, size.checked_sub(field.len() + width)?)));
         let lengths = widths.map(|(width, content)| (width, varint(content as u32), content));
-        let (_, length, content) = lengths
-            .into_iter()
-            .find(|(width, length, _)| length.len() == *width)?;
+        let (_, length, content) = lengths.into_iter().find(|(width, length, _)| length.len() == *width)?;
         field.extend(length);
         field.resize(field.len() + content, 0);
         Some(field)
@@ -148,20 +134,10 @@ pub(super) fn pad(mut body: Vec<u8>, tags_at: usize, len: usize) -> Option<Vec<u
     if body.len() == len {
         return Some(body);
     }
-    let width = 1 + body
-        .get(tags_at..)?
-        .iter()
-        .position(|byte| byte & 0x80 == 0)?;
+    let width = 1 + body.get(tags_at..)?.iter().position(|byte| byte & 0x80 == 0)?;
     let bits = |(at, byte): (usize, &u8)| u64::from(byte & 0x7f) << (7 * at.min(4));
-    let count: u64 = body[tags_at..tags_at + width]
-        .iter()
-        .enumerate()
-        .map(bits)
-        .sum();
-    body.splice(
-        tags_at..tags_at + width,
-        varint(u32::try_from(count + 1).ok()?),
-    );
+    let count: u64 = body[tags_at..tags_at + width].iter().enumerate().map(bits).sum();
+    body.splice(tags_at..tags_at + width, varint(u32::try_from(count + 1).ok()?));
     body.extend(padding(len.checked_sub(body.len())?)?);
     Some(body)
 }
@@ -186,16 +162,8 @@ mod tests {
         // outer field of 6 bytes: 1, an inner field of 2 bytes, 2
         let body = [1, 0, 6, 0xa1, 1, 0, 2, 0xb1, 0xb2];
         let mut edits = Edits::new(true);
-        edits.tagged(TaggedField {
-            start: 1,
-            size: Span { start: 2, end: 3 },
-            end: 9,
-        });
-        edits.tagged(TaggedField {
-            start: 5,
-            size: Span { start: 6, end: 7 },
-            end: 9,
-        });
+        edits.tagged(TaggedField { start: 1, size: Span { start: 2, end: 3 }, end: 9 });
+        edits.tagged(TaggedField { start: 5, size: Span { start: 6, end: 7 }, end: 9 });
         edits.replace(Span { start: 7, end: 8 }, vec![0xbb; 130]);
         let edited = edits.splice(&body);
         // the inner size takes two bytes now, which the outer one counts

@@ -29,11 +29,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads from the start of a frame of `frame_len` bytes, of which `arrived` are here.
     pub(super) fn new(arrived: &'a [u8], frame_len: usize) -> Self {
-        Self {
-            arrived: &arrived[..arrived.len().min(frame_len)],
-            at: 0,
-            frame_len,
-        }
+        Self { arrived: &arrived[..arrived.len().min(frame_len)], at: 0, frame_len }
     }
 
     /// Reads from bytes that are all there.
@@ -48,11 +44,7 @@ impl<'a> Fields<'a> {
 
     /// The next `n` bytes.
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Stop> {
-        let end = self
-            .at
-            .checked_add(n)
-            .filter(|end| *end <= self.frame_len)
-            .ok_or(Stop::Truncated)?;
+        let end = self.at.checked_add(n).filter(|end| *end <= self.frame_len).ok_or(Stop::Truncated)?;
         let bytes = self.arrived.get(self.at..end).ok_or(Stop::NeedMore)?;
         self.at = end;
         Ok(bytes)
@@ -88,9 +80,7 @@ impl<'a> Fields<'a> {
     pub(super) fn nullable_string(&mut self) -> Result<Option<&'a str>, Stop> {
         match self.int16()? {
             -1 => Ok(None),
-            n => self
-                .text(usize::try_from(n).map_err(|_| Stop::BadLength)?)
-                .map(Some),
+            n => self.text(usize::try_from(n).map_err(|_| Stop::BadLength)?).map(Some),
         }
     }
 
@@ -173,18 +163,9 @@ mod tests {
 
     #[test]
     fn lengths_that_no_writer_produces_are_refused() {
-        assert_eq!(
-            Fields::whole(&[0xff, 0xff, 0xff, 0xff, 0x10]).unsigned_varint(),
-            Err(Stop::BadLength)
-        );
-        assert_eq!(
-            Fields::whole(&[0x80, 0x80, 0x80, 0x80, 0x80, 0]).unsigned_varint(),
-            Err(Stop::BadLength)
-        );
-        assert_eq!(
-            Fields::whole(&[0xff, 0xfe]).nullable_string(),
-            Err(Stop::BadLength)
-        );
+        assert_eq!(Fields::whole(&[0xff, 0xff, 0xff, 0xff, 0x10]).unsigned_varint(), Err(Stop::BadLength));
+        assert_eq!(Fields::whole(&[0x80, 0x80, 0x80, 0x80, 0x80, 0]).unsigned_varint(), Err(Stop::BadLength));
+        assert_eq!(Fields::whole(&[0xff, 0xfe]).nullable_string(), Err(Stop::BadLength));
         assert_eq!(Fields::whole(&[0xff, 0xff]).string(), Err(Stop::BadLength));
         assert_eq!(Fields::whole(&[0]).compact_string(), Err(Stop::BadLength));
         assert_eq!(Fields::whole(&[0, 1, 0xc0]).string(), Err(Stop::NotUtf8));

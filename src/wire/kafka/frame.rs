@@ -84,8 +84,9 @@ impl LooksLike {
         match &prefix {
             // Record types change_cipher_spec to application_data, protocol version 3.x (RFC 8446, 5.1).
             [0x14..=0x17, 0x03, _, _] => LooksLike::Tls,
-            b"GET " | b"POST" | b"PUT " | b"HEAD" | b"OPTI" | b"DELE" | b"PATC" | b"CONN"
-            | b"PRI " | b"HTTP" => LooksLike::Http,
+            b"GET " | b"POST" | b"PUT " | b"HEAD" | b"OPTI" | b"DELE" | b"PATC" | b"CONN" | b"PRI " | b"HTTP" => {
+                LooksLike::Http
+            }
             _ => LooksLike::Garbage,
         }
     }
@@ -94,9 +95,7 @@ impl LooksLike {
 impl std::fmt::Display for LooksLike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            LooksLike::Tls => {
-                ": this is TLS, on a connection that is plaintext here (check security.protocol)"
-            }
+            LooksLike::Tls => ": this is TLS, on a connection that is plaintext here (check security.protocol)",
             LooksLike::Http => ": this is HTTP, on a port that speaks Kafka",
             LooksLike::Garbage => ": this is not the Kafka protocol",
         })
@@ -107,16 +106,9 @@ impl std::fmt::Display for LooksLike {
 pub fn frame_len(prefix: [u8; PREFIX_LEN], limit: usize) -> Result<usize, FrameError> {
     let length = i32::from_be_bytes(prefix);
     match usize::try_from(length) {
-        Ok(len) if len > limit => Err(FrameError::TooLong {
-            length: len,
-            limit,
-            looks_like: LooksLike::judge(prefix),
-        }),
+        Ok(len) if len > limit => Err(FrameError::TooLong { length: len, limit, looks_like: LooksLike::judge(prefix) }),
         Ok(len) if len > 0 => Ok(len),
-        _ => Err(FrameError::NoLength {
-            length,
-            looks_like: LooksLike::judge(prefix),
-        }),
+        _ => Err(FrameError::NoLength { length, looks_like: LooksLike::judge(prefix) }),
     }
 }
 
@@ -165,55 +157,29 @@ impl<'a> RequestHeader<'a> {
     }
 
     fn read(fields: &mut Fields<'a>) -> Result<Self, Stop> {
-        let prefix = RequestPrefix {
-            api_key: fields.int16()?,
-            api_version: fields.int16()?,
-            correlation_id: fields.int32()?,
-        };
-        let api =
-            api::lookup(prefix.api_key).filter(|api| api.defined.contains(prefix.api_version));
+        let prefix =
+            RequestPrefix { api_key: fields.int16()?, api_version: fields.int16()?, correlation_id: fields.int32()? };
+        let api = api::lookup(prefix.api_key).filter(|api| api.defined.contains(prefix.api_version));
         let Some(known) = api else {
-            return Ok(Self {
-                prefix,
-                api,
-                client_id: None,
-                len: fields.position(),
-            });
+            return Ok(Self { prefix, api, client_id: None, len: fields.position() });
         };
         let client_id = fields.nullable_string()?;
         if known.request_header_version(prefix.api_version) >= 2 {
             fields.skip_tagged()?;
         }
-        Ok(Self {
-            prefix,
-            api,
-            client_id,
-            len: fields.position(),
-        })
+        Ok(Self { prefix, api, client_id, len: fields.position() })
     }
 }
 
 /// The correlation id of a response: its first four bytes in every header version.
 pub fn response_correlation_id(arrived: &[u8]) -> Option<i32> {
-    arrived
-        .first_chunk()
-        .map(|bytes| i32::from_be_bytes(*bytes))
+    arrived.first_chunk().map(|bytes| i32::from_be_bytes(*bytes))
 }
 
 /// Length of a response's header of the given version (0: correlation id; 1: with tagged fields).
-pub fn response_header_len(
-    arrived: &[u8],
-    frame_len: usize,
-    version: i16,
-) -> Result<Parsed<usize>, FrameError> {
+pub fn response_header_len(arrived: &[u8], frame_len: usize, version: i16) -> Result<Parsed<usize>, FrameError> {
     let mut fields = Fields::new(arrived, frame_len);
-    let read = fields.int32().and_then(|_| {
-        if version >= 1 {
-            fields.skip_tagged()
-        } else {
-            Ok(())
-        }
-    });
+    let read = fields.int32().and_then(|_| if version >= 1 { fields.skip_tagged() } else { Ok(()) });
     match read {
         Ok(()) => Ok(Parsed::Whole(fields.position())),
         Err(Stop::NeedMore) if arrived.len() < HEADER_MAX => Ok(Parsed::NeedMore),
@@ -237,17 +203,9 @@ impl FrameWriter {
     }
 
     /// Starts a request. `body_len` reserves room, so that a body that holds a secret is never copied by growth.
-    pub fn request(
-        api: &Api,
-        version: i16,
-        correlation_id: i32,
-        client_id: &str,
-        body_len: usize,
-    ) -> Self {
+    pub fn request(api: &Api, version: i16, correlation_id: i32, client_id: &str, body_len: usize) -> Self {
         let client_id = &client_id.as_bytes()[..client_id.len().min(i16::MAX as usize)];
-        let mut frame = Vec::with_capacity(
-            PREFIX_LEN + REQUEST_PREFIX_LEN + 2 + client_id.len() + 1 + body_len,
-        );
+        let mut frame = Vec::with_capacity(PREFIX_LEN + REQUEST_PREFIX_LEN + 2 + client_id.len() + 1 + body_len);
         frame.put_slice(&[0; PREFIX_LEN]);
         frame.put_i16(api.key);
         frame.put_i16(version);
@@ -305,19 +263,14 @@ mod tests {
             }
         }
         let told = frame_len(*b"GET ", LIMIT).unwrap_err().to_string();
-        assert!(
-            told.contains("HTTP") && told.contains("1195725856"),
-            "{told}"
-        );
+        assert!(told.contains("HTTP") && told.contains("1195725856"), "{told}");
     }
 
     #[test]
     fn zero_and_negative_lengths_are_refused_and_the_limit_is_inclusive() {
         for length in [0i32, -1, i32::MIN] {
             let refused = frame_len(length.to_be_bytes(), LIMIT);
-            assert!(
-                matches!(refused, Err(FrameError::NoLength { length: told, .. }) if told == length)
-            );
+            assert!(matches!(refused, Err(FrameError::NoLength { length: told, .. }) if told == length));
         }
         assert_eq!(frame_len((LIMIT as i32).to_be_bytes(), LIMIT), Ok(LIMIT));
         assert!(frame_len((LIMIT as i32 + 1).to_be_bytes(), LIMIT).is_err());
@@ -330,9 +283,7 @@ mod tests {
             .with_correlation_id(77)
             .with_client_id(client_id.map(|id| StrBytes::from_string(id.to_owned())));
         let mut bytes = BytesMut::new();
-        header
-            .encode(&mut bytes, key.request_header_version(version))
-            .unwrap();
+        header.encode(&mut bytes, key.request_header_version(version)).unwrap();
         bytes
     }
 
@@ -340,9 +291,7 @@ mod tests {
     fn a_header_of_every_api_and_version_parses_the_same_at_every_split() {
         for key in ApiKey::iter() {
             let versions = key.valid_versions();
-            for (version, client_id) in
-                (versions.min..=versions.max).flat_map(|v| [(v, None), (v, Some("rdkafka"))])
-            {
+            for (version, client_id) in (versions.min..=versions.max).flat_map(|v| [(v, None), (v, Some("rdkafka"))]) {
                 let header = codec_header(key, version, client_id);
                 let mut frame = header.to_vec();
                 frame.extend_from_slice(b"the body");
@@ -353,18 +302,9 @@ mod tests {
                         assert!(RequestHeader::parse(&frame[..split], split).is_err());
                         continue;
                     }
-                    let Parsed::Whole(whole) = parsed else {
-                        panic!("{key:?} v{version} at {split}")
-                    };
-                    let prefix = RequestPrefix {
-                        api_key: key as i16,
-                        api_version: version,
-                        correlation_id: 77,
-                    };
-                    assert_eq!(
-                        (whole.prefix, whole.client_id, whole.len),
-                        (prefix, client_id, header.len())
-                    );
+                    let Parsed::Whole(whole) = parsed else { panic!("{key:?} v{version} at {split}") };
+                    let prefix = RequestPrefix { api_key: key as i16, api_version: version, correlation_id: 77 };
+                    assert_eq!((whole.prefix, whole.client_id, whole.len), (prefix, client_id, header.len()));
                 }
             }
         }
@@ -381,10 +321,7 @@ mod tests {
             let Ok(Parsed::Whole(header)) = RequestHeader::parse(&frame, frame.len()) else {
                 panic!("{key} v{version}")
             };
-            assert_eq!(
-                (header.prefix.correlation_id, header.api, header.len),
-                (31, None, REQUEST_PREFIX_LEN)
-            );
+            assert_eq!((header.prefix.correlation_id, header.api, header.len), (31, None, REQUEST_PREFIX_LEN));
         }
     }
 
@@ -396,10 +333,7 @@ mod tests {
         frame.resize(HEADER_MAX - 1, 0);
         assert_eq!(RequestHeader::parse(&frame, LIMIT), Ok(Parsed::NeedMore));
         frame.put_u8(0);
-        assert_eq!(
-            RequestHeader::parse(&frame, LIMIT),
-            Err(FrameError::HeaderTooLong)
-        );
+        assert_eq!(RequestHeader::parse(&frame, LIMIT), Err(FrameError::HeaderTooLong));
     }
 
     #[test]
@@ -407,10 +341,7 @@ mod tests {
         let mut frame = codec_header(ApiKey::Metadata, 1, Some("ab"));
         let last = frame.len() - 1;
         frame[last] = 0xc3;
-        assert_eq!(
-            RequestHeader::parse(&frame, frame.len()),
-            Err(FrameError::ClientIdNotUtf8)
-        );
+        assert_eq!(RequestHeader::parse(&frame, frame.len()), Err(FrameError::ClientIdNotUtf8));
     }
 
     #[test]
@@ -418,23 +349,11 @@ mod tests {
         let frame = [0, 0, 0, 9, 1, 0, 2, 0xaa, 0xbb, 0x55];
         assert_eq!(response_correlation_id(&frame), Some(9));
         assert_eq!(response_correlation_id(&frame[..3]), None);
-        assert_eq!(
-            response_header_len(&frame, frame.len(), 0),
-            Ok(Parsed::Whole(4))
-        );
-        assert_eq!(
-            response_header_len(&frame, frame.len(), 1),
-            Ok(Parsed::Whole(9))
-        );
+        assert_eq!(response_header_len(&frame, frame.len(), 0), Ok(Parsed::Whole(4)));
+        assert_eq!(response_header_len(&frame, frame.len(), 1), Ok(Parsed::Whole(9)));
         for split in 0..9 {
-            assert_eq!(
-                response_header_len(&frame[..split], frame.len(), 1),
-                Ok(Parsed::NeedMore)
-            );
-            assert_eq!(
-                response_header_len(&frame[..split], split, 1),
-                Err(FrameError::Truncated)
-            );
+            assert_eq!(response_header_len(&frame[..split], frame.len(), 1), Ok(Parsed::NeedMore));
+            assert_eq!(response_header_len(&frame[..split], split, 1), Err(FrameError::Truncated));
         }
     }
 
@@ -447,13 +366,8 @@ mod tests {
             let frame = writer.finish().unwrap();
             let len = frame_len(*frame.first_chunk().unwrap(), LIMIT).unwrap();
             assert_eq!(len, frame.len() - PREFIX_LEN);
-            let Ok(Parsed::Whole(header)) = RequestHeader::parse(&frame[PREFIX_LEN..], len) else {
-                panic!()
-            };
-            assert_eq!(
-                (header.client_id, header.prefix.correlation_id),
-                (Some("weir"), 5)
-            );
+            let Ok(Parsed::Whole(header)) = RequestHeader::parse(&frame[PREFIX_LEN..], len) else { panic!() };
+            assert_eq!((header.client_id, header.prefix.correlation_id), (Some("weir"), 5));
             assert_eq!(&frame[PREFIX_LEN + header.len..], b"body");
         }
     }

@@ -1,16 +1,16 @@
 //! Kafka on the wire.
 
 pub mod addresses;
-pub mod batch;
-mod edit;
-pub mod layout;
-#[cfg(test)]
-mod samples;
-pub mod walk;
 pub mod api;
+pub mod batch;
 pub mod correlation;
+mod edit;
 pub mod error_reply;
 mod fields;
 pub mod frame;
+pub mod layout;
+#[cfg(test)]
+mod samples;
 pub mod sasl;
 pub mod versions;
+pub mod walk;

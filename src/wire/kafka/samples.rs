@@ -4,13 +4,8 @@ use super::layout::{Direction, Field, Kind, Message};
 
 /// A lawful body; the same seed gives the same one.
 pub fn body(message: &Message, version: i16, seed: u64) -> Vec<u8> {
-    let mut sample = Sample {
-        version,
-        flexible: message.is_flexible(version),
-        message,
-        dice: Dice(seed | 1),
-        body: Vec::new(),
-    };
+    let mut sample =
+        Sample { version, flexible: message.is_flexible(version), message, dice: Dice(seed | 1), body: Vec::new() };
     sample.structure(&message.fields);
     sample.body
 }
@@ -69,10 +64,7 @@ struct Sample<'a> {
 impl Sample<'_> {
     fn structure(&mut self, fields: &[Field]) {
         let version = self.version;
-        for field in fields
-            .iter()
-            .filter(|field| field.tag.is_none() && field.versions.contains(version))
-        {
+        for field in fields.iter().filter(|field| field.tag.is_none() && field.versions.contains(version)) {
             self.field(field);
         }
         if self.flexible {
@@ -83,10 +75,7 @@ impl Sample<'_> {
     fn tagged(&mut self, fields: &[Field]) {
         let mut section = Vec::new();
         let version = self.version;
-        for field in fields
-            .iter()
-            .filter(|field| field.versions.contains(version))
-        {
+        for field in fields.iter().filter(|field| field.versions.contains(version)) {
             if let Some(tag) = field.tag
                 && self.dice.roll(2) == 0
             {
@@ -107,9 +96,7 @@ impl Sample<'_> {
     }
 
     fn field(&mut self, field: &Field) {
-        let nullable = field
-            .nullable
-            .is_some_and(|versions| versions.contains(self.version));
+        let nullable = field.nullable.is_some_and(|versions| versions.contains(self.version));
         let null = nullable && self.dice.roll(4) == 0;
         match field.kind {
             _ if field.array && null => self.length(None, 4),
@@ -176,15 +163,9 @@ impl Sample<'_> {
 
     fn length(&mut self, length: Option<usize>, width: usize) {
         match (self.flexible, width) {
-            (true, _) => self
-                .body
-                .extend(varint(length.map_or(0, |length| length as u32 + 1))),
-            (false, 2) => self
-                .body
-                .extend(length.map_or(-1, |length| length as i16).to_be_bytes()),
-            (false, _) => self
-                .body
-                .extend(length.map_or(-1, |length| length as i32).to_be_bytes()),
+            (true, _) => self.body.extend(varint(length.map_or(0, |length| length as u32 + 1))),
+            (false, 2) => self.body.extend(length.map_or(-1, |length| length as i16).to_be_bytes()),
+            (false, _) => self.body.extend(length.map_or(-1, |length| length as i32).to_be_bytes()),
         }
     }
 }

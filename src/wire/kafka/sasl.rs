@@ -26,9 +26,7 @@ pub struct Plain {
 
 impl std::fmt::Debug for Plain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plain")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Plain").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -51,9 +49,7 @@ pub enum PlainError {
     #[error("the password is empty")]
     NoPassword,
     /// An authorization id that is not the user's own.
-    #[error(
-        "logging in as one user to act as another is not supported: leave the authorization id empty"
-    )]
+    #[error("logging in as one user to act as another is not supported: leave the authorization id empty")]
     ActsForAnother,
 }
 
@@ -73,10 +69,7 @@ pub fn parse_plain(message: &[u8]) -> Result<Plain, PlainError> {
         () if username.is_empty() => Err(PlainError::NoUsername),
         () if password.is_empty() => Err(PlainError::NoPassword),
         () if !authzid.is_empty() && authzid != username => Err(PlainError::ActsForAnother),
-        () => Ok(Plain {
-            username: username.to_owned(),
-            password: Zeroizing::new(password.to_owned()),
-        }),
+        () => Ok(Plain { username: username.to_owned(), password: Zeroizing::new(password.to_owned()) }),
     }
 }
 
@@ -106,11 +99,7 @@ impl From<Stop> for Malformed {
 pub fn handshake_mechanism(body: &[u8]) -> Result<&str, Malformed> {
     let mut fields = Fields::whole(body);
     let mechanism = fields.string()?;
-    if fields.position() == body.len() {
-        Ok(mechanism)
-    } else {
-        Err(Malformed)
-    }
+    if fields.position() == body.len() { Ok(mechanism) } else { Err(Malformed) }
 }
 
 /// The token that a SaslAuthenticate request (v0-2) carries, borrowed from its frame.
@@ -125,11 +114,7 @@ pub fn authenticate_token(body: &[u8], version: i16) -> Result<&[u8], Malformed>
         let len = usize::try_from(fields.int32()?).map_err(|_| Malformed)?;
         fields.take(len)?
     };
-    if fields.position() == body.len() {
-        Ok(token)
-    } else {
-        Err(Malformed)
-    }
+    if fields.position() == body.len() { Ok(token) } else { Err(Malformed) }
 }
 
 fn is_flexible_authenticate(version: i16) -> bool {
@@ -138,18 +123,9 @@ fn is_flexible_authenticate(version: i16) -> bool {
 
 /// A SaslHandshake answer (v0-1): the frame. `error` is 0, 33 (mechanism unknown) or 34 (not now). None for a version
 /// that is not served.
-pub fn handshake_response(
-    version: i16,
-    correlation_id: i32,
-    error: i16,
-    mechanisms: &[&str],
-) -> Option<Bytes> {
-    let names = mechanisms
-        .iter()
-        .map(|name| StrBytes::from_string((*name).to_owned()));
-    let response = SaslHandshakeResponse::default()
-        .with_error_code(error)
-        .with_mechanisms(names.collect());
+pub fn handshake_response(version: i16, correlation_id: i32, error: i16, mechanisms: &[&str]) -> Option<Bytes> {
+    let names = mechanisms.iter().map(|name| StrBytes::from_string((*name).to_owned()));
+    let response = SaslHandshakeResponse::default().with_error_code(error).with_mechanisms(names.collect());
     respond(key::SASL_HANDSHAKE, version, correlation_id, &response)
 }
 
@@ -167,33 +143,16 @@ pub struct AuthenticateAnswer<'a> {
 }
 
 /// A SaslAuthenticate answer (v0-2): the frame. None for a version that is not served.
-pub fn authenticate_response(
-    version: i16,
-    correlation_id: i32,
-    answer: AuthenticateAnswer<'_>,
-) -> Option<Bytes> {
+pub fn authenticate_response(version: i16, correlation_id: i32, answer: AuthenticateAnswer<'_>) -> Option<Bytes> {
     let response = SaslAuthenticateResponse::default()
         .with_error_code(answer.error)
-        .with_error_message(
-            answer
-                .message
-                .map(|text| StrBytes::from_string(text.to_owned())),
-        )
+        .with_error_message(answer.message.map(|text| StrBytes::from_string(text.to_owned())))
         .with_auth_bytes(Bytes::copy_from_slice(answer.token))
-        .with_session_lifetime_ms(if version >= 1 {
-            answer.session_lifetime_ms
-        } else {
-            0
-        });
+        .with_session_lifetime_ms(if version >= 1 { answer.session_lifetime_ms } else { 0 });
     respond(key::SASL_AUTHENTICATE, version, correlation_id, &response)
 }
 
-fn respond(
-    key: i16,
-    version: i16,
-    correlation_id: i32,
-    response: &impl Encodable,
-) -> Option<Bytes> {
+fn respond(key: i16, version: i16, correlation_id: i32, response: &impl Encodable) -> Option<Bytes> {
     let api = served(key, version)?;
     let mut writer = FrameWriter::response(correlation_id, api.response_header_version(version));
     response.encode(writer.body(), version).ok()?;
@@ -203,13 +162,7 @@ fn respond(
 /// A SaslHandshake request of Weir's own, v1: SaslAuthenticate carries what follows.
 pub fn handshake_request(correlation_id: i32, client_id: &str, mechanism: &str) -> Option<Bytes> {
     let len = i16::try_from(mechanism.len()).ok()?;
-    let mut writer = FrameWriter::request(
-        served(key::SASL_HANDSHAKE, 1)?,
-        1,
-        correlation_id,
-        client_id,
-        0,
-    );
+    let mut writer = FrameWriter::request(served(key::SASL_HANDSHAKE, 1)?, 1, correlation_id, client_id, 0);
     writer.body().put_i16(len);
     writer.body().put_slice(mechanism.as_bytes());
     writer.finish()
@@ -224,16 +177,8 @@ pub fn authenticate_request(
 ) -> Option<Zeroizing<Vec<u8>>> {
     const LENGTH_AND_TAGS: usize = 6;
     let api = served(key::SASL_AUTHENTICATE, version)?;
-    let len = i32::try_from(token.len())
-        .ok()
-        .filter(|_| token.len() <= SASL_MESSAGE_MAX)?;
-    let mut writer = FrameWriter::request(
-        api,
-        version,
-        correlation_id,
-        client_id,
-        token.len() + LENGTH_AND_TAGS,
-    );
+    let len = i32::try_from(token.len()).ok().filter(|_| token.len() <= SASL_MESSAGE_MAX)?;
+    let mut writer = FrameWriter::request(api, version, correlation_id, client_id, token.len() + LENGTH_AND_TAGS);
     let body = writer.body();
     if api.is_flexible(version) {
         put_unsigned_varint(body, len.unsigned_abs() + 1);
@@ -263,10 +208,7 @@ mod tests {
     fn a_plain_login_is_three_parts() {
         for message in [&b"\0analyst-7\0s3cret"[..], b"analyst-7\0analyst-7\0s3cret"] {
             let login = parse_plain(message).unwrap();
-            assert_eq!(
-                (login.username.as_str(), login.password.as_str()),
-                ("analyst-7", "s3cret")
-            );
+            assert_eq!((login.username.as_str(), login.password.as_str()), ("analyst-7", "s3cret"));
         }
         assert_eq!(&plain_message("u", "p")[..], b"\0u\0p");
         for (message, error) in [
@@ -287,12 +229,7 @@ mod tests {
     fn no_error_and_no_debug_text_holds_the_secret() {
         let login = parse_plain(b"\0u\0s3cret").unwrap();
         assert!(!format!("{login:?}").contains("s3cret"));
-        for message in [
-            &b"s3cret\0u\0s3cret"[..],
-            b"\0\0s3cret",
-            b"s3cret",
-            b"s3cret\0s3cret\0s3cret\0",
-        ] {
+        for message in [&b"s3cret\0u\0s3cret"[..], b"\0\0s3cret", b"s3cret", b"s3cret\0s3cret\0s3cret\0"] {
             let error = parse_plain(message).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("s3cret"));
         }
@@ -311,10 +248,7 @@ mod tests {
         for version in 0..=1 {
             let frame = handshake_response(version, 3, 33, &["PLAIN"]).unwrap();
             let read = SaslHandshakeResponse::decode(&mut body_of(&frame, 0), version).unwrap();
-            assert_eq!(
-                (read.error_code, read.mechanisms[0].as_str()),
-                (33, "PLAIN")
-            );
+            assert_eq!((read.error_code, read.mechanisms[0].as_str()), (33, "PLAIN"));
         }
         for version in 0..=2 {
             let answer = AuthenticateAnswer {
@@ -327,20 +261,14 @@ mod tests {
             let mut body = body_of(&frame, if version >= 2 { 1 } else { 0 });
             let read = SaslAuthenticateResponse::decode(&mut body, version).unwrap();
             assert!(body.is_empty());
-            assert_eq!(
-                (read.error_code, read.error_message.as_deref()),
-                (58, Some("the token is revoked"))
-            );
+            assert_eq!((read.error_code, read.error_message.as_deref()), (58, Some("the token is revoked")));
             assert_eq!(
                 (&read.auth_bytes[..], read.session_lifetime_ms),
                 (&b"next"[..], if version >= 1 { 60_000 } else { 0 })
             );
         }
         assert_eq!(handshake_response(2, 3, 0, &[]), None);
-        assert_eq!(
-            authenticate_response(3, 3, AuthenticateAnswer::default()),
-            None
-        );
+        assert_eq!(authenticate_response(3, 3, AuthenticateAnswer::default()), None);
     }
 
     #[test]
@@ -349,32 +277,13 @@ mod tests {
         let header = request_header(&frame);
         let mut body = &frame[PREFIX_LEN + header..];
         assert_eq!(handshake_mechanism(body), Ok("PLAIN"));
-        assert_eq!(
-            SaslHandshakeRequest::decode(&mut body, 1)
-                .unwrap()
-                .mechanism
-                .as_str(),
-            "PLAIN"
-        );
-        for (version, size) in [
-            (0, 9),
-            (1, 9),
-            (2, 9),
-            (2, 126),
-            (2, 127),
-            (2, 20_000),
-            (1, 20_000),
-        ] {
+        assert_eq!(SaslHandshakeRequest::decode(&mut body, 1).unwrap().mechanism.as_str(), "PLAIN");
+        for (version, size) in [(0, 9), (1, 9), (2, 9), (2, 126), (2, 127), (2, 20_000), (1, 20_000)] {
             let token = vec![b'x'; size];
             let frame = authenticate_request(version, 2, "weir", &token).unwrap();
             let mut body = &frame[PREFIX_LEN + request_header(&frame)..];
             assert_eq!(authenticate_token(body, version), Ok(&token[..]));
-            assert_eq!(
-                SaslAuthenticateRequest::decode(&mut body, version)
-                    .unwrap()
-                    .auth_bytes,
-                token
-            );
+            assert_eq!(SaslAuthenticateRequest::decode(&mut body, version).unwrap().auth_bytes, token);
             assert!(body.is_empty());
         }
     }

@@ -16,9 +16,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::api_versions_response::{
-    ApiVersion, FinalizedFeatureKey, SupportedFeatureKey,
-};
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
@@ -29,11 +27,7 @@ use super::frame::FrameWriter;
 const TRANSACTION_VERSION: &str = "transaction.version";
 
 /// What its level 2 needs on the wire: API key and lowest maximum.
-const TRANSACTION_V2_NEEDS: [(i16, i16); 3] = [
-    (key::PRODUCE, 12),
-    (key::END_TXN, 5),
-    (key::TXN_OFFSET_COMMIT, 5),
-];
+const TRANSACTION_V2_NEEDS: [(i16, i16); 3] = [(key::PRODUCE, 12), (key::END_TXN, 5), (key::TXN_OFFSET_COMMIT, 5)];
 
 /// A feature's range: of levels supported, or finalized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,40 +68,16 @@ impl ClusterVersions {
         if response.api_keys.is_empty() {
             return Err(ProbeError::Empty);
         }
-        let apis = response.api_keys.iter().map(|a| {
-            (
-                a.api_key,
-                Versions {
-                    min: a.min_version,
-                    max: a.max_version,
-                },
-            )
-        });
+        let apis = response.api_keys.iter().map(|a| (a.api_key, Versions { min: a.min_version, max: a.max_version }));
         let supported = response.supported_features.iter();
         let finalized = response.finalized_features.iter();
         Ok(Self {
             apis: apis.collect(),
             supported: supported
-                .map(|f| {
-                    (
-                        f.name.to_string(),
-                        Levels {
-                            min: f.min_version,
-                            max: f.max_version,
-                        },
-                    )
-                })
+                .map(|f| (f.name.to_string(), Levels { min: f.min_version, max: f.max_version }))
                 .collect(),
             finalized: finalized
-                .map(|f| {
-                    (
-                        f.name.to_string(),
-                        Levels {
-                            min: f.min_version_level,
-                            max: f.max_version_level,
-                        },
-                    )
-                })
+                .map(|f| (f.name.to_string(), Levels { min: f.min_version_level, max: f.max_version_level }))
                 .collect(),
             finalized_epoch: response.finalized_features_epoch,
             zk_migration_ready: response.zk_migration_ready,
@@ -143,19 +113,13 @@ impl ClusterVersions {
 
 /// The levels that both support.
 fn both_support(one: Levels, two: Levels) -> Levels {
-    Levels {
-        min: one.min.max(two.min),
-        max: one.max.min(two.max),
-    }
+    Levels { min: one.min.max(two.min), max: one.max.min(two.max) }
 }
 
 /// The lower of two finalized levels. A finalized level is a fact about the cluster (Kafka states it as a range of
 /// one), seen by one broker earlier than by the other; the lower one holds for both.
 fn lower(one: Levels, two: Levels) -> Levels {
-    Levels {
-        min: one.min.min(two.min),
-        max: one.max.min(two.max),
-    }
+    Levels { min: one.min.min(two.min), max: one.max.min(two.max) }
 }
 
 fn merge(
@@ -163,31 +127,19 @@ fn merge(
     theirs: &BTreeMap<String, Levels>,
     with: fn(Levels, Levels) -> Levels,
 ) -> BTreeMap<String, Levels> {
-    let both = ours
-        .iter()
-        .filter_map(|(name, one)| Some((name.clone(), with(*one, *theirs.get(name)?))));
-    both.filter(|(_, levels)| levels.min <= levels.max)
-        .collect()
+    let both = ours.iter().filter_map(|(name, one)| Some((name.clone(), with(*one, *theirs.get(name)?))));
+    both.filter(|(_, levels)| levels.min <= levels.max).collect()
 }
 
 /// What is advertised of an API; none when it is left out.
-fn advertised(
-    api: &Api,
-    cluster: &ClusterVersions,
-    allow_security_changes: bool,
-) -> Option<Versions> {
+fn advertised(api: &Api, cluster: &ClusterVersions, allow_security_changes: bool) -> Option<Versions> {
     let of_cluster = match api.class {
         Class::Refused => return None,
         Class::Security if !allow_security_changes => return None,
         Class::Here => return Some(api.served),
-        Class::Forward | Class::Rewrite | Class::Risky | Class::Security => {
-            cluster.range(api.key)?
-        }
+        Class::Forward | Class::Rewrite | Class::Risky | Class::Security => cluster.range(api.key)?,
     };
-    let both = of_cluster.intersect(Versions {
-        min: api.advertised_min(),
-        max: api.served.max,
-    });
+    let both = of_cluster.intersect(Versions { min: api.advertised_min(), max: api.served.max });
     let served = both.intersect(api.served);
     (!served.is_empty()).then_some(both)
 }
@@ -205,16 +157,14 @@ pub fn answer(
         return unsupported(correlation_id);
     };
     if version >= own.flexible && !names_its_software(body, version) {
-        let refused =
-            ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code());
+        let refused = ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code());
         return frame(&refused, version, correlation_id);
     }
     let listed: BTreeMap<i16, Versions> = api::TABLE
         .iter()
         .filter_map(|api| Some((api.key, advertised(api, cluster, allow_security_changes)?)))
         .collect();
-    let mut response =
-        ApiVersionsResponse::default().with_api_keys(listed.iter().map(api_version).collect());
+    let mut response = ApiVersionsResponse::default().with_api_keys(listed.iter().map(api_version).collect());
     if version >= own.flexible {
         add_features(&mut response, version, cluster, &listed);
     }
@@ -236,10 +186,7 @@ fn frame(response: &ApiVersionsResponse, version: i16, correlation_id: i32) -> O
 }
 
 fn api_version((key, versions): (&i16, &Versions)) -> ApiVersion {
-    ApiVersion::default()
-        .with_api_key(*key)
-        .with_min_version(versions.min)
-        .with_max_version(versions.max)
+    ApiVersion::default().with_api_key(*key).with_min_version(versions.min).with_max_version(versions.max)
 }
 
 fn add_features(
@@ -248,41 +195,22 @@ fn add_features(
     cluster: &ClusterVersions,
     listed: &BTreeMap<i16, Versions>,
 ) {
-    let transaction_v2 = TRANSACTION_V2_NEEDS
-        .iter()
-        .all(|(key, needed)| listed.get(key).is_some_and(|v| v.max >= *needed));
+    let transaction_v2 =
+        TRANSACTION_V2_NEEDS.iter().all(|(key, needed)| listed.get(key).is_some_and(|v| v.max >= *needed));
     let carried = |(name, levels): (&String, &Levels)| {
-        let cap = if name == TRANSACTION_VERSION && !transaction_v2 {
-            1
-        } else {
-            i16::MAX
-        };
-        (
-            StrBytes::from_string(name.clone()),
-            levels.min.min(cap),
-            levels.max.min(cap),
-        )
+        let cap = if name == TRANSACTION_VERSION && !transaction_v2 { 1 } else { i16::MAX };
+        (StrBytes::from_string(name.clone()), levels.min.min(cap), levels.max.min(cap))
     };
-    let supported = cluster
-        .supported
-        .iter()
-        .map(carried)
-        .filter(|(_, min, _)| version >= 4 || *min > 0);
+    let supported = cluster.supported.iter().map(carried).filter(|(_, min, _)| version >= 4 || *min > 0);
     response.supported_features = supported
         .map(|(name, min, max)| {
-            SupportedFeatureKey::default()
-                .with_name(name)
-                .with_min_version(min)
-                .with_max_version(max)
+            SupportedFeatureKey::default().with_name(name).with_min_version(min).with_max_version(max)
         })
         .collect();
     let finalized = cluster.finalized.iter().map(carried);
     response.finalized_features = finalized
         .map(|(name, min, max)| {
-            FinalizedFeatureKey::default()
-                .with_name(name)
-                .with_min_version_level(min)
-                .with_max_version_level(max)
+            FinalizedFeatureKey::default().with_name(name).with_min_version_level(min).with_max_version_level(max)
         })
         .collect();
     response.finalized_features_epoch = cluster.finalized_epoch;
@@ -292,8 +220,7 @@ fn add_features(
 /// Whether the body names the client's software as KIP-511 demands from v3 on.
 fn names_its_software(mut body: &[u8], version: i16) -> bool {
     ApiVersionsRequest::decode(&mut body, version).is_ok_and(|request| {
-        is_software_name(&request.client_software_name)
-            && is_software_name(&request.client_software_version)
+        is_software_name(&request.client_software_name) && is_software_name(&request.client_software_version)
     })
 }
 
@@ -303,9 +230,7 @@ fn is_software_name(name: &str) -> bool {
     let ends_well = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     ends_well(bytes.first())
         && ends_well(bytes.last())
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
 }
 
 #[cfg(test)]

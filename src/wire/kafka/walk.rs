@@ -201,22 +201,18 @@ pub struct Walker {
 impl Walker {
     /// A walk over a request's body of `body_len` bytes (headers excluded); none where there is no layout.
     pub fn request(api_key: i16, version: i16, body_len: u64) -> Option<Walker> {
-        layout::program(api_key, version, Direction::Request)
-            .map(|program| Walker::start(program, 0, body_len))
+        layout::program(api_key, version, Direction::Request).map(|program| Walker::start(program, 0, body_len))
     }
 
     /// A walk over a response's body of `body_len` bytes (headers excluded); none where there is no layout.
     pub fn response(api_key: i16, version: i16, body_len: u64) -> Option<Walker> {
-        layout::program(api_key, version, Direction::Response)
-            .map(|program| Walker::start(program, 0, body_len))
+        layout::program(api_key, version, Direction::Response).map(|program| Walker::start(program, 0, body_len))
     }
 
     /// A walk over what lies behind [`Walker::tail_at`]; none where the layout has no tail.
     pub fn response_tail(api_key: i16, version: i16, tail_len: u64) -> Option<Walker> {
         let program = layout::program(api_key, version, Direction::Response)?;
-        program
-            .tail
-            .map(|start| Walker::start(program, start, tail_len))
+        program.tail.map(|start| Walker::start(program, start, tail_len))
     }
 
     fn start(program: &'static Program, pc: u32, body_len: u64) -> Walker {
@@ -236,8 +232,7 @@ impl Walker {
 
     /// Takes the next piece of the body. Any way of cutting a body, even byte by byte, gives the same calls.
     pub fn feed<V: Visitor>(&mut self, piece: &[u8], visitor: &mut V) -> Result<(), Malformed> {
-        self.resume(piece, visitor)
-            .map_err(|fault| self.malformed(fault))
+        self.resume(piece, visitor).map_err(|fault| self.malformed(fault))
     }
 
     /// Whether the body ended where the layout does; to be asked after its last byte.
@@ -265,12 +260,7 @@ impl Walker {
     }
 
     pub(super) fn malformed(&self, fault: Fault) -> Malformed {
-        let Program {
-            message,
-            version,
-            fields,
-            ..
-        } = self.program;
+        let Program { message, version, fields, .. } = self.program;
         Malformed {
             api_key: message.api_key,
             message: message.name,
@@ -307,8 +297,7 @@ impl Walker {
     fn run<V: Visitor>(&mut self, mut piece: &[u8], visitor: &mut V) -> Result<(), Fault> {
         loop {
             if self.skip > 0 {
-                let skipped =
-                    usize::try_from(self.skip).map_or(piece.len(), |skip| skip.min(piece.len()));
+                let skipped = usize::try_from(self.skip).map_or(piece.len(), |skip| skip.min(piece.len()));
                 self.skip -= skipped as u64;
                 self.pos += skipped as u64;
                 piece = &piece[skipped..];
@@ -322,11 +311,7 @@ impl Walker {
                     piece = &piece[taken..];
                 }
                 Ok(Step::Ended) => {
-                    return if piece.is_empty() {
-                        Ok(())
-                    } else {
-                        Err(Fault::BytesLeft)
-                    };
+                    return if piece.is_empty() { Ok(()) } else { Err(Fault::BytesLeft) };
                 }
                 Err(Stop::Need(_)) => {
                     self.carry.extend_from_slice(piece);

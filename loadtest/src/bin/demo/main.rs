@@ -29,10 +29,7 @@ fn main() -> ExitCode {
 
 fn run(screen: &Screen) -> Result<()> {
     let once = std::env::var("ONCE").is_ok_and(|v| !matches!(v.as_str(), "" | "0"));
-    screen.title(
-        "Weir",
-        "a real Kafka, Weir in front of it, two identities at work",
-    );
+    screen.title("Weir", "a real Kafka, Weir in front of it, two identities at work");
     let mut scene = Scene::set(screen)?;
     scene.play(screen)?;
     scene.show(screen)?;

@@ -45,22 +45,13 @@ impl Scene {
         let (producer, consumer) = screen.step("A token for each identity", || {
             let producer = gateway.token(PRODUCER.0, PRODUCER.1)?;
             let consumer = gateway.token(CONSUMER.0, CONSUMER.1)?;
-            Ok((
-                (producer, consumer),
-                format!("{}, {}", PRODUCER.0, CONSUMER.0),
-            ))
+            Ok(((producer, consumer), format!("{}, {}", PRODUCER.0, CONSUMER.0)))
         })?;
-        let tools = |token: Token, client_id: &str| {
-            JavaTools::new(&Target::with_token(gateway.bootstrap(), client_id, token))
-        };
+        let tools =
+            |token: Token, client_id: &str| JavaTools::new(&Target::with_token(gateway.bootstrap(), client_id, token));
         let producer = tools(producer, "orders-console")?;
         let consumer = (consumer.clone(), tools(consumer, "analyst-console")?);
-        Ok(Self {
-            gateway,
-            cluster,
-            consumer,
-            producer,
-        })
+        Ok(Self { gateway, cluster, consumer, producer })
     }
 
     /// Produces and consumes, and compares.
@@ -71,49 +62,29 @@ impl Scene {
             self.producer.produce(TOPIC, "lz4", &sent)?;
             Ok(((), format!("{ORDERS} records to topic {TOPIC}, lz4")))
         })?;
-        screen.step(
-            &format!("{} consumes them with a group", CONSUMER.0),
-            || {
-                let mut read = self.consumer.1.consume(TOPIC, "analytics", ORDERS)?;
-                read.sort();
-                sent.sort();
-                if read != sent {
-                    return Err(Failure::new(format!(
-                        "{} records were read, but not those that were sent",
-                        read.len()
-                    )));
-                }
-                Ok(((), format!("{ORDERS} records, each as it was sent")))
-            },
-        )
+        screen.step(&format!("{} consumes them with a group", CONSUMER.0), || {
+            let mut read = self.consumer.1.consume(TOPIC, "analytics", ORDERS)?;
+            read.sort();
+            sent.sort();
+            if read != sent {
+                return Err(Failure::new(format!("{} records were read, but not those that were sent", read.len())));
+            }
+            Ok(((), format!("{ORDERS} records, each as it was sent")))
+        })
     }
 
     /// The session table, what one session did, and what it cost.
     pub fn show(&self, screen: &Screen) -> Result<()> {
         self.session_with(PRODUCER.0, "records_written")?;
         let session = self.session_with(CONSUMER.0, "records_read")?;
-        screen.section(
-            "Sessions",
-            "weir sessions",
-            &self.gateway.weir(&["sessions"])?.stdout,
-        );
+        screen.section("Sessions", "weir sessions", &self.gateway.weir(&["sessions"])?.stdout);
         let shown = self.gateway.weir(&["show", &session])?.stdout;
         if !shown.contains(TOPIC) {
-            return Err(Failure::new(format!(
-                "`weir show {session}` does not name the topic {TOPIC}:\n{shown}"
-            )));
+            return Err(Failure::new(format!("`weir show {session}` does not name the topic {TOPIC}:\n{shown}")));
         }
-        screen.section(
-            &format!("What {} did", CONSUMER.0),
-            &format!("weir show {session}"),
-            &shown,
-        );
+        screen.section(&format!("What {} did", CONSUMER.0), &format!("weir show {session}"), &shown);
         let latency = latency_table(&self.gateway.metrics()?)?;
-        screen.section(
-            "Latency Weir added",
-            &format!("http://{}/metrics", self.gateway.control()),
-            &latency,
-        );
+        screen.section("Latency Weir added", &format!("http://{}/metrics", self.gateway.control()), &latency);
         Ok(())
     }
 
@@ -162,21 +133,11 @@ impl Scene {
 
     /// The session of a subject, once the recording tells all orders in this count of it.
     fn session_with(&self, subject: &str, count: &str) -> Result<String> {
-        wait_for(
-            &format!("a session of {subject} with {ORDERS} {count}"),
-            RECORDED_LIMIT,
-            || {
-                let sessions = self
-                    .gateway
-                    .weir_json(&["sessions", "--identity", subject])?;
-                let whole = sessions
-                    .iter()
-                    .find(|s| s[count].as_u64().is_some_and(|n| n >= ORDERS as u64));
-                Ok(whole
-                    .and_then(|session| session["id"].as_str())
-                    .map(ToOwned::to_owned))
-            },
-        )
+        wait_for(&format!("a session of {subject} with {ORDERS} {count}"), RECORDED_LIMIT, || {
+            let sessions = self.gateway.weir_json(&["sessions", "--identity", subject])?;
+            let whole = sessions.iter().find(|s| s[count].as_u64().is_some_and(|n| n >= ORDERS as u64));
+            Ok(whole.and_then(|session| session["id"].as_str()).map(ToOwned::to_owned))
+        })
     }
 }
 
@@ -198,19 +159,11 @@ fn order(n: usize) -> Record {
 fn weir_binary() -> Result<PathBuf> {
     let own = std::env::current_exe().during("cannot tell where this program is")?;
     let binary = own.with_file_name("weir");
-    if binary.exists() {
-        Ok(binary)
-    } else {
-        Err(Failure::new(format!(
-            "{} is missing: make build",
-            binary.display()
-        )))
-    }
+    if binary.exists() { Ok(binary) } else { Err(Failure::new(format!("{} is missing: make build", binary.display()))) }
 }
 
 fn console_consumer(gateway: &Gateway, tools: &JavaTools) -> String {
-    let libs =
-        kafka::class_path().map_or_else(|e| e.to_string(), |path| path.display().to_string());
+    let libs = kafka::class_path().map_or_else(|e| e.to_string(), |path| path.display().to_string());
     format!(
         "java -cp '{libs}' org.apache.kafka.tools.consumer.ConsoleConsumer \\\n    --bootstrap-server {} --topic {TOPIC} \
          --from-beginning \\\n    --command-config {}",
@@ -221,31 +174,18 @@ fn console_consumer(gateway: &Gateway, tools: &JavaTools) -> String {
 
 /// Weir's own share beside the whole exchange, for the APIs that carry the load and for all of them.
 fn latency_table(scrape: &Scrape) -> Result<String> {
-    let mut table = format!(
-        "{:<16}{:>10}{:>14}{:>14}{:>16}\n",
-        "API", "exchanges", "Weir p50", "Weir p99", "exchange p50"
-    );
-    for (name, labels) in [
-        ("Produce", vec![("api", "Produce")]),
-        ("Fetch", vec![("api", "Fetch")]),
-        ("every API", vec![]),
-    ] {
+    let mut table =
+        format!("{:<16}{:>10}{:>14}{:>14}{:>16}\n", "API", "exchanges", "Weir p50", "Weir p99", "exchange p50");
+    for (name, labels) in
+        [("Produce", vec![("api", "Produce")]), ("Fetch", vec![("api", "Fetch")]), ("every API", vec![])]
+    {
         let count = scrape.sum(&format!("{EXCHANGE_OWN_SECONDS}_count"), &labels);
         let quantile = |metric: &str, q: f64| scrape.quantile(metric, &labels, q);
         let own = quantile(EXCHANGE_OWN_SECONDS, 0.5).zip(quantile(EXCHANGE_OWN_SECONDS, 0.99));
-        let (Some(count), Some((p50, p99)), Some(whole)) =
-            (count, own, quantile(EXCHANGE_SECONDS, 0.5))
-        else {
-            return Err(Failure::new(format!(
-                "/metrics has no latency of {name} ({EXCHANGE_OWN_SECONDS})"
-            )));
+        let (Some(count), Some((p50, p99)), Some(whole)) = (count, own, quantile(EXCHANGE_SECONDS, 0.5)) else {
+            return Err(Failure::new(format!("/metrics has no latency of {name} ({EXCHANGE_OWN_SECONDS})")));
         };
-        table += &format!(
-            "{name:<16}{count:>10}{:>14}{:>14}{:>16}\n",
-            human(p50),
-            human(p99),
-            human(whole)
-        );
+        table += &format!("{name:<16}{count:>10}{:>14}{:>14}{:>16}\n", human(p50), human(p99), human(whole));
     }
     Ok(table)
 }

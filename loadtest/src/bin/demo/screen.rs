@@ -20,10 +20,7 @@ pub struct Screen {
 impl Screen {
     pub fn new() -> Self {
         let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self {
-            coloured,
-            steps: Cell::new(0),
-        }
+        Self { coloured, steps: Cell::new(0) }
     }
 
     pub fn title(&self, name: &str, line: &str) {
@@ -85,10 +82,6 @@ impl Screen {
     }
 
     fn styled(&self, code: &str, text: &str) -> String {
-        if self.coloured {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }

@@ -10,9 +10,7 @@ use kafka_protocol::messages::alter_replica_log_dirs_response::{
 };
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
-use kafka_protocol::messages::delete_records_response::{
-    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
-};
+use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use kafka_protocol::messages::describe_log_dirs_response::DescribeLogDirsResult;
@@ -45,29 +43,20 @@ fn create_topics(r: &Refusal<'_>) -> Option<Bytes> {
     let request: CreateTopicsRequest = r.request()?;
     let topics = request.topics.into_iter().map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name);
-        result
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
+        result.with_error_code(r.error).with_error_message(r.message.clone())
     });
     r.reply(&CreateTopicsResponse::default().with_topics(topics.collect()))
 }
 
 fn delete_topics(r: &Refusal<'_>) -> Option<Bytes> {
     let request: DeleteTopicsRequest = r.request()?;
-    let by_name = request
-        .topic_names
+    let by_name = request.topic_names.into_iter().map(|name| DeletableTopicResult::default().with_name(Some(name)));
+    let by_state = request
+        .topics
         .into_iter()
-        .map(|name| DeletableTopicResult::default().with_name(Some(name)));
-    let by_state = request.topics.into_iter().map(|topic| {
-        DeletableTopicResult::default()
-            .with_name(topic.name)
-            .with_topic_id(topic.topic_id)
-    });
-    let results = by_name.chain(by_state).map(|result| {
-        result
-            .with_error_code(r.error)
-            .with_error_message(r.message_since(5))
-    });
+        .map(|topic| DeletableTopicResult::default().with_name(topic.name).with_topic_id(topic.topic_id));
+    let results =
+        by_name.chain(by_state).map(|result| result.with_error_code(r.error).with_error_message(r.message_since(5)));
     r.reply(&DeleteTopicsResponse::default().with_responses(results.collect()))
 }
 
@@ -75,9 +64,7 @@ fn create_partitions(r: &Refusal<'_>) -> Option<Bytes> {
     let request: CreatePartitionsRequest = r.request()?;
     let results = request.topics.into_iter().map(|topic| {
         let result = CreatePartitionsTopicResult::default().with_name(topic.name);
-        result
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
+        result.with_error_code(r.error).with_error_message(r.message.clone())
     });
     r.reply(&CreatePartitionsResponse::default().with_results(results.collect()))
 }
@@ -92,9 +79,7 @@ fn delete_records(r: &Refusal<'_>) -> Option<Bytes> {
                 .with_low_watermark(NO_WATERMARK)
                 .with_error_code(r.error)
         });
-        DeleteRecordsTopicResult::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        DeleteRecordsTopicResult::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     r.reply(&DeleteRecordsResponse::default().with_topics(topics.collect()))
 }
@@ -142,50 +127,28 @@ fn elect_leaders(r: &Refusal<'_>) -> Option<Bytes> {
     if request.topic_partitions.is_none() && r.version < TOP_LEVEL_SINCE {
         return None;
     }
-    let results = request
-        .topic_partitions
-        .unwrap_or_default()
-        .into_iter()
-        .map(|topic| {
-            let partitions = topic.partitions.into_iter().map(|id| {
-                let result = PartitionResult::default().with_partition_id(id);
-                result
-                    .with_error_code(r.error)
-                    .with_error_message(r.message.clone())
-            });
-            ReplicaElectionResult::default()
-                .with_partition_result(partitions.collect())
-                .with_topic(topic.topic)
+    let results = request.topic_partitions.unwrap_or_default().into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|id| {
+            let result = PartitionResult::default().with_partition_id(id);
+            result.with_error_code(r.error).with_error_message(r.message.clone())
         });
+        ReplicaElectionResult::default().with_partition_result(partitions.collect()).with_topic(topic.topic)
+    });
     let response = ElectLeadersResponse::default().with_replica_election_results(results.collect());
-    r.reply(&response.with_error_code(if r.version >= TOP_LEVEL_SINCE {
-        r.error
-    } else {
-        0
-    }))
+    r.reply(&response.with_error_code(if r.version >= TOP_LEVEL_SINCE { r.error } else { 0 }))
 }
 
 fn alter_partition_reassignments(r: &Refusal<'_>) -> Option<Bytes> {
     let request: AlterPartitionReassignmentsRequest = r.request()?;
     let responses = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|partition| {
-            let result = ReassignablePartitionResponse::default()
-                .with_partition_index(partition.partition_index);
-            result
-                .with_error_code(r.error)
-                .with_error_message(r.message.clone())
+            let result = ReassignablePartitionResponse::default().with_partition_index(partition.partition_index);
+            result.with_error_code(r.error).with_error_message(r.message.clone())
         });
-        ReassignableTopicResponse::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        ReassignableTopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
-    let response =
-        AlterPartitionReassignmentsResponse::default().with_responses(responses.collect());
-    r.reply(
-        &response
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone()),
-    )
+    let response = AlterPartitionReassignmentsResponse::default().with_responses(responses.collect());
+    r.reply(&response.with_error_code(r.error).with_error_message(r.message.clone()))
 }
 
 fn alter_replica_log_dirs(r: &Refusal<'_>) -> Option<Bytes> {
@@ -193,13 +156,9 @@ fn alter_replica_log_dirs(r: &Refusal<'_>) -> Option<Bytes> {
     let topics = request.dirs.into_iter().flat_map(|dir| dir.topics);
     let results = topics.map(|topic| {
         let partitions = topic.partitions.into_iter().map(|index| {
-            AlterReplicaLogDirPartitionResult::default()
-                .with_partition_index(index)
-                .with_error_code(r.error)
+            AlterReplicaLogDirPartitionResult::default().with_partition_index(index).with_error_code(r.error)
         });
-        AlterReplicaLogDirTopicResult::default()
-            .with_partitions(partitions.collect())
-            .with_topic_name(topic.name)
+        AlterReplicaLogDirTopicResult::default().with_partitions(partitions.collect()).with_topic_name(topic.name)
     });
     r.reply(&AlterReplicaLogDirsResponse::default().with_results(results.collect()))
 }

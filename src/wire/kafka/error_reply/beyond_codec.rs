@@ -2,9 +2,7 @@
 //! v2, the streams groups (KIP-1071). Read and written by hand; all of them are flexible.
 
 use bytes::{BufMut, Bytes};
-use kafka_protocol::messages::offset_commit_response::{
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
-};
+use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::{GroupId, OffsetCommitResponse, OffsetFetchResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -27,10 +25,7 @@ pub(super) fn reply(refusal: &Refusal<'_>) -> Option<Bytes> {
 }
 
 /// Reads a compact array; its items are collected as they are read, never by the count alone. Null is empty.
-fn array<'a, T>(
-    fields: &mut Fields<'a>,
-    item: impl Fn(&mut Fields<'a>) -> Result<T, Stop>,
-) -> Result<Vec<T>, Stop> {
+fn array<'a, T>(fields: &mut Fields<'a>, item: impl Fn(&mut Fields<'a>) -> Result<T, Stop>) -> Result<Vec<T>, Stop> {
     let count = fields.compact_count()?.unwrap_or(0);
     let mut items = Vec::new();
     for _ in 0..count {
@@ -50,18 +45,12 @@ fn end(fields: &mut Fields<'_>, body: &[u8]) -> Option<()> {
 }
 
 fn offset_commit(r: &Refusal<'_>) -> Option<Bytes> {
-    let topics = committed_partitions(r.body)?
-        .into_iter()
-        .map(|(id, partitions)| {
-            let partitions = partitions.into_iter().map(|index| {
-                OffsetCommitResponsePartition::default()
-                    .with_partition_index(index)
-                    .with_error_code(r.error)
-            });
-            OffsetCommitResponseTopic::default()
-                .with_topic_id(id)
-                .with_partitions(partitions.collect())
-        });
+    let topics = committed_partitions(r.body)?.into_iter().map(|(id, partitions)| {
+        let partitions = partitions
+            .into_iter()
+            .map(|index| OffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(r.error));
+        OffsetCommitResponseTopic::default().with_topic_id(id).with_partitions(partitions.collect())
+    });
     r.reply(&OffsetCommitResponse::default().with_topics(topics.collect()))
 }
 
@@ -89,11 +78,9 @@ fn committed_partitions(body: &[u8]) -> Option<Vec<(Uuid, Vec<i32>)>> {
 }
 
 fn offset_fetch(r: &Refusal<'_>) -> Option<Bytes> {
-    let groups = fetched_groups(r.body)?.into_iter().map(|id| {
-        OffsetFetchResponseGroup::default()
-            .with_group_id(group_id(id))
-            .with_error_code(r.error)
-    });
+    let groups = fetched_groups(r.body)?
+        .into_iter()
+        .map(|id| OffsetFetchResponseGroup::default().with_group_id(group_id(id)).with_error_code(r.error));
     r.reply(&OffsetFetchResponse::default().with_groups(groups.collect()))
 }
 

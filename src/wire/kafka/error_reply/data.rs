@@ -5,13 +5,9 @@ use bytes::Bytes;
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::describe_topic_partitions_response::DescribeTopicPartitionsResponseTopic;
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::list_offsets_response::{
-    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
-};
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
-use kafka_protocol::messages::offset_for_leader_epoch_response::{
-    EpochEndOffset, OffsetForLeaderTopicResult,
-};
+use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::*;
 
@@ -92,9 +88,7 @@ fn list_offsets(r: &Refusal<'_>) -> Option<Bytes> {
                 .with_partition_index(partition.partition_index)
                 .with_error_code(r.error)
         });
-        ListOffsetsTopicResponse::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        ListOffsetsTopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     r.reply(&ListOffsetsResponse::default().with_topics(topics.collect()))
 }
@@ -102,14 +96,11 @@ fn list_offsets(r: &Refusal<'_>) -> Option<Bytes> {
 fn offset_for_leader_epoch(r: &Refusal<'_>) -> Option<Bytes> {
     let request: OffsetForLeaderEpochRequest = r.request()?;
     let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.into_iter().map(|partition| {
-            EpochEndOffset::default()
-                .with_partition(partition.partition)
-                .with_error_code(r.error)
-        });
-        OffsetForLeaderTopicResult::default()
-            .with_partitions(partitions.collect())
-            .with_topic(topic.topic)
+        let partitions = topic
+            .partitions
+            .into_iter()
+            .map(|partition| EpochEndOffset::default().with_partition(partition.partition).with_error_code(r.error));
+        OffsetForLeaderTopicResult::default().with_partitions(partitions.collect()).with_topic(topic.topic)
     });
     r.reply(&OffsetForLeaderEpochResponse::default().with_topics(topics.collect()))
 }
@@ -124,20 +115,11 @@ fn metadata(r: &Refusal<'_>) -> Option<Bytes> {
         return None;
     }
     let topics = asked.into_iter().map(|topic| {
-        let name = topic
-            .name
-            .or_else(|| (r.version < NULL_NAME_SINCE).then(TopicName::default));
-        MetadataResponseTopic::default()
-            .with_error_code(r.error)
-            .with_topic_id(topic.topic_id)
-            .with_name(name)
+        let name = topic.name.or_else(|| (r.version < NULL_NAME_SINCE).then(TopicName::default));
+        MetadataResponseTopic::default().with_error_code(r.error).with_topic_id(topic.topic_id).with_name(name)
     });
     let response = MetadataResponse::default().with_topics(topics.collect());
-    r.reply(&response.with_error_code(if r.version >= TOP_LEVEL_SINCE {
-        r.error
-    } else {
-        0
-    }))
+    r.reply(&response.with_error_code(if r.version >= TOP_LEVEL_SINCE { r.error } else { 0 }))
 }
 
 /// A request that names no topic asks for all of them, and has no place for an error.
@@ -147,9 +129,7 @@ fn describe_topic_partitions(r: &Refusal<'_>) -> Option<Bytes> {
         return None;
     }
     let topics = request.topics.into_iter().map(|topic| {
-        DescribeTopicPartitionsResponseTopic::default()
-            .with_error_code(r.error)
-            .with_name(Some(topic.name))
+        DescribeTopicPartitionsResponseTopic::default().with_error_code(r.error).with_name(Some(topic.name))
     });
     r.reply(&DescribeTopicPartitionsResponse::default().with_topics(topics.collect()))
 }

@@ -6,9 +6,7 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::describe_groups_response::DescribedGroup as ClassicGroup;
 use kafka_protocol::messages::describe_share_group_offsets_response::DescribeShareGroupOffsetsResponseGroup;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
-use kafka_protocol::messages::offset_commit_response::{
-    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
-};
+use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponseTopic,
 };
@@ -42,12 +40,7 @@ fn find_coordinator(r: &Refusal<'_>) -> Option<Bytes> {
     const BATCHED_SINCE: i16 = 4;
     if r.version < BATCHED_SINCE {
         let response = FindCoordinatorResponse::default().with_error_code(r.error);
-        return r.reply(
-            &response
-                .with_error_message(r.message_since(1))
-                .with_node_id(NO_NODE)
-                .with_port(NO_PORT),
-        );
+        return r.reply(&response.with_error_message(r.message_since(1)).with_node_id(NO_NODE).with_port(NO_PORT));
     }
     let request: FindCoordinatorRequest = r.request()?;
     let coordinators = request.coordinator_keys.into_iter().map(|key| {
@@ -64,9 +57,7 @@ fn find_coordinator(r: &Refusal<'_>) -> Option<Bytes> {
 fn join_group(r: &Refusal<'_>) -> Option<Bytes> {
     const NULL_PROTOCOL_SINCE: i16 = 7;
     let request: JoinGroupRequest = r.request()?;
-    let response = JoinGroupResponse::default()
-        .with_error_code(r.error)
-        .with_member_id(request.member_id);
+    let response = JoinGroupResponse::default().with_error_code(r.error).with_member_id(request.member_id);
     if r.version >= NULL_PROTOCOL_SINCE {
         return r.reply(&response.with_protocol_name(None));
     }
@@ -81,9 +72,7 @@ fn offset_commit(r: &Refusal<'_>) -> Option<Bytes> {
                 .with_partition_index(partition.partition_index)
                 .with_error_code(r.error)
         });
-        OffsetCommitResponseTopic::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        OffsetCommitResponseTopic::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     r.reply(&OffsetCommitResponse::default().with_topics(topics.collect()))
 }
@@ -96,9 +85,7 @@ fn offset_fetch(r: &Refusal<'_>) -> Option<Bytes> {
         _ => {
             let request: OffsetFetchRequest = r.request()?;
             let groups = request.groups.into_iter().map(|group| {
-                OffsetFetchResponseGroup::default()
-                    .with_group_id(group.group_id)
-                    .with_error_code(r.error)
+                OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_error_code(r.error)
             });
             r.reply(&OffsetFetchResponse::default().with_groups(groups.collect()))
         }
@@ -115,9 +102,7 @@ fn offset_fetch_partitions(r: &Refusal<'_>) -> Option<Bytes> {
                 .with_committed_offset(NO_OFFSET)
                 .with_error_code(r.error)
         });
-        OffsetFetchResponseTopic::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        OffsetFetchResponseTopic::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     r.reply(&OffsetFetchResponse::default().with_topics(topics.collect()))
 }
@@ -125,10 +110,7 @@ fn offset_fetch_partitions(r: &Refusal<'_>) -> Option<Bytes> {
 fn describe_groups(r: &Refusal<'_>) -> Option<Bytes> {
     let request: DescribeGroupsRequest = r.request()?;
     let groups = request.groups.into_iter().map(|id| {
-        ClassicGroup::default()
-            .with_group_id(id)
-            .with_error_code(r.error)
-            .with_error_message(r.message_since(6))
+        ClassicGroup::default().with_group_id(id).with_error_code(r.error).with_error_message(r.message_since(6))
     });
     r.reply(&DescribeGroupsResponse::default().with_groups(groups.collect()))
 }
@@ -137,9 +119,7 @@ fn consumer_group_describe(r: &Refusal<'_>) -> Option<Bytes> {
     let request: ConsumerGroupDescribeRequest = r.request()?;
     let groups = request.group_ids.into_iter().map(|id| {
         let group = ConsumerGroup::default().with_group_id(id);
-        group
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
+        group.with_error_code(r.error).with_error_message(r.message.clone())
     });
     r.reply(&ConsumerGroupDescribeResponse::default().with_groups(groups.collect()))
 }
@@ -148,9 +128,7 @@ fn share_group_describe(r: &Refusal<'_>) -> Option<Bytes> {
     let request: ShareGroupDescribeRequest = r.request()?;
     let groups = request.group_ids.into_iter().map(|id| {
         let group = ShareGroup::default().with_group_id(id);
-        group
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
+        group.with_error_code(r.error).with_error_message(r.message.clone())
     });
     r.reply(&ShareGroupDescribeResponse::default().with_groups(groups.collect()))
 }
@@ -159,19 +137,16 @@ fn describe_share_group_offsets(r: &Refusal<'_>) -> Option<Bytes> {
     let request: DescribeShareGroupOffsetsRequest = r.request()?;
     let groups = request.groups.into_iter().map(|asked| {
         let group = DescribeShareGroupOffsetsResponseGroup::default().with_group_id(asked.group_id);
-        group
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
+        group.with_error_code(r.error).with_error_message(r.message.clone())
     });
     r.reply(&DescribeShareGroupOffsetsResponse::default().with_groups(groups.collect()))
 }
 
 fn delete_groups(r: &Refusal<'_>) -> Option<Bytes> {
     let request: DeleteGroupsRequest = r.request()?;
-    let results = request.groups_names.into_iter().map(|id| {
-        DeletableGroupResult::default()
-            .with_group_id(id)
-            .with_error_code(r.error)
-    });
+    let results = request
+        .groups_names
+        .into_iter()
+        .map(|id| DeletableGroupResult::default().with_group_id(id).with_error_code(r.error));
     r.reply(&DeleteGroupsResponse::default().with_results(results.collect()))
 }

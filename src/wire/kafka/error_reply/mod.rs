@@ -37,14 +37,7 @@ pub fn refuse(
 ) -> Option<Bytes> {
     let api = api::lookup(api_key).filter(|api| api.defined.contains(version))?;
     let message = message.map(|text| StrBytes::from_string(text.to_owned()));
-    let refusal = Refusal {
-        api,
-        version,
-        correlation_id,
-        body,
-        error,
-        message,
-    };
+    let refusal = Refusal { api, version, correlation_id, body, error, message };
     top_level::reply(&refusal)
         .or_else(|| data::reply(&refusal))
         .or_else(|| groups::reply(&refusal))

@@ -24,32 +24,29 @@ pub(super) fn reply(refusal: &Refusal<'_>) -> Option<Bytes> {
 
 fn create_acls(r: &Refusal<'_>) -> Option<Bytes> {
     let request: CreateAclsRequest = r.request()?;
-    let results = request.creations.iter().map(|_| {
-        AclCreationResult::default()
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
-    });
+    let results = request
+        .creations
+        .iter()
+        .map(|_| AclCreationResult::default().with_error_code(r.error).with_error_message(r.message.clone()));
     r.reply(&CreateAclsResponse::default().with_results(results.collect()))
 }
 
 fn delete_acls(r: &Refusal<'_>) -> Option<Bytes> {
     let request: DeleteAclsRequest = r.request()?;
-    let results = request.filters.iter().map(|_| {
-        DeleteAclsFilterResult::default()
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
-    });
+    let results = request
+        .filters
+        .iter()
+        .map(|_| DeleteAclsFilterResult::default().with_error_code(r.error).with_error_message(r.message.clone()));
     r.reply(&DeleteAclsResponse::default().with_filter_results(results.collect()))
 }
 
 fn alter_client_quotas(r: &Refusal<'_>) -> Option<Bytes> {
     let request: AlterClientQuotasRequest = r.request()?;
     let entries = request.entries.into_iter().map(|entry| {
-        let entity = entry.entity.into_iter().map(|part| {
-            EntityData::default()
-                .with_entity_type(part.entity_type)
-                .with_entity_name(part.entity_name)
-        });
+        let entity = entry
+            .entity
+            .into_iter()
+            .map(|part| EntityData::default().with_entity_type(part.entity_type).with_entity_name(part.entity_name));
         EntryData::default()
             .with_entity(entity.collect())
             .with_error_code(r.error)
@@ -61,32 +58,19 @@ fn alter_client_quotas(r: &Refusal<'_>) -> Option<Bytes> {
 /// One error for all, and no entries: null, as a broker writes it, not an empty list that says that there are none.
 fn describe_client_quotas(r: &Refusal<'_>) -> Option<Bytes> {
     let response = DescribeClientQuotasResponse::default().with_entries(None);
-    r.reply(
-        &response
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone()),
-    )
+    r.reply(&response.with_error_code(r.error).with_error_message(r.message.clone()))
 }
 
 /// One result a user, as brokers do: a request may delete and insert for the same one.
 fn alter_user_scram_credentials(r: &Refusal<'_>) -> Option<Bytes> {
     let request: AlterUserScramCredentialsRequest = r.request()?;
     let deleted = request.deletions.into_iter().map(|deletion| deletion.name);
-    let mut users: Vec<_> = deleted
-        .chain(
-            request
-                .upsertions
-                .into_iter()
-                .map(|upsertion| upsertion.name),
-        )
-        .collect();
+    let mut users: Vec<_> = deleted.chain(request.upsertions.into_iter().map(|upsertion| upsertion.name)).collect();
     users.sort_unstable();
     users.dedup();
     let results = users.into_iter().map(|user| {
         let result = AlterUserScramCredentialsResult::default().with_user(user);
-        result
-            .with_error_code(r.error)
-            .with_error_message(r.message.clone())
+        result.with_error_code(r.error).with_error_message(r.message.clone())
     });
     r.reply(&AlterUserScramCredentialsResponse::default().with_results(results.collect()))
 }

@@ -2,9 +2,7 @@
 use super::*;
 use crate::wire::kafka::api::{Class, TABLE};
 use crate::wire::kafka::fields::Fields;
-use crate::wire::kafka::frame::{
-    PREFIX_LEN, Parsed, frame_len, response_correlation_id, response_header_len,
-};
+use crate::wire::kafka::frame::{PREFIX_LEN, Parsed, frame_len, response_correlation_id, response_header_len};
 use as_client::to_the_end;
 use kafka_protocol::messages::{ApiKey, FetchResponse, ProduceResponse};
 use samples::{TOPIC_ID, body};
@@ -72,11 +70,7 @@ fn every_api_a_client_may_send_is_refused_in_a_form_the_client_reads() {
             };
             if read_by_codec(api.key).contains(&version) {
                 let says = told(&frame, api.key, version);
-                assert!(
-                    says.contains("error_code: 44"),
-                    "{} v{version}: {says}",
-                    api.name
-                );
+                assert!(says.contains("error_code: 44"), "{} v{version}: {says}", api.name);
                 read += 1;
             }
         }
@@ -113,9 +107,7 @@ fn the_reason_is_told_wherever_the_api_carries_a_message() {
         (key::SHARE_FETCH, 1),
     ] {
         for version in read_by_codec(key) {
-            let Some(frame) = refused(key, version, POLICY_VIOLATION) else {
-                panic!("{} v{version}", api::name(key))
-            };
+            let Some(frame) = refused(key, version, POLICY_VIOLATION) else { panic!("{} v{version}", api::name(key)) };
             let says_why = told(&frame, key, version).contains(WHY);
             assert_eq!(says_why, version >= since, "{} v{version}", api::name(key));
         }
@@ -126,13 +118,9 @@ fn the_reason_is_told_wherever_the_api_carries_a_message() {
 fn produce_without_acknowledgement_has_no_reply() {
     for version in 3..=13 {
         let body = samples::produce(version, 0);
-        assert_eq!(
-            refuse(key::PRODUCE, version, 7, &body, POLICY_VIOLATION, None),
-            None
-        );
+        assert_eq!(refuse(key::PRODUCE, version, 7, &body, POLICY_VIOLATION, None), None);
         let frame = refused(key::PRODUCE, version, POLICY_VIOLATION).unwrap();
-        let response: ProduceResponse =
-            to_the_end(reply_body(&frame, key::PRODUCE, version), version);
+        let response: ProduceResponse = to_the_end(reply_body(&frame, key::PRODUCE, version), version);
         let responses = response.responses;
         let partition = &responses[0].partition_responses[0];
         assert_eq!((partition.index, partition.base_offset), (3, -1));
@@ -149,104 +137,41 @@ fn fetch_reply(version: i16, error: i16) -> FetchResponse {
 fn a_fetch_is_refused_at_its_partitions_for_its_topic_and_at_the_top_for_all_else() {
     for version in 4..=18 {
         let whole = fetch_reply(version, POLICY_VIOLATION);
-        assert_eq!(
-            (whole.error_code, whole.responses.len()),
-            if version >= 7 { (44, 0) } else { (0, 1) }
-        );
+        assert_eq!((whole.error_code, whole.responses.len()), if version >= 7 { (44, 0) } else { (0, 1) });
         assert_eq!(whole.session_id, 0);
         let topic = fetch_reply(version, TOPIC_AUTHORIZATION_FAILED);
         let partition = &topic.responses[0].partitions[0];
-        assert_eq!(
-            (
-                topic.error_code,
-                partition.error_code,
-                partition.partition_index
-            ),
-            (0, 29, 3)
-        );
-        assert_eq!(
-            (partition.high_watermark, partition.records.as_deref()),
-            (-1, Some(&[][..]))
-        );
+        assert_eq!((topic.error_code, partition.error_code, partition.partition_index), (0, 29, 3));
+        assert_eq!((partition.high_watermark, partition.records.as_deref()), (-1, Some(&[][..])));
     }
     let session = samples::fetch_of_a_session(13);
-    let frame = refuse(
-        key::FETCH,
-        13,
-        7,
-        &session,
-        TOPIC_AUTHORIZATION_FAILED,
-        None,
-    )
-    .unwrap();
+    let frame = refuse(key::FETCH, 13, 7, &session, TOPIC_AUTHORIZATION_FAILED, None).unwrap();
     let response: FetchResponse = to_the_end(reply_body(&frame, key::FETCH, 13), 13);
-    assert_eq!(
-        response.error_code, 29,
-        "a fetch that names no partition still learns that it was refused"
-    );
+    assert_eq!(response.error_code, 29, "a fetch that names no partition still learns that it was refused");
 }
 
 #[test]
 fn a_request_for_all_topics_is_never_answered_with_an_empty_success() {
     for version in 0..=12 {
-        assert_eq!(
-            refuse(
-                key::METADATA,
-                version,
-                7,
-                &samples::metadata_of_all(version),
-                29,
-                None
-            ),
-            None
-        );
+        assert_eq!(refuse(key::METADATA, version, 7, &samples::metadata_of_all(version), 29, None), None);
     }
-    let frame = refuse(
-        key::METADATA,
-        13,
-        7,
-        &samples::metadata_of_all(13),
-        29,
-        None,
-    )
-    .unwrap();
+    let frame = refuse(key::METADATA, 13, 7, &samples::metadata_of_all(13), 29, None).unwrap();
     assert!(told(&frame, key::METADATA, 13).contains("error_code: 29"));
-    assert_eq!(
-        refuse(key::ELECT_LEADERS, 0, 7, &samples::elect_all(0), 31, None),
-        None
-    );
+    assert_eq!(refuse(key::ELECT_LEADERS, 0, 7, &samples::elect_all(0), 31, None), None);
     assert!(refuse(key::ELECT_LEADERS, 1, 7, &samples::elect_all(1), 31, None).is_some());
-    assert_eq!(
-        refuse(
-            key::DESCRIBE_TOPIC_PARTITIONS,
-            0,
-            7,
-            &[1, 0, 0, 0, 0, 0xff, 0],
-            29,
-            None
-        ),
-        None
-    );
+    assert_eq!(refuse(key::DESCRIBE_TOPIC_PARTITIONS, 0, 7, &[1, 0, 0, 0, 0, 0xff, 0], 29, None), None);
 }
 
 #[test]
 fn commits_by_topic_id_are_refused_at_their_partitions() {
     let frame = refused(key::OFFSET_COMMIT, 10, 29).unwrap();
     let says = told(&frame, key::OFFSET_COMMIT, 10);
-    for part in [
-        &format!("topic_id: {TOPIC_ID}"),
-        "partition_index: 3",
-        "partition_index: 4",
-        "error_code: 29",
-    ] {
+    for part in [&format!("topic_id: {TOPIC_ID}"), "partition_index: 3", "partition_index: 4", "error_code: 29"] {
         assert!(says.contains(part), "{says}");
     }
     let frame = refused(key::OFFSET_FETCH, 10, 30).unwrap();
     let says = told(&frame, key::OFFSET_FETCH, 10);
-    assert!(
-        says.contains(r#"group_id: "analytics""#) && says.contains("error_code: 30"),
-        "{says}"
-    );
+    assert!(says.contains(r#"group_id: "analytics""#) && says.contains("error_code: 30"), "{says}");
 }
 
 #[test]
@@ -254,11 +179,7 @@ fn answers_written_by_hand_are_laid_out_as_kafka_defines_them() {
     let frame = refused(key::SHARE_ACKNOWLEDGE, 2, POLICY_VIOLATION).unwrap();
     let body = reply_body(&frame, key::SHARE_ACKNOWLEDGE, 2);
     let tail = read_beginning(&body);
-    assert_eq!(
-        tail,
-        [0, 0, 0, 0, 1, 1, 0],
-        "lock timeout, no responses, no endpoints, no tags"
-    );
+    assert_eq!(tail, [0, 0, 0, 0, 1, 1, 0], "lock timeout, no responses, no endpoints, no tags");
 
     let frame = refused(key::STREAMS_GROUP_HEARTBEAT, 0, POLICY_VIOLATION).unwrap();
     let body = reply_body(&frame, key::STREAMS_GROUP_HEARTBEAT, 0);
@@ -271,32 +192,19 @@ fn answers_written_by_hand_are_laid_out_as_kafka_defines_them() {
     let frame = refused(key::STREAMS_GROUP_DESCRIBE, 0, POLICY_VIOLATION).unwrap();
     let body = reply_body(&frame, key::STREAMS_GROUP_DESCRIBE, 0);
     let mut fields = Fields::whole(&body);
-    assert_eq!(
-        (fields.int32(), fields.compact_count()),
-        (Ok(0), Ok(Some(1)))
-    );
+    assert_eq!((fields.int32(), fields.compact_count()), (Ok(0), Ok(Some(1))));
     assert_eq!(fields.int16(), Ok(POLICY_VIOLATION));
     assert_eq!(fields.compact_nullable_string(), Ok(Some(WHY)));
-    assert_eq!(
-        (fields.compact_string(), fields.compact_string()),
-        (Ok("analytics"), Ok(""))
-    );
+    assert_eq!((fields.compact_string(), fields.compact_string()), (Ok("analytics"), Ok("")));
     assert_eq!((fields.int32(), fields.int32()), (Ok(0), Ok(0)));
     let tail = &body[fields.position()..];
-    assert_eq!(
-        tail,
-        [0xff, 1, 0x80, 0, 0, 0, 0, 0],
-        "no topology, no members, operations not asked, no tags"
-    );
+    assert_eq!(tail, [0xff, 1, 0x80, 0, 0, 0, 0, 0], "no topology, no members, operations not asked, no tags");
 }
 
 /// Reads throttle time, error and message, and returns what follows.
 fn read_beginning(body: &[u8]) -> &[u8] {
     let mut fields = Fields::whole(body);
-    assert_eq!(
-        (fields.int32(), fields.int16()),
-        (Ok(0), Ok(POLICY_VIOLATION))
-    );
+    assert_eq!((fields.int32(), fields.int16()), (Ok(0), Ok(POLICY_VIOLATION)));
     assert_eq!(fields.compact_nullable_string(), Ok(Some(WHY)));
     &body[fields.position()..]
 }
@@ -311,37 +219,17 @@ fn versions_the_codec_lacks_are_answered_in_the_layout_they_share() {
         (key::DESCRIBE_SHARE_GROUP_OFFSETS, 1, 0),
     ] {
         let newer = refused(key, version, POLICY_VIOLATION).unwrap();
-        assert_eq!(
-            newer,
-            refused(key, stands_for, POLICY_VIOLATION).unwrap(),
-            "{}",
-            api::name(key)
-        );
+        assert_eq!(newer, refused(key, stands_for, POLICY_VIOLATION).unwrap(), "{}", api::name(key));
     }
 }
 
 #[test]
 fn what_nobody_can_read_has_no_reply() {
-    for (key, version) in [
-        (999, 0),
-        (-1, 0),
-        (key::METADATA, 14),
-        (key::METADATA, -1),
-        (key::PRODUCE, 2),
-        (4, 0),
-    ] {
+    for (key, version) in [(999, 0), (-1, 0), (key::METADATA, 14), (key::METADATA, -1), (key::PRODUCE, 2), (4, 0)] {
         assert_eq!(refuse(key, version, 7, &[0; 64], 35, None), None);
     }
-    for key in [
-        key::API_VERSIONS,
-        key::SASL_HANDSHAKE,
-        key::SASL_AUTHENTICATE,
-    ] {
-        assert_eq!(
-            refuse(key, 0, 7, &[0; 8], 34, None),
-            None,
-            "answered elsewhere"
-        );
+    for key in [key::API_VERSIONS, key::SASL_HANDSHAKE, key::SASL_AUTHENTICATE] {
+        assert_eq!(refuse(key, 0, 7, &[0; 8], 34, None), None, "answered elsewhere");
     }
 }
 
@@ -359,31 +247,15 @@ fn a_body_cut_off_anywhere_or_with_more_behind_it_panics_nothing() {
         for version in api.defined.min..=api.defined.max {
             let whole = body(api.key, version);
             for end in 0..whole.len() {
-                let _ = refuse(
-                    api.key,
-                    version,
-                    7,
-                    &whole[..end],
-                    POLICY_VIOLATION,
-                    Some(WHY),
-                );
+                let _ = refuse(api.key, version, 7, &whole[..end], POLICY_VIOLATION, Some(WHY));
             }
         }
     }
-    for (key, version) in [
-        (key::PRODUCE, 9),
-        (key::OFFSET_COMMIT, 10),
-        (key::OFFSET_FETCH, 10),
-        (key::CREATE_ACLS, 3),
-    ] {
+    for (key, version) in [(key::PRODUCE, 9), (key::OFFSET_COMMIT, 10), (key::OFFSET_FETCH, 10), (key::CREATE_ACLS, 3)]
+    {
         let mut longer = body(key, version);
         assert!(refuse(key, version, 7, &longer, POLICY_VIOLATION, None).is_some());
         longer.push(0);
-        assert_eq!(
-            refuse(key, version, 7, &longer, POLICY_VIOLATION, None),
-            None,
-            "{}",
-            api::name(key)
-        );
+        assert_eq!(refuse(key, version, 7, &longer, POLICY_VIOLATION, None), None, "{}", api::name(key));
     }
 }

@@ -8,9 +8,7 @@ use crate::wire::kafka::api::key;
 
 /// Replies to APIs of one error; none for all others.
 pub(super) fn reply(refusal: &Refusal<'_>) -> Option<Bytes> {
-    clients(refusal)
-        .or_else(|| administration(refusal))
-        .or_else(|| brokers(refusal))
+    clients(refusal).or_else(|| administration(refusal)).or_else(|| brokers(refusal))
 }
 
 /// The answer's defaults with the error code set.
@@ -43,17 +41,13 @@ fn clients(r: &Refusal<'_>) -> Option<Bytes> {
         key::SHARE_GROUP_HEARTBEAT => code_and_message!(r, ShareGroupHeartbeatResponse),
         key::SHARE_FETCH => code_and_message!(r, ShareFetchResponse),
         key::SHARE_ACKNOWLEDGE if r.version == 1 => code_and_message!(r, ShareAcknowledgeResponse),
-        key::INIT_PRODUCER_ID => r.reply(
-            &InitProducerIdResponse::default()
-                .with_error_code(r.error)
-                .with_producer_epoch(-1),
-        ),
+        key::INIT_PRODUCER_ID => {
+            r.reply(&InitProducerIdResponse::default().with_error_code(r.error).with_producer_epoch(-1))
+        }
         key::ADD_OFFSETS_TO_TXN => code!(r, AddOffsetsToTxnResponse),
-        key::END_TXN if r.version >= 5 => r.reply(
-            &EndTxnResponse::default()
-                .with_error_code(r.error)
-                .with_producer_epoch(-1),
-        ),
+        key::END_TXN if r.version >= 5 => {
+            r.reply(&EndTxnResponse::default().with_error_code(r.error).with_producer_epoch(-1))
+        }
         key::END_TXN => code!(r, EndTxnResponse),
         key::ADD_PARTITIONS_TO_TXN if r.version >= 4 => code!(r, AddPartitionsToTxnResponse),
         key::GET_TELEMETRY_SUBSCRIPTIONS => code!(r, GetTelemetrySubscriptionsResponse),

@@ -34,17 +34,11 @@ fn add_partitions_to_txn(r: &Refusal<'_>) -> Option<Bytes> {
     let request: AddPartitionsToTxnRequest = r.request()?;
     let topics = request.v3_and_below_topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|index| {
-            AddPartitionsToTxnPartitionResult::default()
-                .with_partition_index(index)
-                .with_partition_error_code(r.error)
+            AddPartitionsToTxnPartitionResult::default().with_partition_index(index).with_partition_error_code(r.error)
         });
-        AddPartitionsToTxnTopicResult::default()
-            .with_results_by_partition(partitions.collect())
-            .with_name(topic.name)
+        AddPartitionsToTxnTopicResult::default().with_results_by_partition(partitions.collect()).with_name(topic.name)
     });
-    r.reply(
-        &AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect()),
-    )
+    r.reply(&AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(topics.collect()))
 }
 
 fn txn_offset_commit(r: &Refusal<'_>) -> Option<Bytes> {
@@ -55,9 +49,7 @@ fn txn_offset_commit(r: &Refusal<'_>) -> Option<Bytes> {
                 .with_partition_index(partition.partition_index)
                 .with_error_code(r.error)
         });
-        TxnOffsetCommitResponseTopic::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        TxnOffsetCommitResponseTopic::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     r.reply(&TxnOffsetCommitResponse::default().with_topics(topics.collect()))
 }
@@ -68,17 +60,11 @@ fn write_txn_markers(r: &Refusal<'_>) -> Option<Bytes> {
     let markers = request.markers.into_iter().map(|marker| {
         let topics = marker.topics.into_iter().map(|topic| {
             let partitions = topic.partition_indexes.into_iter().map(|index| {
-                WritableTxnMarkerPartitionResult::default()
-                    .with_partition_index(index)
-                    .with_error_code(r.error)
+                WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(r.error)
             });
-            WritableTxnMarkerTopicResult::default()
-                .with_partitions(partitions.collect())
-                .with_name(topic.name)
+            WritableTxnMarkerTopicResult::default().with_partitions(partitions.collect()).with_name(topic.name)
         });
-        WritableTxnMarkerResult::default()
-            .with_topics(topics.collect())
-            .with_producer_id(marker.producer_id)
+        WritableTxnMarkerResult::default().with_topics(topics.collect()).with_producer_id(marker.producer_id)
     });
     r.reply(&WriteTxnMarkersResponse::default().with_markers(markers.collect()))
 }
@@ -88,23 +74,18 @@ fn describe_producers(r: &Refusal<'_>) -> Option<Bytes> {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partition_indexes.into_iter().map(|index| {
             let partition = PartitionResponse::default().with_partition_index(index);
-            partition
-                .with_error_code(r.error)
-                .with_error_message(r.message.clone())
+            partition.with_error_code(r.error).with_error_message(r.message.clone())
         });
-        TopicResponse::default()
-            .with_partitions(partitions.collect())
-            .with_name(topic.name)
+        TopicResponse::default().with_partitions(partitions.collect()).with_name(topic.name)
     });
     r.reply(&DescribeProducersResponse::default().with_topics(topics.collect()))
 }
 
 fn describe_transactions(r: &Refusal<'_>) -> Option<Bytes> {
     let request: DescribeTransactionsRequest = r.request()?;
-    let states = request.transactional_ids.into_iter().map(|id| {
-        TransactionState::default()
-            .with_transactional_id(id)
-            .with_error_code(r.error)
-    });
+    let states = request
+        .transactional_ids
+        .into_iter()
+        .map(|id| TransactionState::default().with_transactional_id(id).with_error_code(r.error));
     r.reply(&DescribeTransactionsResponse::default().with_transaction_states(states.collect()))
 }

@@ -8,14 +8,7 @@ use super::{Array, Element, Int, Op, Prefix, Program, Width};
 
 /// Compiles one version, which must be one of the message's.
 pub(super) fn compile(message: &'static Message, version: i16) -> Program {
-    let program = Program {
-        message,
-        version,
-        ops: Vec::new(),
-        fields: Vec::new(),
-        tags: Vec::new(),
-        tail: None,
-    };
+    let program = Program { message, version, ops: Vec::new(), fields: Vec::new(), tags: Vec::new(), tail: None };
     let mut compiler = Compiler {
         program,
         flexible: message.is_flexible(version),
@@ -68,17 +61,8 @@ impl Compiler {
     }
 
     fn prefix(&self, field: &Field, inflexible: Width) -> Prefix {
-        let nullable = field
-            .nullable
-            .is_some_and(|versions| versions.contains(self.program.version));
-        Prefix {
-            width: if self.flexible {
-                Width::Compact
-            } else {
-                inflexible
-            },
-            nullable,
-        }
+        let nullable = field.nullable.is_some_and(|versions| versions.contains(self.program.version));
+        Prefix { width: if self.flexible { Width::Compact } else { inflexible }, nullable }
     }
 
     /// Fields in a row and, in flexible versions, the tagged section that ends them.
@@ -130,17 +114,9 @@ impl Compiler {
             self.push(Op::Run(prefix, size));
             return;
         }
-        let element = field
-            .role
-            .map(Element::Value)
-            .or(field.group.map(Element::Group));
+        let element = field.role.map(Element::Value).or(field.group.map(Element::Group));
         let count = self.program.ops.len();
-        self.push(Op::Array(Array {
-            prefix,
-            element_min: self.element_min(field),
-            after: 0,
-            element,
-        }));
+        self.push(Op::Array(Array { prefix, element_min: self.element_min(field), after: 0, element }));
         if let Some(group) = field.group {
             self.push(Op::Open(group));
         }
@@ -175,19 +151,13 @@ impl Compiler {
 
     /// A value, or an array's element that is one. Kafka's arrays of values hold no nulls.
     fn scalar(&mut self, field: &'static Field) {
-        let inflexible = if field.kind == Kind::String {
-            Width::Two
-        } else {
-            Width::Four
-        };
+        let inflexible = if field.kind == Kind::String { Width::Two } else { Width::Four };
         let mut prefix = self.prefix(field, inflexible);
         prefix.nullable &= !field.array;
         let op = match (field.kind, field.role) {
             (Kind::String, Some(role)) => Op::Text(prefix, role),
             (Kind::Records, Some(role)) => Op::Records(prefix, role),
-            (Kind::String | Kind::Bytes | Kind::Records | Kind::Structure, role) => {
-                Op::Opaque(prefix, role)
-            }
+            (Kind::String | Kind::Bytes | Kind::Records | Kind::Structure, role) => Op::Opaque(prefix, role),
             (Kind::Uuid, Some(role)) => Op::Uuid(role),
             (Kind::Bool, Some(role)) => Op::Int(Int::Bool, role),
             (Kind::Int8, Some(role)) => Op::Int(Int::I8, role),
@@ -205,9 +175,7 @@ impl Compiler {
 
     fn has_role(&self, field: &Field) -> bool {
         self.present(field)
-            && (field.role.is_some()
-                || field.group.is_some()
-                || field.fields.iter().any(|field| self.has_role(field)))
+            && (field.role.is_some() || field.group.is_some() || field.fields.iter().any(|field| self.has_role(field)))
     }
 
     /// The size of an array's elements, when it is always the same and nothing in them has a role.
@@ -221,9 +189,7 @@ impl Compiler {
         let mut fields = field.fields.iter().filter(|field| self.present(field));
         match self.flexible {
             true => None,
-            false => fields.try_fold(0, |sum, field| {
-                Some(sum + field.kind.fixed_size().filter(|_| !field.array)?)
-            }),
+            false => fields.try_fold(0, |sum, field| Some(sum + field.kind.fixed_size().filter(|_| !field.array)?)),
         }
     }
 
@@ -235,10 +201,7 @@ impl Compiler {
     }
 
     fn structure_min(&self, field: &Field) -> u32 {
-        let fields = field
-            .fields
-            .iter()
-            .filter(|field| self.present(field) && field.tag.is_none());
+        let fields = field.fields.iter().filter(|field| self.present(field) && field.tag.is_none());
         u32::from(self.flexible) + fields.map(|field| self.field_min(field)).sum::<u32>()
     }
 

@@ -145,26 +145,16 @@ fn table() -> &'static Table {
     static TABLE: OnceLock<Table> = OnceLock::new();
     TABLE.get_or_init(|| {
         #[expect(clippy::expect_used, reason = "embedded text, held by a test")]
-        let messages = table::parse(include_str!("../messages.txt"))
-            .expect("messages.txt follows its notation");
-        let slots = |message: &Message| {
-            (message.versions.first..=message.versions.last).map(|_| OnceLock::new())
-        };
-        let programs = messages
-            .iter()
-            .map(|message| slots(message).collect())
-            .collect();
+        let messages = table::parse(include_str!("../messages.txt")).expect("messages.txt follows its notation");
+        let slots = |message: &Message| (message.versions.first..=message.versions.last).map(|_| OnceLock::new());
+        let programs = messages.iter().map(|message| slots(message).collect()).collect();
         let mut by_key = Vec::new();
         for (at, message) in messages.iter().enumerate() {
             let key = usize::from(message.api_key.unsigned_abs());
             by_key.resize(by_key.len().max(key + 1), [None; 2]);
             by_key[key][message.direction as usize] = Some(at);
         }
-        Table {
-            messages,
-            programs,
-            by_key,
-        }
+        Table { messages, programs, by_key }
     })
 }
 
@@ -174,11 +164,7 @@ pub fn messages() -> &'static [Message] {
 }
 
 /// The program for one version of a message, compiled on first use; none for what has no layout.
-pub(super) fn program(
-    api_key: i16,
-    version: i16,
-    direction: Direction,
-) -> Option<&'static Program> {
+pub(super) fn program(api_key: i16, version: i16, direction: Direction) -> Option<&'static Program> {
     let table = table();
     let at = (*table.by_key.get(usize::try_from(api_key).ok()?)?)[direction as usize]?;
     let message = &table.messages[at];
@@ -195,13 +181,9 @@ mod tests {
     fn every_version_compiles_with_bounded_arrays_and_lawful_jumps() {
         for message in messages() {
             for version in message.versions.first..=message.versions.last {
-                let program =
-                    program(message.api_key, version, message.direction).unwrap_or_else(|| {
-                        panic!(
-                            "{} {} v{version} has no program",
-                            message.name, message.direction
-                        );
-                    });
+                let program = program(message.api_key, version, message.direction).unwrap_or_else(|| {
+                    panic!("{} {} v{version} has no program", message.name, message.direction);
+                });
                 assert_eq!(program.ops.len(), program.fields.len());
                 for op in &program.ops {
                     match *op {
@@ -222,47 +204,29 @@ mod tests {
 
     /// Frames that a walk needs: one for each array, one for each tagged field, one for a section of unknown tags.
     fn depth(fields: &[Field]) -> usize {
-        let nested = |field: &Field| {
-            usize::from(field.array) + usize::from(field.tag.is_some()) + depth(&field.fields)
-        };
+        let nested = |field: &Field| usize::from(field.array) + usize::from(field.tag.is_some()) + depth(&field.fields);
         fields.iter().map(nested).max().unwrap_or(1)
     }
 
     #[test]
     fn no_message_nests_deeper_than_a_walker_has_frames() {
-        let deepest = messages()
-            .iter()
-            .map(|message| depth(&message.fields))
-            .max();
+        let deepest = messages().iter().map(|message| depth(&message.fields)).max();
         assert!(deepest <= Some(DEPTH_MAX), "{deepest:?}");
     }
 
     #[test]
     fn what_is_not_in_the_table_has_no_program() {
-        assert!(
-            program(0, 2, Direction::Request).is_none(),
-            "Produce is served from version 3"
-        );
+        assert!(program(0, 2, Direction::Request).is_none(), "Produce is served from version 3");
         assert!(program(0, 14, Direction::Request).is_none());
-        assert!(
-            program(27, 1, Direction::Request).is_none(),
-            "WriteTxnMarkers is between brokers"
-        );
+        assert!(program(27, 1, Direction::Request).is_none(), "WriteTxnMarkers is between brokers");
         assert!(program(-1, 0, Direction::Request).is_none());
         assert!(program(i16::MAX, i16::MIN, Direction::Response).is_none());
     }
 
     #[test]
     fn a_line_that_breaks_the_notation_is_named() {
-        for line in [
-            "  Name  strin",
-            "  Name string 2",
-            "  Name string 3-14",
-            "  Name string @nonsense",
-            "  A []{x}",
-        ] {
-            let text: &'static str =
-                Box::leak(format!("0 Produce request 3-13\n{line}\n").into_boxed_str());
+        for line in ["  Name  strin", "  Name string 2", "  Name string 3-14", "  Name string @nonsense", "  A []{x}"] {
+            let text: &'static str = Box::leak(format!("0 Produce request 3-13\n{line}\n").into_boxed_str());
             assert_eq!(table::parse(text).err().map(|bad| bad.line), Some(line));
         }
     }

@@ -44,8 +44,7 @@ impl Versions {
             (None, Some((first, last))) => (first.parse().ok()?, last.parse().ok()?),
             (None, None) => (text.parse().ok()?, text.parse().ok()?),
         };
-        (around.first <= first && first <= last && last <= around.last)
-            .then_some(Versions { first, last })
+        (around.first <= first && first <= last && last <= around.last).then_some(Versions { first, last })
     }
 }
 
@@ -171,11 +170,8 @@ type Lines = std::iter::Peekable<Box<dyn Iterator<Item = &'static str>>>;
 
 /// Reads the whole table.
 pub fn parse(text: &'static str) -> Result<Vec<Message>, BadLine> {
-    let significant = text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut lines: Lines =
-        (Box::new(significant) as Box<dyn Iterator<Item = &'static str>>).peekable();
+    let significant = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut lines: Lines = (Box::new(significant) as Box<dyn Iterator<Item = &'static str>>).peekable();
     let mut messages = Vec::new();
     while let Some(line) = lines.next() {
         let mut message = heading(line).ok_or(BadLine { line })?;
@@ -194,24 +190,14 @@ fn heading(line: &'static str) -> Option<Message> {
         "response" => Direction::Response,
         _ => return None,
     };
-    let unbounded = Versions {
-        first: 0,
-        last: i16::MAX,
-    };
+    let unbounded = Versions { first: 0, last: i16::MAX };
     let versions = Versions::parse(words.next()?, unbounded)?;
     let flexible_from = match (words.next(), words.next()) {
         (None, _) => None,
         (Some("flexible"), Some(from)) => Some(Versions::parse(from, unbounded)?.first),
         _ => return None,
     };
-    Some(Message {
-        api_key,
-        name,
-        direction,
-        versions,
-        flexible_from,
-        fields: Vec::new(),
-    })
+    Some(Message { api_key, name, direction, versions, flexible_from, fields: Vec::new() })
 }
 
 /// The fields at one depth of indentation, each with what lies deeper below it.
@@ -249,27 +235,11 @@ fn field(line: &'static str, around: Versions) -> Option<Field> {
         Some((kind, "")) => (kind, Some(versions)),
         Some((kind, some)) => (kind, Some(Versions::parse(some, versions)?)),
     };
-    let (array, kind) = kind
-        .strip_prefix("[]")
-        .map_or((false, kind), |element| (true, element));
-    let (kind, group) = match kind
-        .strip_prefix('{')
-        .and_then(|kind| kind.strip_suffix('}'))
-    {
+    let (array, kind) = kind.strip_prefix("[]").map_or((false, kind), |element| (true, element));
+    let (kind, group) = match kind.strip_prefix('{').and_then(|kind| kind.strip_suffix('}')) {
         None => (Kind::from_word(kind)?, None),
         Some("") => (Kind::Structure, None),
         Some(group) => (Kind::Structure, Some(Group::from_word(group)?)),
     };
-    Some(Field {
-        name,
-        kind,
-        array,
-        versions,
-        nullable,
-        tag,
-        role,
-        group,
-        tail_follows: false,
-        fields: Vec::new(),
-    })
+    Some(Field { name, kind, array, versions, nullable, tag, role, group, tail_follows: false, fields: Vec::new() })
 }

@@ -1,8 +1,8 @@
 //! The steps of a walk, one function each.
 //!
-//! A step gets the bytes at the walker's place. It either has all that it needs and returns how many of them it took, or
-//! it says how many it needs together and has changed nothing. `next` is the step to run afterwards, where it is not
-//! simply the following one.
+//! A step gets the bytes at the walker's place. It either has all that it needs and returns how many of them it took,
+//! or it says how many it needs together and has changed nothing. `next` is the step to run afterwards, where it is
+//! not simply the following one.
 
 use super::{Fault, Frame, Span, Stop, TEXT_MAX, TaggedField, Value, Visitor, Walker};
 use crate::wire::kafka::batch::{self, Batch};
@@ -16,10 +16,7 @@ impl Walker {
 
     /// `size` bytes from here on.
     pub(super) fn span(&self, size: usize) -> Span {
-        Span {
-            start: self.pos,
-            end: self.pos + size as u64,
-        }
+        Span { start: self.pos, end: self.pos + size as u64 }
     }
 
     #[inline(always)]
@@ -83,11 +80,7 @@ impl Walker {
 
     /// A length or count, none for null, and the bytes it is written in.
     #[inline(always)]
-    pub(super) fn length(
-        &self,
-        bytes: &[u8],
-        prefix: Prefix,
-    ) -> Result<(Option<u32>, usize), Stop> {
+    pub(super) fn length(&self, bytes: &[u8], prefix: Prefix) -> Result<(Option<u32>, usize), Stop> {
         let (length, size) = match prefix.width {
             Width::Two => {
                 self.have(bytes, 2)?;
@@ -163,33 +156,24 @@ impl Walker {
     }
 
     /// One batch: reads its header and passes over the rest. Only a response may end within one.
-    pub(super) fn batch<V: Visitor>(
-        &mut self,
-        bytes: &[u8],
-        visitor: &mut V,
-    ) -> Result<usize, Stop> {
+    pub(super) fn batch<V: Visitor>(&mut self, bytes: &[u8], visitor: &mut V) -> Result<usize, Stop> {
         let left = self.records_end - self.pos;
         let is_request = self.program.message.direction == Direction::Request;
         let mut header_len = batch::UP_TO_MAGIC;
         if left >= header_len as u64 {
             self.have(bytes, header_len)?;
-            header_len =
-                batch::header_len(bytes[header_len - 1]).ok_or(Stop::Bad(Fault::UnknownMagic))?;
+            header_len = batch::header_len(bytes[header_len - 1]).ok_or(Stop::Bad(Fault::UnknownMagic))?;
         }
         if left < header_len as u64 {
             if is_request {
                 return Err(Stop::Bad(Fault::CutOffBatch));
             }
-            visitor.cut_off(Span {
-                start: self.pos,
-                end: self.records_end,
-            });
+            visitor.cut_off(Span { start: self.pos, end: self.records_end });
             let taken = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
             return self.pass_over(taken, left - taken as u64);
         }
         self.have(bytes, header_len)?;
-        let batch: Batch =
-            batch::read(bytes, self.pos, left).ok_or(Stop::Bad(Fault::ShortBatch))?;
+        let batch: Batch = batch::read(bytes, self.pos, left).ok_or(Stop::Bad(Fault::ShortBatch))?;
         if is_request && !batch.complete {
             return Err(Stop::Bad(Fault::CutOffBatch));
         }
@@ -248,11 +232,7 @@ impl Walker {
         }
         match left {
             0 => *next += 1,
-            _ => self.push(Frame::Section {
-                left,
-                tag: *next,
-                limit: self.limit,
-            })?,
+            _ => self.push(Frame::Section { left, tag: *next, limit: self.limit })?,
         }
         Ok(taken)
     }
@@ -276,19 +256,14 @@ impl Walker {
         if u64::from(size) > self.left() - taken as u64 {
             return Err(Stop::Bad(Fault::PastTheEnd));
         }
-        let known = self.program.tags[section as usize]
-            .iter()
-            .find(|(number, _)| *number == tag);
+        let known = self.program.tags[section as usize].iter().find(|(number, _)| *number == tag);
         if let Some((_, start)) = known {
             let size_at = self.pos + number_end as u64;
             let value_at = self.pos + taken as u64;
             self.limit = value_at + u64::from(size);
             visitor.tagged(TaggedField {
                 start: self.pos,
-                size: Span {
-                    start: size_at,
-                    end: value_at,
-                },
+                size: Span { start: size_at, end: value_at },
                 end: self.limit,
             });
             *next = *start;
@@ -315,10 +290,7 @@ impl Walker {
     }
 
     fn push(&mut self, frame: Frame) -> Result<(), Stop> {
-        let slot = self
-            .frames
-            .get_mut(self.depth as usize)
-            .ok_or(Stop::Bad(Fault::TooDeep))?;
+        let slot = self.frames.get_mut(self.depth as usize).ok_or(Stop::Bad(Fault::TooDeep))?;
         *slot = frame;
         self.depth += 1;
         Ok(())
@@ -326,9 +298,7 @@ impl Walker {
 
     #[inline(always)]
     fn top(&mut self) -> Result<&mut Frame, Stop> {
-        let top = (self.depth as usize)
-            .checked_sub(1)
-            .and_then(|top| self.frames.get_mut(top));
+        let top = (self.depth as usize).checked_sub(1).and_then(|top| self.frames.get_mut(top));
         top.ok_or(Stop::Bad(Fault::TooDeep))
     }
 }

@@ -63,9 +63,7 @@ fn walk<'a>(
 
 fn every_version() -> impl Iterator<Item = (&'static Message, i16)> {
     let versions = |message: &'static Message| message.versions.first..=message.versions.last;
-    messages()
-        .iter()
-        .flat_map(move |message| versions(message).map(move |version| (message, version)))
+    messages().iter().flat_map(move |message| versions(message).map(move |version| (message, version)))
 }
 
 #[test]
@@ -75,17 +73,10 @@ fn however_a_body_is_cut_the_calls_are_the_same() {
             let body = samples::body(message, version, seed * 7919);
             let whole = walk(message, version, body.len(), std::iter::once(&body[..]));
             let whole = whole.unwrap_or_else(|malformed| panic!("{malformed}"));
-            assert_eq!(
-                whole,
-                walk(message, version, body.len(), body.chunks(1)).unwrap(),
-                "{message:?} v{version}"
-            );
+            assert_eq!(whole, walk(message, version, body.len(), body.chunks(1)).unwrap(), "{message:?} v{version}");
             let mut dice = Dice(seed);
             let chunk = 1 + dice.roll(90);
-            assert_eq!(
-                whole,
-                walk(message, version, body.len(), body.chunks(chunk)).unwrap()
-            );
+            assert_eq!(whole, walk(message, version, body.len(), body.chunks(chunk)).unwrap());
         }
     }
 }
@@ -98,18 +89,10 @@ fn a_body_that_ends_early_or_late_is_malformed() {
             let cut = walk(message, version, len, std::iter::once(&body[..len]));
             assert!(cut.is_err(), "{} v{version} of {len} bytes", message.name);
             let missing = walk(message, version, body.len(), std::iter::once(&body[..len]));
-            assert!(
-                missing.is_err(),
-                "{} v{version} after {len} bytes",
-                message.name
-            );
+            assert!(missing.is_err(), "{} v{version} after {len} bytes", message.name);
         }
         let longer = [&body[..], &[0]].concat();
-        assert!(
-            walk(message, version, longer.len(), std::iter::once(&longer[..])).is_err(),
-            "{}",
-            message.name
-        );
+        assert!(walk(message, version, longer.len(), std::iter::once(&longer[..])).is_err(), "{}", message.name);
     }
 }
 
@@ -127,13 +110,7 @@ fn kafka_protocol_reads_what_the_table_lays_out() {
             let Some(read) = reads::read(message, version, body) else {
                 continue;
             };
-            assert_eq!(
-                read,
-                Ok(0),
-                "{} {} v{version}",
-                message.name,
-                message.direction
-            );
+            assert_eq!(read, Ok(0), "{} {} v{version}", message.name, message.direction);
             compared += 1;
         }
     }
@@ -144,56 +121,29 @@ fn kafka_protocol_reads_what_the_table_lays_out() {
 fn a_count_beyond_the_bytes_left_is_malformed_at_once() {
     let request = |version, body: &[u8]| {
         let mut walker = Walker::request(3, version, 1_000_000).unwrap();
-        let fed = walker
-            .feed(body, &mut Calls::default())
-            .map_err(|malformed| malformed.fault);
+        let fed = walker.feed(body, &mut Calls::default()).map_err(|malformed| malformed.fault);
         assert_eq!(walker.carry.capacity(), 0);
         fed
     };
     assert_eq!(request(1, &i32::MAX.to_be_bytes()), Err(Fault::PastTheEnd));
-    assert_eq!(
-        request(1, &500_000i32.to_be_bytes()),
-        Err(Fault::PastTheEnd),
-        "a topic takes two bytes"
-    );
+    assert_eq!(request(1, &500_000i32.to_be_bytes()), Err(Fault::PastTheEnd), "a topic takes two bytes");
     assert_eq!(request(1, &499_000i32.to_be_bytes()), Ok(()));
     assert_eq!(request(1, &(-2i32).to_be_bytes()), Err(Fault::UnlawfulNull));
-    assert_eq!(
-        request(0, &(-1i32).to_be_bytes()),
-        Err(Fault::UnlawfulNull),
-        "null topics came with version 1"
-    );
+    assert_eq!(request(0, &(-1i32).to_be_bytes()), Err(Fault::UnlawfulNull), "null topics came with version 1");
     assert_eq!(request(1, &(-1i32).to_be_bytes()), Ok(()));
-    assert_eq!(
-        request(9, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
-        Err(Fault::PastTheEnd)
-    );
-    assert_eq!(
-        request(9, &[0xff, 0xff, 0xff, 0xff, 0x10]),
-        Err(Fault::LongVarint)
-    );
-    assert_eq!(
-        request(9, &[0xff, 0xff, 0xff, 0xff, 0xff, 0]),
-        Err(Fault::LongVarint)
-    );
+    assert_eq!(request(9, &[0xff, 0xff, 0xff, 0xff, 0x0f]), Err(Fault::PastTheEnd));
+    assert_eq!(request(9, &[0xff, 0xff, 0xff, 0xff, 0x10]), Err(Fault::LongVarint));
+    assert_eq!(request(9, &[0xff, 0xff, 0xff, 0xff, 0xff, 0]), Err(Fault::LongVarint));
 }
 
 #[test]
 fn text_must_be_utf8_and_no_longer_than_kafka_takes() {
     let group = |version, body: &[u8]| {
         let mut walker = Walker::request(12, version, 100_000).unwrap();
-        walker
-            .feed(body, &mut Calls::default())
-            .map_err(|malformed| (malformed.field, malformed.fault))
+        walker.feed(body, &mut Calls::default()).map_err(|malformed| (malformed.field, malformed.fault))
     };
-    assert_eq!(
-        group(0, &[0, 2, 0xff, 0xfe]),
-        Err(("GroupId", Fault::NotUtf8))
-    );
-    assert_eq!(
-        group(4, &samples::varint(32_769)),
-        Err(("GroupId", Fault::LongText))
-    );
+    assert_eq!(group(0, &[0, 2, 0xff, 0xfe]), Err(("GroupId", Fault::NotUtf8)));
+    assert_eq!(group(4, &samples::varint(32_769)), Err(("GroupId", Fault::LongText)));
     assert_eq!(group(4, &samples::varint(32_768)), Ok(()));
 }
 
@@ -228,41 +178,21 @@ impl Visitor for Batches {
 
 fn batches(records: &[u8]) -> Result<Batches, Fault> {
     let body = fetch(records);
-    let (mut walker, mut batches) = (
-        Walker::response(1, 4, body.len() as u64).unwrap(),
-        Batches::default(),
-    );
-    walker
-        .feed(&body, &mut batches)
-        .map_err(|malformed| malformed.fault)?;
+    let (mut walker, mut batches) = (Walker::response(1, 4, body.len() as u64).unwrap(), Batches::default());
+    walker.feed(&body, &mut batches).map_err(|malformed| malformed.fault)?;
     walker.finish().unwrap();
     Ok(batches)
 }
 
 #[test]
 fn batches_of_a_fetch_are_told_with_the_cut_off_one_at_its_end() {
-    let whole = [
-        samples::batch(100, 5, 300),
-        samples::legacy(105, 1, 40),
-        samples::batch(106, 7, 200),
-    ]
-    .concat();
+    let whole = [samples::batch(100, 5, 300), samples::legacy(105, 1, 40), samples::batch(106, 7, 200)].concat();
     let Batches(told, cut_off) = batches(&whole).unwrap();
-    assert_eq!(
-        told.iter()
-            .map(|batch| batch.base_offset)
-            .collect::<Vec<_>>(),
-        [100, 105, 106]
-    );
+    assert_eq!(told.iter().map(|batch| batch.base_offset).collect::<Vec<_>>(), [100, 105, 106]);
     assert!(told.iter().all(|batch| batch.complete) && cut_off.is_empty());
     assert_eq!(told[1].format, Format::Legacy { magic: 1 });
-    let Format::V2(header) = told[2].format else {
-        panic!("magic 2 expected")
-    };
-    assert_eq!(
-        (header.records, header.last_offset_delta, header.producer_id),
-        (7, 6, 99)
-    );
+    let Format::V2(header) = told[2].format else { panic!("magic 2 expected") };
+    assert_eq!((header.records, header.last_offset_delta, header.producer_id), (7, 6, 99));
     assert_eq!((header.base_sequence, header.crc), (41, 0xc0de_c0de));
     assert!(header.is_transactional() && !header.is_control() && header.compression() == 0);
 
@@ -270,20 +200,8 @@ fn batches_of_a_fetch_are_told_with_the_cut_off_one_at_its_end() {
     for len in first_two..whole.len() {
         let Batches(told, cut_off) = batches(&whole[..len]).unwrap();
         let missing_header = (1..61).contains(&(len - first_two));
-        assert_eq!(
-            told.iter().filter(|batch| batch.complete).count(),
-            2,
-            "{len}"
-        );
-        assert_eq!(
-            told.len(),
-            if len > first_two && !missing_header {
-                3
-            } else {
-                2
-            },
-            "{len}"
-        );
+        assert_eq!(told.iter().filter(|batch| batch.complete).count(), 2, "{len}");
+        assert_eq!(told.len(), if len > first_two && !missing_header { 3 } else { 2 }, "{len}");
         assert_eq!(cut_off.len(), usize::from(missing_header), "{len}");
     }
 }
@@ -309,15 +227,11 @@ fn a_batch_cut_off_in_a_produce_is_malformed() {
     let produce = |cut: usize| {
         let records = samples::batch(0, 1, 10);
         let records = &records[..records.len() - cut];
-        let mut body = vec![
-            0xff, 0xff, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 0,
-        ];
+        let mut body = vec![0xff, 0xff, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 0];
         body.extend((records.len() as i32).to_be_bytes());
         body.extend(records);
         let mut walker = Walker::request(0, 3, body.len() as u64).unwrap();
-        walker
-            .feed(&body, &mut Calls::default())
-            .map_err(|malformed| malformed.fault)?;
+        walker.feed(&body, &mut Calls::default()).map_err(|malformed| malformed.fault)?;
         walker.finish().map_err(|malformed| malformed.fault)
     };
     assert_eq!(produce(0), Ok(()));
@@ -328,13 +242,9 @@ fn a_batch_cut_off_in_a_produce_is_malformed() {
 fn the_tail_of_a_fetch_begins_behind_its_topics() {
     let body = fetch(&samples::batch(0, 1, 10));
     let mut walker = Walker::response(1, 4, body.len() as u64).unwrap();
-    walker
-        .feed(&body[..body.len() - 1], &mut Calls::default())
-        .unwrap();
+    walker.feed(&body[..body.len() - 1], &mut Calls::default()).unwrap();
     assert_eq!(walker.tail_at(), None);
-    walker
-        .feed(&body[body.len() - 1..], &mut Calls::default())
-        .unwrap();
+    walker.feed(&body[body.len() - 1..], &mut Calls::default()).unwrap();
     assert_eq!(walker.tail_at(), Some(body.len() as u64));
 }
 
@@ -343,10 +253,7 @@ fn an_error_names_the_field_and_its_place_and_no_content() {
     let mut walker = Walker::request(12, 0, 100).unwrap();
     let body = [&[0, 2, b'o', b'k', 0, 0, 0, 9, 0, 3][..], b"\xffpw"].concat();
     let malformed = walker.feed(&body, &mut Calls::default()).unwrap_err();
-    assert_eq!(
-        malformed.to_string(),
-        "Heartbeat request v0, MemberId at byte 8: expected UTF-8"
-    );
+    assert_eq!(malformed.to_string(), "Heartbeat request v0, MemberId at byte 8: expected UTF-8");
 }
 
 proptest! {

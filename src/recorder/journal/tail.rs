@@ -8,33 +8,27 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::error::RecorderError;
-use super::journal::{Entry, JournalHead, read_entry};
 use super::ring::{Consumer, DATA_START, Gauge, HEAD_AT};
+use super::{ENTRY_HEAD, Entry, JournalHead, read_entry};
 use crate::event::{Event, entry};
 use crate::limits::EVENT_BYTES_MAX;
+use crate::recorder::error::RecorderError;
 
 /// How much of a file is read at once; at least one entry of the longest kind.
 const WINDOW_BYTES: usize = 4 * EVENT_BYTES_MAX;
 
 /// Where a journal's bytes come from.
 #[derive(Debug)]
-pub(super) enum Bytes {
+pub(in crate::recorder) enum Bytes {
     /// The ring of this life.
     Live(Consumer),
     /// The file of a previous life.
-    File {
-        file: File,
-        path: PathBuf,
-        window: Vec<u8>,
-        start: u64,
-        head: u64,
-    },
+    File { file: File, path: PathBuf, window: Vec<u8>, start: u64, head: u64 },
 }
 
 impl Bytes {
     /// The position before which every entry was complete.
-    pub(super) fn head(&self) -> u64 {
+    pub(in crate::recorder) fn head(&self) -> u64 {
         match self {
             Bytes::Live(consumer) => consumer.head(),
             Bytes::File { head, .. } => *head,
@@ -45,13 +39,7 @@ impl Bytes {
     fn at(&mut self, position: u64, capacity: u64) -> Result<&[u8], RecorderError> {
         match self {
             Bytes::Live(consumer) => Ok(consumer.committed(position)),
-            Bytes::File {
-                file,
-                path,
-                window,
-                start,
-                ..
-            } => {
+            Bytes::File { file, path, window, start, .. } => {
                 let lap_left = capacity - position % capacity;
                 let wanted = (EVENT_BYTES_MAX as u64 + 8).min(lap_left);
                 if position < *start || position + wanted > *start + window.len() as u64 {
@@ -68,7 +56,7 @@ impl Bytes {
 
 /// A place in a journal from which events are read.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(in crate::recorder) struct Tail {
     pub head: JournalHead,
     pub bytes: Bytes,
     /// After the last event that was taken.
@@ -81,64 +69,45 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Reads on from `position`.
-    pub(super) fn new(head: JournalHead, bytes: Bytes, position: u64) -> Tail {
-        Tail {
-            head,
-            bytes,
-            position,
-            unreadable: 0,
-            next: None,
-            read_to: position,
-        }
+    pub(in crate::recorder) fn new(head: JournalHead, bytes: Bytes, position: u64) -> Tail {
+        Tail { head, bytes, position, unreadable: 0, next: None, read_to: position }
     }
 
     /// Reads from `position` on, which the store says was reached before.
-    pub(super) fn start_at(&mut self, position: u64) {
+    pub(in crate::recorder) fn start_at(&mut self, position: u64) {
         self.position = position;
         self.read_to = position;
     }
 
     /// Opens the journal that a previous life left in `path`; none when the file holds no journal.
-    pub(super) fn open(path: &Path) -> Result<Option<Tail>, RecorderError> {
+    pub(in crate::recorder) fn open(path: &Path) -> Result<Option<Tail>, RecorderError> {
         let file = File::open(path).map_err(RecorderError::io("open the journal", path))?;
-        let length = file
-            .metadata()
-            .map_err(RecorderError::io("open the journal", path))?
-            .len();
+        let length = file.metadata().map_err(RecorderError::io("open the journal", path))?.len();
         let mut page = [0; DATA_START as usize];
         if length < DATA_START {
             return Ok(None);
         }
-        file.read_exact_at(&mut page, 0)
-            .map_err(RecorderError::io("read the journal", path))?;
+        file.read_exact_at(&mut page, 0).map_err(RecorderError::io("read the journal", path))?;
         let Some(head) = JournalHead::decode(&page) else {
             return Ok(None);
         };
         if head.capacity.checked_add(DATA_START) != Some(length) {
             return Ok(None);
         }
-        let at = page[HEAD_AT as usize..]
-            .first_chunk::<8>()
-            .map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let bytes = Bytes::File {
-            file,
-            path: path.to_owned(),
-            window: Vec::new(),
-            start: 0,
-            head: at,
-        };
+        let at = page[HEAD_AT as usize..].first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let bytes = Bytes::File { file, path: path.to_owned(), window: Vec::new(), start: 0, head: at };
         Ok(Some(Tail::new(head, bytes, 0)))
     }
 
     /// The time of the next event that starts before `limit`.
-    pub(super) fn peek_ns(&mut self, limit: u64) -> Result<Option<u64>, RecorderError> {
+    pub(in crate::recorder) fn peek_ns(&mut self, limit: u64) -> Result<Option<u64>, RecorderError> {
         while self.next.is_none() && self.read_to < limit {
             let (capacity, at) = (self.head.capacity, self.read_to);
             match read_entry(self.bytes.at(at, capacity)?, &self.head, at) {
                 None => break,
                 Some(Entry::Pad) => self.read_to += capacity - at % capacity,
                 Some(Entry::Event(bytes)) => {
-                    self.read_to += (super::journal::ENTRY_HEAD + bytes.len()) as u64;
+                    self.read_to += (ENTRY_HEAD + bytes.len()) as u64;
                     match entry::decode(bytes) {
                         Ok(event) => self.next = Some((event, self.read_to)),
                         Err(_) => self.unreadable += 1,
@@ -153,7 +122,7 @@ impl Tail {
     }
 
     /// Gives up on what lies before `limit` when no valid entry stands there; the answer is how many bytes that were.
-    pub(super) fn give_up_to(&mut self, limit: u64) -> u64 {
+    pub(in crate::recorder) fn give_up_to(&mut self, limit: u64) -> u64 {
         let lost_bytes = limit.saturating_sub(self.read_to);
         self.read_to = self.read_to.max(limit);
         self.position = self.position.max(limit);
@@ -161,7 +130,7 @@ impl Tail {
     }
 
     /// How far this journal's reader is behind; none for a file.
-    pub(super) fn gauge(&self) -> Option<Gauge> {
+    pub(in crate::recorder) fn gauge(&self) -> Option<Gauge> {
         match &self.bytes {
             Bytes::Live(consumer) => Some(consumer.gauge()),
             Bytes::File { .. } => None,
@@ -169,7 +138,7 @@ impl Tail {
     }
 
     /// Takes the event that was peeked at.
-    pub(super) fn take(&mut self) -> Option<Event> {
+    pub(in crate::recorder) fn take(&mut self) -> Option<Event> {
         let (event, end) = self.next.take()?;
         self.position = end;
         Some(event)
@@ -177,7 +146,7 @@ impl Tail {
 }
 
 /// The tail with the earliest next event, each read up to its limit. Each journal keeps its own order.
-pub(super) fn earliest(tails: &mut [Tail], limits: &[u64]) -> Result<Option<usize>, RecorderError> {
+pub(in crate::recorder) fn earliest(tails: &mut [Tail], limits: &[u64]) -> Result<Option<usize>, RecorderError> {
     let mut earliest: Option<(u64, usize)> = None;
     for (place, (tail, limit)) in tails.iter_mut().zip(limits).enumerate() {
         let Some(at_ns) = tail.peek_ns(*limit)? else { continue };
@@ -199,26 +168,12 @@ mod tests {
 
     fn event(number: u64, length: usize) -> Event {
         let (mechanism, reason) = (String::new(), "x".repeat(length));
-        let kind = EventKind::LoginFailed {
-            mechanism,
-            claimed: None,
-            reason,
-        };
-        Event {
-            connection: ConnectionNo(number),
-            at_ns: number,
-            kind,
-        }
+        let kind = EventKind::LoginFailed { mechanism, claimed: None, reason };
+        Event { connection: ConnectionNo(number), at_ns: number, kind }
     }
 
     fn journal_of(folder: &Path, capacity: u64, epoch: u64) -> (ShardJournal, Tail) {
-        let head = JournalHead {
-            node: "weir-1".into(),
-            boot: 1,
-            shard: 0,
-            capacity,
-            epoch,
-        };
+        let head = JournalHead { node: "weir-1".into(), boot: 1, shard: 0, capacity, epoch };
         let (journal, consumer) = journal::create(folder, &head, bounded(1).0).unwrap();
         (journal, Tail::new(head, Bytes::Live(consumer), 0))
     }
@@ -295,19 +250,12 @@ mod tests {
             tail.peek_ns(u64::MAX).unwrap()
         };
         assert!(tail.position > 2 * 700);
-        assert_eq!(
-            reread(tail.position),
-            None,
-            "the lap before is not read again"
-        );
+        assert_eq!(reread(tail.position), None, "the lap before is not read again");
         let mut bytes = std::fs::read(&path).unwrap();
         let head = JournalHead::decode(&bytes).unwrap();
         let at = (DATA_START + tail.position % 700) as usize;
         let lap_before = tail.position - 700;
-        assert!(
-            read_entry(&bytes[at..], &head, lap_before).is_some(),
-            "the bytes are there, of the lap before"
-        );
+        assert!(read_entry(&bytes[at..], &head, lap_before).is_some(), "the bytes are there, of the lap before");
         let other = JournalHead { epoch: 10, ..head };
         assert!(read_entry(&bytes[at..], &other, lap_before).is_none());
         bytes[at + 10] ^= 4;

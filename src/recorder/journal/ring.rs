@@ -51,25 +51,11 @@ pub struct Gauge(Arc<Ring>);
 pub fn map(file: &File, capacity: u64) -> std::io::Result<(Producer, Consumer)> {
     let length = usize::try_from(DATA_START + capacity).map_err(std::io::Error::other)?;
     if file.metadata()?.len() != length as u64 {
-        return Err(std::io::Error::other(
-            "the journal's file does not have the length of its ring",
-        ));
+        return Err(std::io::Error::other("the journal's file does not have the length of its ring"));
     }
     let map = MmapOptions::new().len(length).map_raw(file)?;
-    let ring = Arc::new(Ring {
-        map,
-        capacity,
-        tail: AtomicU64::new(0),
-        entries: AtomicU64::new(0),
-    });
-    Ok((
-        Producer {
-            ring: Arc::clone(&ring),
-            head: 0,
-            entries: 0,
-        },
-        Consumer { ring, tail: 0 },
-    ))
+    let ring = Arc::new(Ring { map, capacity, tail: AtomicU64::new(0), entries: AtomicU64::new(0) });
+    Ok((Producer { ring: Arc::clone(&ring), head: 0, entries: 0 }, Consumer { ring, tail: 0 }))
 }
 
 impl Ring {

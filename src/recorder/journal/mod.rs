@@ -8,6 +8,9 @@
 //! - Appending allocates nothing and makes no system call, but for a wake of the writer each half megabyte.
 //! - What `append` accepted is in the page cache before it returns: it survives the process being killed.
 
+pub(super) mod ring;
+pub(super) mod tail;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,10 +21,10 @@ use rustix::fs::{FallocateFlags, fallocate};
 use thiserror::Error;
 
 use super::error::RecorderError;
-use super::ring::{self, Consumer, DATA_START, HEAD_AT, Producer};
 use crate::event::varint::{self, Reader};
 use crate::event::{Event, entry};
 use crate::limits;
+use ring::{Consumer, DATA_START, HEAD_AT, Producer};
 
 /// Checksum and length.
 pub(super) const ENTRY_HEAD: usize = 8;
@@ -131,11 +134,7 @@ pub(super) enum Entry<'a> {
 }
 
 /// Reads the entry at the start of `bytes`, which lie at `position`; none when there is no valid one.
-pub(super) fn read_entry<'a>(
-    bytes: &'a [u8],
-    head: &JournalHead,
-    position: u64,
-) -> Option<Entry<'a>> {
+pub(super) fn read_entry<'a>(bytes: &'a [u8], head: &JournalHead, position: u64) -> Option<Entry<'a>> {
     let left = head.capacity - position % head.capacity;
     if left < ENTRY_HEAD as u64 {
         return Some(Entry::Pad);
@@ -151,11 +150,7 @@ pub(super) fn read_entry<'a>(
     if crc32c::crc32c_append(seed, covered) != checksum {
         return None;
     }
-    Some(if length == PAD {
-        Entry::Pad
-    } else {
-        Entry::Event(&covered[4..])
-    })
+    Some(if length == PAD { Entry::Pad } else { Entry::Event(&covered[4..]) })
 }
 
 /// The file of a shard's journal under the store's folder.
@@ -172,35 +167,18 @@ pub(super) fn create(
     let path = file_of(folder, head.shard);
     let bytes = DATA_START + head.capacity;
     let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path);
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
     let mut file = file.map_err(RecorderError::io("create the journal", &path))?;
     set_aside(&mut file, bytes).map_err(|source| {
         // A half-made journal would be in the way of the next start.
         let _ = std::fs::remove_file(&path);
-        RecorderError::Space {
-            path: path.clone(),
-            bytes,
-            source,
-        }
+        RecorderError::Space { path: path.clone(), bytes, source }
     })?;
     let written = std::os::unix::fs::FileExt::write_all_at(&file, &head.encode(), 0);
     written.map_err(RecorderError::io("write the journal", &path))?;
-    let (producer, consumer) =
-        ring::map(&file, head.capacity).map_err(RecorderError::io("map the journal", &path))?;
+    let (producer, consumer) = ring::map(&file, head.capacity).map_err(RecorderError::io("map the journal", &path))?;
     let wake_bytes = limits::JOURNAL_WAKE_BYTES.min(head.capacity / 4);
-    let journal = ShardJournal {
-        producer,
-        epoch: head.epoch,
-        capacity: head.capacity,
-        wake,
-        wake_bytes,
-        woken_at: 0,
-    };
+    let journal = ShardJournal { producer, epoch: head.epoch, capacity: head.capacity, wake, wake_bytes, woken_at: 0 };
     Ok((journal, consumer))
 }
 
@@ -254,12 +232,6 @@ impl JournalHead {
         let boot = reader.number("a boot number").ok()?;
         let shard = reader.number("a shard number").ok()?;
         let capacity = reader.varint().ok().filter(|capacity| *capacity > 0)?;
-        Some(JournalHead {
-            node,
-            boot,
-            shard,
-            capacity,
-            epoch: reader.varint().ok()?,
-        })
+        Some(JournalHead { node, boot, shard, capacity, epoch: reader.varint().ok()? })
     }
 }

@@ -83,7 +83,7 @@ impl<R: Runtime> Responses<R> {
 
     fn upstream_closed(&self) -> Result<Option<CloseReason>, Fault> {
         let c = &self.c;
-        let in_flight = c.ring.borrow().len() + usize::from(!self.outbound.between_answers());
+        let in_flight = c.ring.borrow().len() + usize::from(self.outbound.is_within_matched());
         if c.is_ending() {
             return Ok(None);
         }

@@ -36,7 +36,7 @@ test: setup-test lint ## What CI runs: lints, then every test, real Kafka and cl
 	$(CARGO) test --release --locked --workspace --no-fail-fast
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange
-	$(CARGO) bench --locked --package weir
+	$(CARGO) bench --locked --package weir --bench data_plane --bench recording
 
 clean: ## Remove what was built; the cache stays
 	$(CARGO) clean

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
@@ -195,7 +196,7 @@ fn shard_options(
     journals: Vec<crate::recorder::ShardJournal>,
     tokens: &TokenRegistry,
 ) -> Vec<ShardOptions> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores_for(config.shards);
     let limits = shard::Limits {
         connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX).div_ceil(config.shards),
         request_frame_bytes: config.limits.request_frame_bytes,
@@ -207,7 +208,7 @@ fn shard_options(
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let options = |(index, journal)| ShardOptions {
         index,
-        core: (config.shards <= cores).then_some(index),
+        core: cores.get(index).copied(),
         io_uring,
         listeners: listeners.to_vec(),
         journal,
@@ -216,6 +217,16 @@ fn shard_options(
         census: census.clone(),
     };
     journals.into_iter().enumerate().map(options).collect()
+}
+
+/// The cores to pin shards to, out of those that this process may use: a container's set need not begin with 0. None
+/// where shards would have to share them, or where a quota gives less time than the cores have: every gateway of a host
+/// would crowd onto the same first few.
+fn cores_for(shards: usize) -> Vec<usize> {
+    let Ok(allowed) = sched_getaffinity(None) else { return Vec::new() };
+    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
+    let time_for = std::thread::available_parallelism().map_or(1, usize::from);
+    if shards <= cores.len() && time_for == cores.len() { cores } else { Vec::new() }
 }
 
 fn announce(config: &Config, io_uring: bool, begun: Instant) {

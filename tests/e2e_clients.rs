@@ -165,11 +165,21 @@ fn told_records(gateway: &Gateway, subject: &str, topic: &str, api: ApiKey) -> R
         assert_eq!(session["identity"]["subject"], subject, "{session}");
         let shown = gateway.weir_json(&["show", session["id"].as_str().expect("a session's id")])?;
         let exchanges = shown.iter().filter(|e| e["event"] == "exchange" && e["request"]["api_key"] == api as i16);
-        // A request tells what it writes, a response what is read; where both do, it is the same.
-        let of = |e: &Value| records_of(&e["request"]["items"], topic).max(records_of(&e["response"]["items"], topic));
+        // A request tells what it writes, a response what is read.
+        let of = |e: &Value| written(e, topic).max(records_of(&e["response"]["items"], topic));
         records += exchanges.map(of).sum::<u64>();
     }
     Ok(records)
+}
+
+/// Records of the request that the broker took; a client sends again what it did not.
+fn written(exchange: &Value, topic: &str) -> u64 {
+    let answers = exchange["response"]["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let taken = |item: &&Value| {
+        answers.iter().any(|a| a["partition"] == item["partition"] && a["error_code"].as_i64().unwrap_or(0) == 0)
+    };
+    let items = exchange["request"]["items"].as_array().map_or(&[][..], Vec::as_slice).iter();
+    items.filter(|i| i["name"] == topic).filter(taken).filter_map(|i| i["records"].as_u64()).sum()
 }
 
 fn records_of(items: &Value, topic: &str) -> u64 {

@@ -276,7 +276,7 @@ fn a_journal_without_space_is_refused_at_start_with_its_size() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(folder.path(), 1);
     options.journal_bytes = 1 << 60;
-    let refused = Recorder::open(options).err().expect("refused").to_string();
+    let refused = Recorder::open(options).map(|_| ()).expect_err("refused").to_string();
     assert!(refused.contains("1152921504606851072 bytes") && refused.contains("journal_bytes"), "{refused}");
     open(folder.path(), 1).0.shutdown().unwrap();
 }

@@ -117,7 +117,7 @@ fn block_of(events: &[Event]) -> (BlockHeader, Vec<u8>) {
     let mut builder = BlockBuilder::default();
     events.iter().for_each(|event| builder.push(event));
     let (first_ns, last_ns) = builder.span_ns();
-    let session = |place: usize| (place % 3 != 0).then(|| SessionId::from_u64(u64::MAX - place as u64));
+    let session = |place: usize| (!place.is_multiple_of(3)).then(|| SessionId::from_u64(u64::MAX - place as u64));
     let connections = builder.connections().iter().enumerate();
     let header = BlockHeader {
         node: "weir-1".to_owned(),
@@ -185,10 +185,10 @@ proptest! {
 }
 
 fn read_all(bytes: &[u8]) {
-    if let Ok(block) = Block::parse(bytes) {
-        if let Ok(events) = block.events() {
-            assert!(events.count() <= block.header.events as usize);
-        }
+    if let Ok(block) = Block::parse(bytes)
+        && let Ok(events) = block.events()
+    {
+        assert!(events.count() <= block.header.events as usize);
     }
 }
 

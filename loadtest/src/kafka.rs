@@ -36,7 +36,8 @@ pub struct Options {
     pub request_log: bool,
     /// Java heap per broker, MiB.
     pub heap_mib: u32,
-    /// Compile hot code fully: slower to start, and faster once it is under load, as benches want it.
+    /// As benches want it: compile hot code fully, which is slower to start and faster once under load, and keep the
+    /// log in memory.
     pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
@@ -73,7 +74,7 @@ impl Cluster {
     pub fn start(brokers: i32, options: Options) -> Result<Self> {
         let mut ports = Block::claim()?;
         let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(22).collect();
-        let dir = Scratch::new("weir-kafka-")?;
+        let dir = if options.for_load { Scratch::in_memory("weir-kafka-") } else { Scratch::new("weir-kafka-") }?;
         let controller_port = ports.take()?;
         let mut cluster = Self { brokers: BTreeMap::new(), id, controller_port, ports, options, dir };
         for node in 1..=brokers {

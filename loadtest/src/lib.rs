@@ -19,6 +19,7 @@ pub mod clients;
 pub mod fake_broker;
 pub mod http;
 pub mod kafka;
+pub mod load;
 pub mod metrics;
 pub mod ports;
 pub mod process;

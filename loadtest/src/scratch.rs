@@ -12,7 +12,7 @@ use crate::{During, Result};
 /// Tries again for a second: what was killed with us may still be writing.
 const JANITOR: &str = r#"read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$0" && exit; sleep 0.1; done"#;
 
-/// A folder of our own under the system's temporary folder.
+/// A folder of our own.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
@@ -20,9 +20,20 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes an empty folder whose name starts with `prefix`.
+    /// Makes an empty folder under the system's temporary folder, whose name starts with `prefix`.
     pub fn new(prefix: &str) -> Result<Self> {
-        let made = tempfile::Builder::new().prefix(prefix).tempdir().during("cannot make a temporary folder")?;
+        Self::under(&std::env::temp_dir(), prefix)
+    }
+
+    /// The same in memory where the system has a place for that, so that what a bench measures never waits for a disk.
+    pub fn in_memory(prefix: &str) -> Result<Self> {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::under(memory, prefix) } else { Self::new(prefix) }
+    }
+
+    fn under(parent: &Path, prefix: &str) -> Result<Self> {
+        let made =
+            tempfile::Builder::new().prefix(prefix).tempdir_in(parent).during("cannot make a temporary folder")?;
         let mut janitor = Command::new("sh");
         janitor.args(["-c", JANITOR]).arg(made.path()).process_group(0);
         janitor.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

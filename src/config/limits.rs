@@ -59,7 +59,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
     let per_identity = section.or(reader, "connections_per_identity", default.connections_per_identity, count());
     // A length on the wire is a signed 32-bit number.
     let frame = section.or(reader, "request_frame_bytes", default.request_frame_bytes, value::size("64KiB", "2047MiB"));
-    // Half of what a shard may gather at a time: a larger one could wait for room for ever.
+    // A shard gathers within a budget of 64 MiB; no frame may take more than half of it, or one could stop all others.
     let gathered_size = value::size("64KiB", "32MiB");
     let gathered = section.or(reader, "gathered_request_bytes", default.gathered_request_bytes, gathered_size);
     let handshake = section.or(reader, "handshake", default.handshake, value::duration("100ms", "10m"));

@@ -17,3 +17,5 @@ pub mod guard;
 pub mod head;
 pub mod request;
 pub mod response;
+#[cfg(test)]
+mod tests;

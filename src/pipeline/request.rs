@@ -219,8 +219,10 @@ impl Inbound {
         let left = head.frame_bytes - head.bytes as u64;
         match gate.admit(&head, false)? {
             Admission::Later => {
+                // The head's last byte is left to come again: where no body follows it, nothing else would.
+                kept.pop();
                 self.partial = kept;
-                Ok(Step { taken, action: Action::Wait })
+                Ok(Step { taken: taken.saturating_sub(1), action: Action::Wait })
             }
             Admission::Relay => {
                 let exchange = self.exchange(&head);

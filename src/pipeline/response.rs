@@ -15,8 +15,7 @@ use super::fault::Fault;
 use super::head::ResponseHead;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
-use crate::wire::kafka::addresses::{self, Outward};
-use crate::wire::kafka::api::{Class, key};
+use crate::wire::kafka::addresses::{self, Outward, Place};
 use crate::wire::kafka::correlation::Surprise;
 use crate::wire::kafka::walk::Walker;
 
@@ -376,12 +375,9 @@ fn header_version(exchange: &Exchange) -> i16 {
 }
 
 fn plan(exchange: &Exchange) -> Plan {
-    /// NodeEndpoints came with Fetch v16 (KIP-951).
-    const FETCH_WITH_ENDPOINTS: i16 = 16;
-    match (exchange.api_key(), exchange.api.map(|api| api.class)) {
-        (key::FETCH, _) if exchange.version < FETCH_WITH_ENDPOINTS => Plan::Relay,
-        (key::FETCH | key::SHARE_FETCH, _) => Plan::RelayThenTail,
-        (_, Some(Class::Rewrite)) => Plan::Gather,
-        _ => Plan::Relay,
+    match addresses::place(exchange.api_key(), exchange.version) {
+        Place::Nowhere => Plan::Relay,
+        Place::Tail => Plan::RelayThenTail,
+        Place::Anywhere => Plan::Gather,
     }
 }

@@ -22,7 +22,7 @@ mod pool;
 mod probe;
 mod requests;
 mod responses;
-mod runtime;
+pub mod runtime;
 mod sasl;
 mod state;
 mod sweep;

@@ -10,7 +10,7 @@ mod fields;
 pub mod frame;
 pub mod layout;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub mod sasl;
 pub mod versions;
 pub mod walk;

@@ -1,3 +1,5 @@
+//! Rewriting held against kafka-protocol: what is rewritten equals its encoding of the expected message.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;

@@ -21,12 +21,13 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::listener::Door;
+use super::meter::Standing;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
 use super::sasl::Login;
 use super::state::Shard;
 use super::{requests, responses};
-use crate::event::{CloseReason, ConnectionNo, Event, EventKind};
+use crate::event::{CloseReason, ConnectionNo, Event, EventKind, Outcome};
 use crate::limits;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
@@ -115,7 +116,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
     connection.traffic.last_ns.set(connection.opened_ns);
     connection.traffic.between_requests.set(true);
     shard.connections.borrow_mut().insert(connection.number.0, connection.clone());
-    shard.meter.connections(listener, 1);
+    shard.meter.connections(listener, Standing::Unidentified, 1);
     connection.spawn(async |c| requests::run(c).await);
 }
 
@@ -214,13 +215,15 @@ impl<R: Runtime> Connection<R> {
         let left: Vec<(bool, Box<Exchange>)> = self.ring.borrow_mut().drain().collect();
         for (forwarded, mut exchange) in left {
             if forwarded {
+                self.shard.meter.exchange(&exchange, Outcome::Unknown, self.clock.now_ns());
                 self.record(exchange.abandon(self.clock.now_ns())).await;
             }
         }
         let reason = self.reason.get().unwrap_or(CloseReason::Internal);
         let (bytes_in, bytes_out) = (self.traffic.bytes_in.get(), self.traffic.bytes_out.get());
         self.record(EventKind::Closed { reason, bytes_in, bytes_out }).await;
-        self.shard.meter.connections(&self.door.listener.name, -1);
+        let standing = if self.login.borrow().told { Standing::Identified } else { Standing::Unidentified };
+        self.shard.meter.connections(&self.door.listener.name, standing, -1);
         self.shard.connections.borrow_mut().remove(&self.number.0);
         tracing::debug!(listener = self.door.listener.name, peer = %self.peer, ?reason, "connection ended");
     }

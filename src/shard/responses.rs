@@ -30,6 +30,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
     let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0 };
     let end = responses.pump().await;
     if let Some(mut exchange) = responses.outbound.unfinished() {
+        c.shard.meter.exchange(&exchange, Outcome::Unknown, c.clock.now_ns());
         c.record(exchange.abandon(c.clock.now_ns())).await;
     }
     end

@@ -203,6 +203,7 @@ fn shard_options(
         gathered_request_bytes: config.limits.gathered_request_bytes,
         idle: config.limits.idle,
         handshake: config.limits.handshake,
+        request: config.limits.request,
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let options = |(index, journal)| ShardOptions {

@@ -124,6 +124,11 @@ impl Outbound {
         matches!(self.state, State::Head) && self.partial.is_empty()
     }
 
+    /// Whether an exchange has left the ring and its answer is not whole.
+    pub fn is_within_matched(&self) -> bool {
+        self.matched.is_some() || !matches!(self.state, State::Head)
+    }
+
     /// The exchange whose answer was under way when the connection ended.
     pub fn unfinished(&mut self) -> Option<Box<Exchange>> {
         match std::mem::replace(&mut self.state, State::Head) {

@@ -74,6 +74,8 @@ pub(super) struct Traffic {
     pub lingers_since_ns: Cell<u64>,
     /// No request is under way.
     pub between_requests: Cell<bool>,
+    /// An answer has left the ring and is not yet written to its last byte.
+    pub answer_under_way: Cell<bool>,
 }
 
 /// Takes an accepted connection on.
@@ -185,6 +187,11 @@ impl<R: Runtime> Connection<R> {
     /// Whether the end has been decided on.
     pub fn is_ending(&self) -> bool {
         self.reason.get().is_some()
+    }
+
+    /// Whether the client waits for anything that it asked for.
+    pub fn owes_answers(&self) -> bool {
+        !self.ring.borrow().is_empty() || self.traffic.answer_under_way.get()
     }
 
     /// Appends to the journal; waits while it is full, which is how a recorder that is behind slows clients down.

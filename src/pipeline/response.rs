@@ -332,7 +332,8 @@ impl Answer {
         let (key, version) = (self.exchange.api_key(), self.exchange.version);
         let learns = tells_where_clients_are_served(key);
         if self.plan == Plan::RelayThenTail {
-            return addresses::rewrite_tail(key, version, gathered, requests.outward(learns)).map_err(Fault::UpstreamBody);
+            return addresses::rewrite_tail(key, version, gathered, requests.outward(learns))
+                .map_err(Fault::UpstreamBody);
         }
         let (head, body) = gathered.split_at(self.body_at);
         if let Some(walker) = &mut self.walker {
@@ -343,7 +344,8 @@ impl Answer {
         if self.walker.is_some() && !self.description.names_hosts {
             return Ok(None);
         }
-        let rewritten = addresses::rewrite(key, version, body, requests.outward(learns)).map_err(Fault::UpstreamBody)?;
+        let rewritten =
+            addresses::rewrite(key, version, body, requests.outward(learns)).map_err(Fault::UpstreamBody)?;
         Ok(rewritten.map(|body| {
             let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
             let mut frame = Vec::with_capacity(head.len() + body.len());

@@ -26,6 +26,8 @@ pub struct Moments {
 pub struct Exchange {
     /// Counts the connection's exchanges.
     pub ordinal: u64,
+    /// API key as sent; it may be one that Kafka does not have.
+    pub api_key: i16,
     /// Its row of the table; none for an API that Kafka does not have.
     pub api: Option<&'static Api>,
     /// What was asked; taken by the note, if there was one.
@@ -53,6 +55,7 @@ impl Exchange {
     pub fn bare_token(now_ns: u64) -> Self {
         Exchange {
             ordinal: 0,
+            api_key: key::SASL_AUTHENTICATE,
             api: api::lookup(key::SASL_AUTHENTICATE),
             request: None,
             version: 0,
@@ -65,20 +68,15 @@ impl Exchange {
 
     /// Describes it by its head, where its body was not looked at.
     pub fn describe_head_only(&mut self) {
-        let secret_withheld = self.api_key() == key::SASL_AUTHENTICATE;
+        let secret_withheld = self.api_key == key::SASL_AUTHENTICATE;
         self.request.get_or_insert_with(|| RequestPart {
-            api_key: self.api.map_or(-1, |api| api.key),
+            api_key: self.api_key,
             api_version: self.version,
             correlation_id: self.correlation_id,
             bytes: self.frame_bytes,
             secret_withheld,
             ..RequestPart::default()
         });
-    }
-
-    /// Its API's key; -1 for one that Kafka does not have.
-    pub fn api_key(&self) -> i16 {
-        self.api.map_or(-1, |api| api.key)
     }
 
     /// The event that has to be in the journal before the request's last byte leaves.
@@ -118,6 +116,7 @@ mod tests {
     fn exchange(moments: Moments) -> Exchange {
         Exchange {
             ordinal: 0,
+            api_key: 999,
             api: None,
             request: Some(RequestPart::default()),
             version: 0,

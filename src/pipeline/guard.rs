@@ -9,7 +9,7 @@ use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use crate::event::Resource;
-use crate::wire::kafka::api::{Api, Class, key};
+use crate::wire::kafka::api::{self, Api, Class, key};
 use crate::wire::kafka::walk::{Visitor, Walker};
 
 /// Kafka's UNSUPPORTED_VERSION.
@@ -34,12 +34,12 @@ pub enum Verdict {
 }
 
 /// Judges by what the head says: none where the body has to be looked at as well.
-pub fn judge_head(api: Option<&'static Api>, version: i16, allow_security_changes: bool) -> Option<Verdict> {
+pub fn judge_head(api_key: i16, version: i16, allow_security_changes: bool) -> Option<Verdict> {
     let refuse = |code, why| Some(Verdict::Refuse { code, why });
-    let Some(api) = api else {
+    let Some(api) = api::lookup(api_key) else {
         return refuse(
             UNSUPPORTED_VERSION,
-            "this API is not one of Kafka 4.3's; Weir forwards none that it does not know".into(),
+            format!("API {api_key} is not one of Kafka 4.3's; Weir forwards none that it does not know"),
         );
     };
     let Api { name, served, class, .. } = api;
@@ -70,10 +70,10 @@ pub fn judge(
     topics: &dyn TopicDirectory,
     allow_security_changes: bool,
 ) -> Result<Verdict, Fault> {
-    if let Some(verdict) = judge_head(exchange.api, exchange.version, allow_security_changes) {
+    if let Some(verdict) = judge_head(exchange.api_key, exchange.version, allow_security_changes) {
         return Ok(verdict);
     }
-    let api_key = exchange.api_key();
+    let api_key = exchange.api_key;
     let Some(mut walker) = Walker::request(api_key, exchange.version, body.len() as u64) else {
         return Ok(Verdict::Refuse {
             code: UNSUPPORTED_VERSION,

@@ -265,6 +265,7 @@ impl Inbound {
         self.ordinal += 1;
         Box::new(Exchange {
             ordinal,
+            api_key: head.api_key,
             api: api::lookup(head.api_key),
             request: None,
             version: head.api_version,

@@ -289,8 +289,8 @@ impl Answer {
     fn new(exchange: Box<Exchange>, plan: Plan, head: &ResponseHead, reservation: Option<Reservation>) -> Self {
         let body_bytes = head.frame_bytes - head.bytes as u64;
         Answer {
-            description: Description::new(exchange.api_key(), Side::Response),
-            walker: Walker::response(exchange.api_key(), exchange.version, body_bytes),
+            description: Description::new(exchange.api_key, Side::Response),
+            walker: Walker::response(exchange.api_key, exchange.version, body_bytes),
             exchange,
             plan,
             frame_bytes: head.frame_bytes,
@@ -329,7 +329,7 @@ impl Answer {
 
     /// The gathered bytes with addresses as clients may know them; none when they are so already.
     fn rewrite(&mut self, gathered: &[u8], requests: &mut dyn Requests) -> Result<Option<Vec<u8>>, Fault> {
-        let (key, version) = (self.exchange.api_key(), self.exchange.version);
+        let (key, version) = (self.exchange.api_key, self.exchange.version);
         let learns = tells_where_clients_are_served(key);
         if self.plan == Plan::RelayThenTail {
             return addresses::rewrite_tail(key, version, gathered, requests.outward(learns))
@@ -387,7 +387,7 @@ fn tells_where_clients_are_served(api_key: i16) -> bool {
 }
 
 fn plan(exchange: &Exchange) -> Plan {
-    match addresses::place(exchange.api_key(), exchange.version) {
+    match addresses::place(exchange.api_key, exchange.version) {
         Place::Nowhere => Plan::Relay,
         Place::Tail => Plan::RelayThenTail,
         Place::Anywhere => Plan::Gather,

@@ -162,6 +162,7 @@ fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize) -> Pass
     let exchange = |(id, (api, version)): (usize, &(&'static Api, i16))| {
         Box::new(Exchange {
             ordinal: id as u64,
+            api_key: api.key,
             api: Some(api),
             request: None,
             version: *version,

@@ -68,7 +68,7 @@ impl Meter {
     /// Counts a finished exchange.
     pub fn exchange(&self, exchange: &Exchange, outcome: Outcome, now_ns: u64) {
         let mut apis = self.apis.borrow_mut();
-        let key = exchange.api_key();
+        let key = exchange.api.map_or(-1, |api| api.key);
         let meter = match apis.entry(key) {
             Entry::Occupied(counted) => counted.into_mut(),
             Entry::Vacant(first) => match ApiMeter::new() {

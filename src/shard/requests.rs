@@ -220,7 +220,7 @@ impl<R: Runtime> Requests<R> {
     async fn answer_here(&mut self, exchange: Box<Exchange>, body: &[u8]) -> Result<(), Fault> {
         let c = self.c.clone();
         let (version, correlation_id) = (exchange.version, exchange.correlation_id);
-        match exchange.api_key() {
+        match exchange.api_key {
             key::SASL_HANDSHAKE => {
                 let answer = sasl::handshake(&c, version, correlation_id, body);
                 self.inbound.token_next = version == 0 && answer.fatal.is_none();
@@ -272,7 +272,7 @@ impl<R: Runtime> Requests<R> {
     /// Tells the client that its request is not forwarded; closes where the API has no way to say so.
     async fn refuse(&mut self, exchange: Box<Exchange>, body: &[u8], code: i16, why: String) -> Result<(), Fault> {
         self.introduce().await;
-        let (key, version, id) = (exchange.api_key(), exchange.version, exchange.correlation_id);
+        let (key, version, id) = (exchange.api_key, exchange.version, exchange.correlation_id);
         let listener = &self.c.door.listener.name;
         let message = format!("weir: {why}");
         let reply = guard::is_lawful(key, version, body)
@@ -361,7 +361,7 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         if class != Some(Class::Here) {
             self.must_be_somebody(head)?;
         }
-        let here = guard::judge_head(api::lookup(head.api_key), head.api_version, true);
+        let here = guard::judge_head(head.api_key, head.api_version, true);
         if head.api_key == key::PRODUCE && here.is_none() {
             return Ok(Admission::Relay);
         }

@@ -1,3 +1,5 @@
+//! Refusals, decoded as a client would: the code stands where its API carries it, and hostile bodies end quietly.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::wire::kafka::api::{Class, TABLE};

@@ -1,3 +1,5 @@
+//! ApiVersions as clients of every age ask for it, during upgrades too.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::wire::kafka::frame::{PREFIX_LEN, response_correlation_id};

@@ -1,3 +1,5 @@
+//! Walks of lawful, cut, hostile and random bodies: the same calls however a body comes, and no panic whatever comes.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use proptest::prelude::*;

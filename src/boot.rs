@@ -203,6 +203,7 @@ fn shard_options(
         gathered_request_bytes: config.limits.gathered_request_bytes,
         idle: config.limits.idle,
         handshake: config.limits.handshake,
+        request: config.limits.request,
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let options = |(index, journal)| ShardOptions {
@@ -249,11 +250,14 @@ fn wait_for_stop() -> Result<(), BootError> {
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(own)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(own)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let mut hangup = signal(SignalKind::hangup()).map_err(own)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hangup.recv() => tracing::warn!("SIGHUP: this version reloads nothing, a restart does"),
+            }
         }
-        Ok(())
     })
 }
 

@@ -28,10 +28,7 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long a request may take to come in while bytes of it are kept; a client that sends a byte a second ends here.
-pub const KEPT_REQUEST_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// After a client closed with requests in flight, how long their answers are awaited, for the recording's sake.
+/// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.

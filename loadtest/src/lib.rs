@@ -1,7 +1,8 @@
 //! Real brokers, real clients and load for Weir's tests, demo and benches.
 //!
-//! Nothing here is a double: [`kafka`] starts Apache Kafka from its own jars, [`weir`] the gateway's own binary, [`clients`]
-//! the clients people use. `make setup` fetches them into [`cache`].
+//! Nothing here is a double where the real thing can do it: [`kafka`] starts Apache Kafka from its own jars, [`weir`] the
+//! gateway's own binary, [`clients`] the clients people use; `make setup` fetches them into [`cache`]. [`fake_broker`] does
+//! what no real broker does.
 //!
 //! Invariants:
 //! - Every process started here ends with the process that started it, and every folder goes with it, however it ends
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub mod admin;
 pub mod batch;
 pub mod clients;
+pub mod fake_broker;
 pub mod http;
 pub mod kafka;
 pub mod load;

@@ -142,6 +142,15 @@ impl Gateway {
 
     /// Starts it, on the same store and ports as before, and waits for `/readyz`.
     pub fn start_again(&mut self) -> Result<()> {
+        self.start_until("/readyz")
+    }
+
+    /// The same, and waits only until it is up: for a gateway whose cluster cannot be reached.
+    pub fn start_unready(&mut self) -> Result<()> {
+        self.start_until("/healthz")
+    }
+
+    fn start_until(&mut self, path: &str) -> Result<()> {
         if self.process.is_some() {
             return Err(Failure::new("the gateway is running"));
         }
@@ -149,8 +158,8 @@ impl Gateway {
         command.envs(self.options.env.iter().map(|(k, v)| (k, v)));
         let mut process = Process::start("weir serve", &command, &self.dir.path().join("log"))?;
         let control = self.addresses.control;
-        process.wait_ready("/readyz answering 200", READY_LIMIT, || {
-            Ok(matches!(http::get(control, "/readyz"), Ok((200, _))).then_some(()))
+        process.wait_ready(&format!("{path} answering 200"), READY_LIMIT, || {
+            Ok(matches!(http::get(control, path), Ok((200, _))).then_some(()))
         })?;
         self.process = Some(process);
         Ok(())

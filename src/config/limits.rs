@@ -18,6 +18,8 @@ pub struct Limits {
     pub gathered_request_bytes: u64,
     /// How long a client may take from connecting to being logged in.
     pub handshake: Duration,
+    /// How long a request may take to come in while bytes of it are held; so a client that sends a byte a second ends.
+    pub request: Duration,
     /// How long a connection may be silent; Kafka's own `connections.max.idle.ms` by default.
     pub idle: Duration,
 }
@@ -30,13 +32,21 @@ impl Default for Limits {
             request_frame_bytes: 100 << 20,
             gathered_request_bytes: 16 << 20,
             handshake: Duration::from_secs(10),
+            request: Duration::from_secs(30),
             idle: Duration::from_secs(600),
         }
     }
 }
 
-const KEYS: &[&str] =
-    &["connections", "connections_per_identity", "request_frame_bytes", "gathered_request_bytes", "handshake", "idle"];
+const KEYS: &[&str] = &[
+    "connections",
+    "connections_per_identity",
+    "request_frame_bytes",
+    "gathered_request_bytes",
+    "handshake",
+    "request",
+    "idle",
+];
 
 pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
     let default = Limits::default();
@@ -53,6 +63,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
     let gathered_size = value::size("64KiB", "32MiB");
     let gathered = section.or(reader, "gathered_request_bytes", default.gathered_request_bytes, gathered_size);
     let handshake = section.or(reader, "handshake", default.handshake, value::duration("100ms", "10m"));
+    let request = section.or(reader, "request", default.request, value::duration("100ms", "10m"));
     let idle = section.or(reader, "idle", default.idle, value::duration("1s", "7d"));
     Some(Limits {
         connections: connections?,
@@ -60,6 +71,7 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Option<Limits> {
         request_frame_bytes: frame?,
         gathered_request_bytes: gathered?,
         handshake: handshake?,
+        request: request?,
         idle: idle?,
     })
 }

@@ -56,6 +56,8 @@ pub struct Description {
     pub validate_only: bool,
     /// The body holds a secret.
     pub secret: bool,
+    /// The body names a host, or a setting that may.
+    pub names_hosts: bool,
     /// Topic ids that the response named.
     pub learnt: Vec<([u8; 16], Arc<str>)>,
     topic: Option<Arc<str>>,
@@ -83,6 +85,7 @@ impl Description {
             may_create_topics: false,
             validate_only: false,
             secret: false,
+            names_hosts: false,
             learnt: Vec::new(),
             topic: None,
             topic_id: None,
@@ -282,8 +285,10 @@ impl Visitor for Describer<'_> {
             }
             _ => {}
         }
-        if role == Role::Secret {
-            self.description.secret = true;
+        match role {
+            Role::Secret => self.description.secret = true,
+            Role::Host | Role::ConfigValue => self.description.names_hosts = true,
+            _ => {}
         }
     }
 

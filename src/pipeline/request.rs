@@ -254,7 +254,7 @@ impl Inbound {
                 self.partial = Vec::new();
                 return Ok(Step { taken, action: Action::Token(Zeroizing::new(token)) });
             }
-            if taken == bytes.len() {
+            if next == 0 {
                 return Ok(Step { taken, action: Action::Absorb });
             }
         }

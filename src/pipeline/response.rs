@@ -124,6 +124,11 @@ impl Outbound {
         matches!(self.state, State::Head) && self.partial.is_empty()
     }
 
+    /// Whether an exchange has left the ring and its answer is not whole.
+    pub fn is_within_matched(&self) -> bool {
+        self.matched.is_some() || !matches!(self.state, State::Head)
+    }
+
     /// The exchange whose answer was under way when the connection ended.
     pub fn unfinished(&mut self) -> Option<Box<Exchange>> {
         match std::mem::replace(&mut self.state, State::Head) {
@@ -327,7 +332,8 @@ impl Answer {
         let (key, version) = (self.exchange.api_key(), self.exchange.version);
         let learns = tells_where_clients_are_served(key);
         if self.plan == Plan::RelayThenTail {
-            return addresses::rewrite_tail(key, version, gathered, requests.outward(learns)).map_err(Fault::UpstreamBody);
+            return addresses::rewrite_tail(key, version, gathered, requests.outward(learns))
+                .map_err(Fault::UpstreamBody);
         }
         let (head, body) = gathered.split_at(self.body_at);
         if let Some(walker) = &mut self.walker {
@@ -335,7 +341,11 @@ impl Answer {
             walker.feed(body, &mut describer).map_err(Fault::UpstreamBody)?;
         }
         self.must_be_whole()?;
-        let rewritten = addresses::rewrite(key, version, body, requests.outward(learns)).map_err(Fault::UpstreamBody)?;
+        if self.walker.is_some() && !self.description.names_hosts {
+            return Ok(None);
+        }
+        let rewritten =
+            addresses::rewrite(key, version, body, requests.outward(learns)).map_err(Fault::UpstreamBody)?;
         Ok(rewritten.map(|body| {
             let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
             let mut frame = Vec::with_capacity(head.len() + body.len());

@@ -21,12 +21,13 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::listener::Door;
+use super::meter::Standing;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
 use super::sasl::Login;
 use super::state::Shard;
 use super::{requests, responses};
-use crate::event::{CloseReason, ConnectionNo, Event, EventKind};
+use crate::event::{CloseReason, ConnectionNo, Event, EventKind, Outcome};
 use crate::limits;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
@@ -73,6 +74,8 @@ pub(super) struct Traffic {
     pub lingers_since_ns: Cell<u64>,
     /// No request is under way.
     pub between_requests: Cell<bool>,
+    /// An answer has left the ring and is not yet written to its last byte.
+    pub answer_under_way: Cell<bool>,
 }
 
 /// Takes an accepted connection on.
@@ -113,7 +116,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
     connection.traffic.last_ns.set(connection.opened_ns);
     connection.traffic.between_requests.set(true);
     shard.connections.borrow_mut().insert(connection.number.0, connection.clone());
-    shard.meter.connections(listener, 1);
+    shard.meter.connections(listener, Standing::Unidentified, 1);
     connection.spawn(async |c| requests::run(c).await);
 }
 
@@ -186,6 +189,11 @@ impl<R: Runtime> Connection<R> {
         self.reason.get().is_some()
     }
 
+    /// Whether the client waits for anything that it asked for.
+    pub fn owes_answers(&self) -> bool {
+        !self.ring.borrow().is_empty() || self.traffic.answer_under_way.get()
+    }
+
     /// Appends to the journal; waits while it is full, which is how a recorder that is behind slows clients down.
     pub async fn record(&self, kind: EventKind) {
         let event = Event { connection: self.number, at_ns: self.clock.now_ns(), kind };
@@ -207,13 +215,15 @@ impl<R: Runtime> Connection<R> {
         let left: Vec<(bool, Box<Exchange>)> = self.ring.borrow_mut().drain().collect();
         for (forwarded, mut exchange) in left {
             if forwarded {
+                self.shard.meter.exchange(&exchange, Outcome::Unknown, self.clock.now_ns());
                 self.record(exchange.abandon(self.clock.now_ns())).await;
             }
         }
         let reason = self.reason.get().unwrap_or(CloseReason::Internal);
         let (bytes_in, bytes_out) = (self.traffic.bytes_in.get(), self.traffic.bytes_out.get());
         self.record(EventKind::Closed { reason, bytes_in, bytes_out }).await;
-        self.shard.meter.connections(&self.door.listener.name, -1);
+        let standing = if self.login.borrow().told { Standing::Identified } else { Standing::Unidentified };
+        self.shard.meter.connections(&self.door.listener.name, standing, -1);
         self.shard.connections.borrow_mut().remove(&self.number.0);
         tracing::debug!(listener = self.door.listener.name, peer = %self.peer, ?reason, "connection ended");
     }

@@ -38,7 +38,10 @@ async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<R::Stream, Strin
     let addresses = connection.await_view(|| Some(cluster.view().addresses_of(node)).filter(|a| !a.is_empty())).await;
     let mut addresses = addresses.ok_or_else(|| match node {
         Some(node) => format!("broker {node} of cluster {} is not known or its host does not resolve", cluster.name),
-        None => format!("no broker of cluster {} is known ({})", cluster.name, cluster.bootstrap.join(", ")),
+        None => match &cluster.view().trouble {
+            Some(trouble) => format!("cannot reach cluster {}: {trouble}", cluster.name),
+            None => format!("no broker of cluster {} is known ({})", cluster.name, cluster.bootstrap.join(", ")),
+        },
     })?;
     // Bootstrap connections spread over the brokers.
     let first = usize::try_from(connection.number.0).unwrap_or(0) % addresses.len();

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::future::or;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection;
@@ -77,27 +78,21 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Opens a listener's bootstrap address and the doors of the brokers known so far.
+/// Opens a listener's bootstrap address, and the doors of brokers as they become known.
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
-    open_known(shard, listener);
     R::spawn(follow(shard.clone(), listener.clone()));
     Ok(())
 }
 
-fn open_known<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) {
-    for node in listener.cluster.view().brokers.keys() {
-        open_broker(shard, listener, *node);
-    }
-}
-
 /// Opens the doors of brokers as the watcher finds them: after a start of Weir, clients come straight to them.
 async fn follow<R: Runtime>(shard: Rc<Shard<R>>, listener: Arc<ListenerOptions>) {
-    /// A change between two waits is seen at the next look.
-    const LOOK: Duration = Duration::from_secs(1);
     while !shard.is_draining() {
-        open_known(&shard, &listener);
-        futures_lite::future::or(listener.cluster.changed(), R::sleep(LOOK)).await;
+        for node in listener.cluster.view().brokers.keys() {
+            open_broker(&shard, &listener, *node);
+        }
+        // A change between the look and the wait is not missed for long.
+        or(listener.cluster.changed(), R::sleep(Duration::from_millis(250))).await;
     }
 }
 
@@ -162,7 +157,7 @@ fn open_door<R: Runtime>(
 
 async fn accept<R: Runtime>(shard: Rc<Shard<R>>, door: Rc<Door>, socket: R::Listener) {
     while !shard.is_draining() {
-        let accepted = futures_lite::future::or(async { Some(R::accept(&socket).await) }, async {
+        let accepted = or(async { Some(R::accept(&socket).await) }, async {
             shard.drained.notified().await;
             None
         });

@@ -19,7 +19,25 @@ pub(super) struct Meter {
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
     journal_full: Cell<u64>,
-    connections: RefCell<BTreeMap<String, i64>>,
+    connections: RefCell<BTreeMap<(String, Standing), i64>>,
+}
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Nobody knows yet whose it is.
+    Unidentified,
+    /// It acts for somebody.
+    Identified,
+}
+
+impl Standing {
+    fn name(self) -> &'static str {
+        match self {
+            Standing::Unidentified => "unidentified",
+            Standing::Identified => "identified",
+        }
+    }
 }
 
 struct ApiMeter {
@@ -81,13 +99,9 @@ impl Meter {
         self.journal_full.set(self.journal_full.get() + 1);
     }
 
-    /// Counts a connection that began or ended.
-    pub fn connections(&self, listener: &str, change: i64) {
-        let mut connections = self.connections.borrow_mut();
-        match connections.get_mut(listener) {
-            Some(open) => *open += change,
-            None => drop(connections.insert(listener.to_owned(), change)),
-        }
+    /// Counts a connection that came to stand somewhere (1) or no longer does (-1).
+    pub fn connections(&self, listener: &str, standing: Standing, change: i64) {
+        *self.connections.borrow_mut().entry((listener.to_owned(), standing)).or_default() += change;
     }
 
     /// Hands everything counted since the last time to the registry.
@@ -106,10 +120,11 @@ impl Meter {
         metrics::counter!("weir_bytes_total", "direction" => "in").increment(self.bytes_in.take());
         metrics::counter!("weir_bytes_total", "direction" => "out").increment(self.bytes_out.take());
         metrics::counter!("weir_journal_full_waits_total").increment(self.journal_full.take());
-        for (listener, change) in self.connections.borrow_mut().iter_mut() {
+        for ((listener, standing), change) in self.connections.borrow_mut().iter_mut() {
+            let state = standing.name();
             #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-            metrics::gauge!("weir_connections", "listener" => listener.clone())
-                .increment(std::mem::take(change) as f64);
+            let change = std::mem::take(change) as f64;
+            metrics::gauge!("weir_connections", "listener" => listener.clone(), "state" => state).increment(change);
         }
     }
 }

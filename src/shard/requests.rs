@@ -8,7 +8,7 @@
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::net::Shutdown;
@@ -18,6 +18,7 @@ use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
 use super::{dial, pool, sasl};
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
+use crate::limits;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
@@ -59,6 +60,10 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
 fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     c.reads_ended.set(true);
     c.client_gone.set(true);
+    if !c.traffic.between_requests.get() && !c.is_ending() {
+        let (listener, peer, connection) = (&c.door.listener.name, c.peer, c.number.0);
+        tracing::warn!(listener, %peer, connection, "connection closed, client: it closed within a request");
+    }
     if let Some(upstream) = c.upstream.get()
         && !c.is_ending()
     {
@@ -92,6 +97,7 @@ impl<R: Runtime> Requests<R> {
         let now_ns = c.clock.now_ns();
         c.traffic.bytes_in.set(c.traffic.bytes_in.get() + read as u64);
         c.traffic.last_ns.set(now_ns);
+        c.traffic.between_requests.set(false);
         c.shard.meter.bytes_in(read as u64);
         let mut batch = Batch::default();
         let mut at = 0;
@@ -257,7 +263,7 @@ impl<R: Runtime> Requests<R> {
             None => Ok(()),
             Some(why) => {
                 self.c.reads_ended.set(true);
-                self.flush_answers().await?;
+                self.settle().await?;
                 Err(Fault::Authentication(why))
             }
         }
@@ -307,6 +313,16 @@ impl<R: Runtime> Requests<R> {
         pushed.map_err(|full| Fault::Limit(full.to_string()))
     }
 
+    /// Waits until the answers owed have left, since the last of them says why the connection ends.
+    async fn settle(&mut self) -> Result<(), Fault> {
+        let deadline = Instant::now() + limits::LINGER;
+        self.flush_answers().await?;
+        while self.c.owes_answers() && !self.c.is_ending() && Instant::now() < deadline {
+            R::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
     /// Writes answers given here, as long as no answering task does.
     async fn flush_answers(&mut self) -> Result<(), Fault> {
         if self.c.upstream.get().is_some() {
@@ -320,9 +336,11 @@ impl<R: Runtime> Requests<R> {
             let Some((frame, _)) = self.c.ring.borrow_mut().pop_answered() else { break };
             out.own(frame.into());
         }
+        self.c.traffic.answer_under_way.set(true);
         if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
             self.c.end(CloseReason::Client);
         }
+        self.c.traffic.answer_under_way.set(false);
         Ok(())
     }
 }
@@ -350,7 +368,11 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         if whole {
             return Ok(Admission::Gather(None));
         }
-        let max = self.c.shard.limits.gathered_request_bytes;
+        let max = match class {
+            // Before a login nobody gets room for more than a login takes.
+            Some(Class::Here) => (limits::HEADER_MAX + limits::SASL_MESSAGE_MAX) as u64,
+            _ => self.c.shard.limits.gathered_request_bytes,
+        };
         if head.frame_bytes > max {
             let (name, bytes) = (api::name(head.api_key), head.frame_bytes);
             return Err(Fault::Limit(format!("{name} of {bytes} bytes, at most {max} are taken")));

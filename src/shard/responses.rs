@@ -30,6 +30,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
     let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0 };
     let end = responses.pump().await;
     if let Some(mut exchange) = responses.outbound.unfinished() {
+        c.shard.meter.exchange(&exchange, Outcome::Unknown, c.clock.now_ns());
         c.record(exchange.abandon(c.clock.now_ns())).await;
     }
     end
@@ -50,7 +51,9 @@ impl<R: Runtime> Responses<R> {
             if self.outbound.between_answers() {
                 let mut out = Outgoing::default();
                 self.take_answered(&mut out);
+                c.traffic.answer_under_way.set(true);
                 self.write(&mut out, &[]).await?;
+                c.traffic.answer_under_way.set(false);
                 if c.client_gone.get() && c.ring.borrow().is_empty() {
                     return Ok(Some(CloseReason::Client));
                 }
@@ -81,7 +84,7 @@ impl<R: Runtime> Responses<R> {
 
     fn upstream_closed(&self) -> Result<Option<CloseReason>, Fault> {
         let c = &self.c;
-        let in_flight = c.ring.borrow().len() + usize::from(!self.outbound.between_answers());
+        let in_flight = c.ring.borrow().len() + usize::from(self.outbound.is_within_matched());
         if c.is_ending() {
             return Ok(None);
         }
@@ -99,6 +102,7 @@ impl<R: Runtime> Responses<R> {
         let c = self.c.clone();
         let now_ns = c.clock.now_ns();
         c.traffic.last_ns.set(now_ns);
+        c.traffic.answer_under_way.set(true);
         let mut out = Outgoing::default();
         let mut ended: Vec<Box<Exchange>> = Vec::new();
         let mut at = 0;

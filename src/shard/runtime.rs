@@ -10,20 +10,21 @@
 //! - At most one task polls a stream for reading, and at most one for writing.
 //! - Nothing here is shared between threads.
 //!
-//! This is one of the two places with `unsafe`: glommio's sockets hand out raw descriptors only, see [`UringStream`].
+//! This is one of the two places with `unsafe`: a descriptor has to be lent out of a `RefCell`, and glommio takes
+//! its sockets as raw ones.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::io::IoSlice;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_lite::{AsyncRead, AsyncWrite};
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::BorrowedFd;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 /// A connected TCP stream with readiness.
@@ -89,13 +90,17 @@ impl Stream for UringStream {
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        let raw = self.0.borrow().as_raw_fd();
-        // SAFETY: the stream owns the descriptor and keeps it open as long as it lives, which the borrow of `self`
-        // outlasts in no case.
-        #[allow(unsafe_code)]
-        unsafe {
-            BorrowedFd::borrow_raw(raw)
-        }
+        borrowed(self, self.0.borrow().as_raw_fd())
+    }
+}
+
+/// The descriptor of a stream that lies in a `RefCell`, borrowed for as long as the stream itself.
+fn borrowed<S: Stream>(_owner: &S, raw: RawFd) -> BorrowedFd<'_> {
+    // SAFETY: both callers pass the descriptor that their stream owns; it is closed when the stream is dropped, and the
+    // borrow of `_owner` ends before that.
+    #[allow(unsafe_code)]
+    unsafe {
+        BorrowedFd::borrow_raw(raw)
     }
 }
 
@@ -142,38 +147,32 @@ impl Runtime for Uring {
 /// tokio's current-thread runtime: epoll, where io_uring is not to be had.
 pub struct Epoll;
 
-impl Stream for tokio::net::TcpStream {
+/// A tokio stream; borrowed mutably within a poll only. Its futures-style reads know that a short read emptied the
+/// socket, which `TcpStream::try_read` does not: it would ask the kernel once more for each message.
+pub struct EpollStream(RefCell<tokio::net::TcpStream>);
+
+impl Stream for EpollStream {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_read(buffer) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-            std::task::ready!(self.poll_read_ready(cx))?;
-        }
+        let mut read = tokio::io::ReadBuf::new(buffer);
+        let polled = tokio::io::AsyncRead::poll_read(Pin::new(&mut *self.0.borrow_mut()), cx, &mut read);
+        polled.map_ok(|()| read.filled().len())
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_write(bytes) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-            std::task::ready!(self.poll_write_ready(cx))?;
-        }
+        tokio::io::AsyncWrite::poll_write(Pin::new(&mut *self.0.borrow_mut()), cx, bytes)
     }
 
     fn try_writev(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.try_write_vectored(slices)
+        self.0.borrow().try_write_vectored(slices)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.as_fd()
+        borrowed(self, self.0.borrow().as_raw_fd())
     }
 }
 
 impl Runtime for Epoll {
-    type Stream = tokio::net::TcpStream;
+    type Stream = EpollStream;
     type Listener = tokio::net::TcpListener;
 
     fn run<F: Future<Output = ()> + 'static>(core: Option<usize>, main: F) -> io::Result<()> {
@@ -201,10 +200,10 @@ impl Runtime for Epoll {
     }
 
     async fn accept(listener: &Self::Listener) -> io::Result<Self::Stream> {
-        Ok(listener.accept().await?.0)
+        Ok(EpollStream(RefCell::new(listener.accept().await?.0)))
     }
 
     async fn connect(address: SocketAddr) -> io::Result<Self::Stream> {
-        tokio::net::TcpStream::connect(address).await
+        Ok(EpollStream(RefCell::new(tokio::net::TcpStream::connect(address).await?)))
     }
 }

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::census::Place;
 use super::connection::Connection;
+use super::meter::Standing;
 use super::runtime::Runtime;
 use crate::event::{self, EventKind, Identity};
 use crate::policy::{Mechanism, Principal};
@@ -235,5 +236,8 @@ pub(super) fn introduce<R: Runtime>(c: &Connection<R>, client_id: Option<&str>) 
         },
     };
     state.told = true;
+    let (meter, listener) = (&c.shard.meter, &c.door.listener.name);
+    meter.connections(listener, Standing::Unidentified, -1);
+    meter.connections(listener, Standing::Identified, 1);
     Some(EventKind::Identified { identity, client_id: client_id.map(str::to_owned) })
 }

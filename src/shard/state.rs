@@ -36,6 +36,8 @@ pub struct Limits {
     pub idle: Duration,
     /// A connection has to say who it is within this.
     pub handshake: Duration,
+    /// A request of which bytes are kept has to be whole within this.
+    pub request: Duration,
 }
 
 /// What a shard is started with.

@@ -43,15 +43,16 @@ fn connections<R: Runtime>(shard: &Shard<R>) -> Vec<Rc<Connection<R>>> {
 fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
     let now_ns = c.clock.now_ns();
     let passed = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
-    let nobody = c.login.borrow().who.is_none();
-    if nobody && passed(c.opened_ns, c.shard.limits.handshake) {
-        let seconds = c.shard.limits.handshake.as_secs();
-        return Some(Fault::Authentication(format!("no login within {seconds} s")));
+    let login = c.login.borrow();
+    let must_log_in = login.who.is_none() && (login.handshaken || !c.door.listener.anonymous);
+    drop(login);
+    if must_log_in && passed(c.opened_ns, c.shard.limits.handshake) {
+        return Some(Fault::Authentication(format!("no login within {:?}", c.shard.limits.handshake)));
     }
     let kept = c.traffic.kept_since_ns.get();
-    if kept > 0 && passed(kept, limits::KEPT_REQUEST_WAIT) {
-        let seconds = limits::KEPT_REQUEST_WAIT.as_secs();
-        return Some(Fault::Limit(format!("a request did not come in whole within {seconds} s")));
+    if kept > 0 && passed(kept, c.shard.limits.request) {
+        let limit = c.shard.limits.request;
+        return Some(Fault::Limit(format!("a request did not come in whole within {limit:?}")));
     }
     sasl::in_force(c, now_ns).err().map(Fault::Authentication)
 }
@@ -75,10 +76,9 @@ pub(super) async fn drain<R: Runtime>(shard: &Rc<Shard<R>>, limit: Duration) {
             break;
         }
         for connection in left {
-            let nothing_in_flight = connection.ring.borrow().is_empty();
             if connection.traffic.between_requests.get() {
                 connection.reads_ended.set(true);
-                if nothing_in_flight {
+                if !connection.owes_answers() {
                     connection.end(CloseReason::Drained);
                 }
             }

@@ -172,23 +172,31 @@ async fn reach_any(cluster: &Cluster, candidates: &[SocketAddr]) -> Result<(Clie
     Err(trouble)
 }
 
-/// Connects and asks for the versions; v3 carries the features, a broker older than 2.4 answers it with v0 and error 35.
+/// ApiVersions as Weir asks it, the newest first: v4 carries all features (KAFKA-17011), v3 those of a minimum above 0; a
+/// broker that does not know a version answers in the layout of v0, which does not read as the version that was asked.
+const PROBES: [i16; 3] = [4, 3, 0];
+
+/// Connects and asks for the versions.
 async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, ClusterVersions), ClientError> {
     let wait = limits::UPSTREAM_CONNECT_WAIT;
-    let mut client = Client::connect(address, cluster.credential.as_ref(), wait).await?;
-    let request = ApiVersionsRequest::default()
-        .with_client_software_name(StrBytes::from_static_str("weir"))
-        .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
-    let answer = match client.call(&request, 3).await {
-        Ok(answer) if answer.error_code == 0 => answer,
-        _ => {
-            client = Client::connect(address, cluster.credential.as_ref(), wait).await?;
-            client.call(&ApiVersionsRequest::default(), 0).await?
+    let unusable = ClientError::Malformed { address, what: "ApiVersions" };
+    for version in PROBES {
+        let mut client = Client::connect(address, cluster.credential.as_ref(), wait).await?;
+        let mut request = ApiVersionsRequest::default();
+        if version >= 3 {
+            request = request
+                .with_client_software_name(StrBytes::from_static_str("weir"))
+                .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
         }
-    };
-    let versions =
-        ClusterVersions::from_response(&answer).map_err(|_| ClientError::Malformed { address, what: "ApiVersions" })?;
-    Ok((client, versions))
+        match client.call(&request, version).await {
+            Ok(answer) if answer.error_code == 0 => {
+                return Ok((client, ClusterVersions::from_response(&answer).map_err(|_| unusable)?));
+            }
+            Ok(_) | Err(ClientError::Malformed { .. } | ClientError::Broken { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(unusable)
 }
 
 async fn ask_metadata(

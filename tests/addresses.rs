@@ -13,7 +13,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::{
     DescribeClusterRequest, DescribeConfigsRequest, DescribeQuorumRequest, FetchRequest, FindCoordinatorRequest,
-    GroupId, MetadataRequest, ProduceRequest,
+    MetadataRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::Request;
 use loadtest::admin::{self, Coordinates, text, topic};

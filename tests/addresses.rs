@@ -11,10 +11,9 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use kafka_protocol::messages::share_fetch_request::{self, ShareFetchRequest};
 use kafka_protocol::messages::{
     DescribeClusterRequest, DescribeConfigsRequest, DescribeQuorumRequest, FetchRequest, FindCoordinatorRequest,
-    GroupId, MetadataRequest, ProduceRequest,
+    MetadataRequest, ProduceRequest,
 };
 use kafka_protocol::protocol::Request;
 use loadtest::admin::{self, Coordinates, text, topic};
@@ -136,14 +135,6 @@ fn of_the_wrong_broker(name: &str, id: Uuid) -> Vec<Probe> {
         let request = admin::fetch_request(name, id, version, &[0], 1 << 20);
         probes.push(probe("Fetch", 1, version, &request));
     }
-    let partition = share_fetch_request::FetchPartition::default();
-    let wanted = share_fetch_request::FetchTopic::default().with_topic_id(id).with_partitions(vec![partition]);
-    let request = ShareFetchRequest::default()
-        .with_group_id(Some(GroupId(text(name))))
-        .with_member_id(Some(text("AAAAAAAAAAAAAAAAAAAAAQ")))
-        .with_max_bytes(1 << 20)
-        .with_topics(vec![wanted]);
-    probes.push(probe("ShareFetch", 1, 1, &request));
     probes
 }
 

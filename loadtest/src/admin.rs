@@ -20,6 +20,8 @@ use crate::wire::Connection;
 use crate::{Failure, Result, wait_for};
 
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 
 /// A protocol string.
 pub fn text(value: impl Into<String>) -> StrBytes {
@@ -62,7 +64,19 @@ pub fn await_topic(cluster: &Cluster, name: &str, leaders: &[i32]) -> Result<Uui
             known(cluster.address(node)?, name, leaders.len())
         })?;
     }
+    for (partition, node) in (0..).zip(leaders) {
+        let what = format!("broker {node} to lead partition {partition} of {name}");
+        wait_for(&what, SETTLE_LIMIT, || leads(cluster.address(*node)?, name, partition))?;
+    }
     Ok(id)
+}
+
+/// Whether the broker leads the partition already: Metadata says so a moment before.
+fn leads(broker: SocketAddr, name: &str, partition: i32) -> Result<Option<()>> {
+    let request = fetch_request(name, Uuid::nil(), 12, &[partition], 1);
+    let answer = Connection::open(broker)?.call(12, &request)?;
+    let answered = answer.responses.first().and_then(|t| t.partitions.first());
+    Ok(answered.filter(|p| p.error_code == 0).map(|_| ()))
 }
 
 fn known(broker: SocketAddr, name: &str, partitions: usize) -> Result<Option<Uuid>> {
@@ -103,12 +117,16 @@ pub fn fetch_request(name: &str, id: Uuid, version: i16, partitions: &[i32], max
 /// Produces to a partition at its leader, with acks from all, and gives the base offset.
 pub fn produce(leader: SocketAddr, name: &str, partition: i32, records: Vec<u8>) -> Result<i64> {
     let request = produce_request(name, Uuid::nil(), 9, partition, -1, records);
-    let answer = Connection::open(leader)?.call(9, &request)?;
-    let partition = answer.responses.first().and_then(|t| t.partition_responses.first());
-    match partition {
-        Some(p) if p.error_code == 0 => Ok(p.base_offset),
-        p => Err(Failure::new(format!("producing to {name} failed: {p:?}"))),
-    }
+    wait_for(&format!("{leader} to take records of {name}"), SETTLE_LIMIT, || {
+        let answer = Connection::open(leader)?.call(9, &request)?;
+        let partition = answer.responses.first().and_then(|t| t.partition_responses.first());
+        match partition.map(|p| (p.error_code, p.base_offset)) {
+            Some((0, base_offset)) => Ok(Some(base_offset)),
+            // Metadata names a leader a moment before it leads.
+            Some((NOT_LEADER_OR_FOLLOWER | UNKNOWN_TOPIC_OR_PARTITION, _)) => Ok(None),
+            other => Err(Failure::new(format!("producing to {name} failed: {other:?}"))),
+        }
+    })
 }
 
 /// The record set of a partition from offset 0 on, up to 16 MiB, from its leader.

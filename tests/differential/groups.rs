@@ -76,7 +76,12 @@ fn members() -> Vec<Case> {
         case(|side, v| {
             let name = side.own("synced", v);
             let member = joined(side, &name);
-            (side.group(&name), sync(&name, &member))
+            let request = sync(&name, &member);
+            let request = match v {
+                0..=4 => request,
+                _ => request.with_protocol_type(Some(text("consumer"))).with_protocol_name(Some(text("range"))),
+            };
+            (side.group(&name), request)
         }),
         case(|side, v| {
             let name = side.own("beating", v);

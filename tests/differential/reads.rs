@@ -29,6 +29,9 @@ use super::world::Side;
 /// `ConfigResource.Type.TOPIC`.
 pub const TOPIC_CONFIGS: i8 = 2;
 
+/// Addresses, and the controller: a broker names any broker as such, since clients cannot speak to controllers.
+const PLACES: &[&str] = &["host", "port", "controller_id"];
+
 pub fn cases() -> Vec<Case> {
     [topics(), cluster(), groups()].into_iter().flatten().collect()
 }
@@ -46,7 +49,7 @@ fn topics() -> Vec<Case> {
             let asked = MetadataRequestTopic::default().with_name(Some(topic(&side.world.topic)));
             (1, MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(v < 4))
         })
-        .differs(&["host", "port"]),
+        .differs(PLACES),
         case(|side, _| {
             let epoch = OffsetForLeaderPartition::default().with_current_leader_epoch(-1).with_leader_epoch(0);
             let asked =
@@ -86,7 +89,7 @@ fn topics() -> Vec<Case> {
 
 fn cluster() -> Vec<Case> {
     vec![
-        case(|_, _| (2, DescribeClusterRequest::default())).differs(&["host", "port"]),
+        case(|_, _| (2, DescribeClusterRequest::default())).differs(PLACES),
         case(|_, _| {
             let asked = describe_quorum_request::TopicData::default().with_topic_name(topic("__cluster_metadata"));
             let asked = asked.with_partitions(vec![describe_quorum_request::PartitionData::default()]);

@@ -18,6 +18,8 @@ pub fn cases() -> Vec<Case> {
     vec![
         case(|side, v| {
             let id = side.own("initialised", v);
+            // Asked before, so that the coordinator has loaded what it needs: this gives the next epoch.
+            side.world.producer(Some(&id)).unwrap();
             let request = InitProducerIdRequest::default().with_transactional_id(Some(TransactionalId(text(&id))));
             (side.transaction(&id), request.with_transaction_timeout_ms(60_000))
         })

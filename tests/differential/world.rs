@@ -186,13 +186,14 @@ impl Side<'_> {
         (name, id)
     }
 
-    /// Bytes with this side's tag replaced by one for both, of the same length.
+    /// Bytes with this side's tag replaced by one for both, of the same length. What was made on the other runtime is in
+    /// both sides' lists, and stays as it is.
     pub fn unnamed(&self, bytes: &Bytes) -> Bytes {
         let mut bytes = bytes.to_vec();
-        let tag = self.tag.as_bytes();
-        for at in 0..bytes.len().saturating_sub(tag.len() - 1) {
-            if bytes[at..].starts_with(tag) {
-                bytes[at..at + tag.len()].copy_from_slice(b"either");
+        let named = format!("{}-{}-", self.tag, self.world.runtime);
+        for at in 0..bytes.len() {
+            if bytes[at..].starts_with(named.as_bytes()) {
+                bytes[at..at + self.tag.len()].copy_from_slice(b"either");
             }
         }
         bytes.into()

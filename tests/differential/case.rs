@@ -14,6 +14,9 @@ use super::world::Side;
 const CLIENT_ID: &str = "differential";
 const CORRELATION_ID: i32 = 7;
 
+/// Makes the request for one side and version.
+type Make = Box<dyn Fn(&Side<'_>, i16) -> Asked>;
+
 /// A request in all its versions.
 pub struct Case {
     /// The API.
@@ -24,7 +27,7 @@ pub struct Case {
     pub differs: &'static [&'static str],
     /// Errors that the broker is meant to answer.
     pub errors: &'static [i16],
-    make: Box<dyn Fn(&Side<'_>, i16) -> Asked>,
+    make: Make,
 }
 
 /// A request frame for the broker it goes to, and the reader of its answer.

@@ -12,10 +12,12 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_lite::FutureExt;
 use rustix::net::Shutdown;
 use tokio::sync::Notify;
 
@@ -128,15 +130,20 @@ fn peer_of<S: Stream>(stream: &S) -> rustix::io::Result<SocketAddr> {
 
 impl<R: Runtime> Connection<R> {
     /// Starts one of the two tasks; the last to end closes the books. A task that gives no reason leaves the end to the
-    /// other.
+    /// other; one that panics ends its own connection only.
     pub fn spawn(self: &Rc<Self>, task: impl AsyncFnOnce(&Rc<Self>) -> Result<Option<CloseReason>, Fault> + 'static) {
         self.tasks.set(self.tasks.get() + 1);
         let connection = self.clone();
         R::spawn(async move {
-            match task(&connection).await {
-                Ok(Some(reason)) => connection.end(reason),
-                Ok(None) => {}
-                Err(fault) => connection.fail(&fault),
+            match AssertUnwindSafe(task(&connection)).catch_unwind().await {
+                Ok(Ok(Some(reason))) => connection.end(reason),
+                Ok(Ok(None)) => {}
+                Ok(Err(fault)) => connection.fail(&fault),
+                Err(_) => {
+                    let (listener, peer) = (&connection.door.listener.name, connection.peer);
+                    tracing::error!(listener, %peer, "connection closed, a fault of Weir's own: its task panicked");
+                    connection.end(CloseReason::Internal);
+                }
             }
             connection.tasks.set(connection.tasks.get() - 1);
             if connection.tasks.get() == 0 {

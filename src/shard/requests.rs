@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_lite::future::yield_now;
 use rustix::net::Shutdown;
 
 use super::connection::Connection;
@@ -26,7 +27,6 @@ use crate::pipeline::head::RequestHead;
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
 use crate::wire::kafka::api::{Class, key};
 use crate::wire::kafka::{api, error_reply, versions};
-use futures_lite::future::yield_now;
 
 /// The reading task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -104,11 +105,15 @@ pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
         let ready = ready.clone();
         let name = format!("weir-shard-{}", options.index);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let core = options.core;
-            match options.io_uring {
-                true => Uring::run(core, run::<Uring>(options, others, commands, ready)),
-                false => Epoll::run(core, run::<Epoll>(options, others, commands, ready)),
-            }
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| match (options.core, options.io_uring) {
+                (core, true) => Uring::run(core, run::<Uring>(options, others, commands, ready)),
+                (core, false) => Epoll::run(core, run::<Epoll>(options, others, commands, ready)),
+            }));
+            ended.unwrap_or_else(|_| {
+                // A gateway that lost a shard would answer some clients and not others: better a restart.
+                tracing::error!("a shard panicked, a fault of Weir's own; the process ends and the recording is taken over at the next start");
+                std::process::abort()
+            })
         })?;
         handles.push(ShardHandle { commands: own, thread });
     }

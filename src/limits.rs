@@ -1,38 +1,10 @@
-//! Every limit of the gateway, each with its reason. Sizes in bytes, times in their unit's suffix.
+//! Every limit of the gateway, each with its reason. Sizes in bytes, times in their unit's suffix. Those that an
+//! operator may want to change are in `config/limits.rs`.
 
-/// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
-pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+use std::time::Duration;
 
-/// How long connecting and logging in to a broker may take before the client is told by a close; clients wait 10-30 s.
-pub const UPSTREAM_CONNECT_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+// What clients may send.
 
-/// Topic ids asked for in one Metadata request of our own; a client that makes ids up costs no more than this a time.
-pub const TOPIC_LOOKUPS_MAX: usize = 256;
-
-/// Largest answer whose broker addresses are rewritten, which needs it whole: Metadata of about 300,000 partitions; bytes.
-pub const GATHERED_RESPONSE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-
-/// Largest tail behind the records of a fetched answer: the endpoints of some 1,000 brokers; bytes.
-pub const TAIL_BYTES_MAX: u64 = 128 * 1024;
-
-/// Longest answer taken from a broker: what its length prefix can say.
-pub const RESPONSE_FRAME_BYTES_MAX: u64 = i32::MAX as u64;
-
-/// A bare SASL token of a version 0 handshake: a PLAIN message with a token of Weir's is below 1 KiB, a JWT below 16; bytes.
-pub const SASL_TOKEN_BYTES_MAX: u64 = 64 * 1024;
-
-/// Read buffers of one direction on one shard: 256 connections that wait for a slow peer with a large buffer each, after
-/// which others go on with small ones; bytes.
-pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
-
-/// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
-pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
-
-/// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
-pub const LINGER: std::time::Duration = std::time::Duration::from_secs(3);
-
-/// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
-pub const JOURNAL_RETRY: std::time::Duration = std::time::Duration::from_millis(2);
 /// Requests in flight on one connection. Brokers work on one request of a connection at a time, so more in flight buys
 /// no speed; librdkafka pipelines without a bound of its own, and each entry keeps what the recording will say of it.
 pub const IN_FLIGHT_MAX: usize = 512;
@@ -43,39 +15,94 @@ pub const HEADER_MAX: usize = 48 << 10;
 
 /// A SASL message, bytes: a JWT with hundreds of groups fits, a flood before login does not.
 pub const SASL_MESSAGE_MAX: usize = 64 << 10;
+
+/// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
+pub const LINGER: Duration = Duration::from_secs(3);
+
+// What is taken from brokers.
+
+/// How long connecting and logging in to a broker may take before the client is told by a close; clients wait 10-30 s.
+pub const UPSTREAM_CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
+pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Topic ids asked for in one Metadata request of our own; a client that makes ids up costs no more than this a time.
+pub const TOPIC_LOOKUPS_MAX: usize = 256;
+
+/// Longest answer taken from a broker: what its length prefix can say.
+pub const RESPONSE_FRAME_BYTES_MAX: u64 = i32::MAX as u64;
+
+/// Largest answer whose broker addresses are rewritten, which needs it whole: Metadata of about 300,000 partitions; bytes.
+pub const GATHERED_RESPONSE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Largest tail behind the records of a fetched answer: the endpoints of some 1,000 brokers; bytes.
+pub const TAIL_BYTES_MAX: u64 = 128 * 1024;
+
+// What a shard holds.
+
+/// Read buffers of one direction on one shard: 256 connections that wait for a slow peer with a large buffer each, after
+/// which others go on with small ones; bytes.
+pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
+pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
+pub const JOURNAL_RETRY: Duration = Duration::from_millis(2);
+
+// What an event keeps.
+
 /// Items kept per side of an exchange: enough for what clients ask in practice, and few enough that an event fits
 /// [`EVENT_BYTES_MAX`] however many partitions a request names; the rest are counted.
 pub const EVENT_ITEMS_MAX: usize = 64;
+
 /// Bytes kept of a topic, group, user or client name: Kafka ends topic names at 249, other names are anybody's.
 pub const EVENT_NAME_BYTES_MAX: usize = 256;
+
 /// Bytes kept of a SASL mechanism's name as the client sent it: the registry's longest has 20.
 pub const EVENT_MECHANISM_BYTES_MAX: usize = 64;
+
 /// Bytes kept of a reason in words: a sentence or two for an operator.
 pub const EVENT_REASON_BYTES_MAX: usize = 512;
+
 /// Groups kept of an identity: directories that state more than this state roles, not groups.
 pub const EVENT_GROUPS_MAX: usize = 64;
+
 /// The longest encoded event: two sides of [`EVENT_ITEMS_MAX`] items with the longest name and every number at its
 /// longest (about 41 KiB), rounded up.
 pub const EVENT_BYTES_MAX: usize = 48 * 1024;
+
+// What the recording holds.
+
 /// Encoded bytes at which a block is closed: large enough to compress well and to make its index rows cheap, small enough
 /// that reading one event does not inflate much.
 pub const BLOCK_BYTES: usize = 64 * 1024;
+
 /// What a block may inflate to: [`BLOCK_BYTES`] and the one event that went over, with its texts.
 pub const BLOCK_INFLATED_BYTES_MAX: usize = 256 * 1024;
+
 /// The smallest journal of a shard: a handful of the longest events, so that a full one can drain while it fills.
 pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
+
 /// Journal bytes after which a shard wakes the writer before its tick: few wakes a second, small blocks avoided.
 pub const JOURNAL_WAKE_BYTES: u64 = 512 * 1024;
+
 /// Bytes of a node's name: it stands in every block.
 pub const NODE_NAME_BYTES_MAX: usize = 64;
+
 /// Rows gathered for one write of the store: bounds the writer's memory and what one failed write has to repeat.
 pub const WRITE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 /// Topics a session names; the rest are counted. The list is rewritten with each block, so it stays short.
 pub const SESSION_TOPICS_MAX: usize = 64;
+
 /// Listeners a session names: a client bootstraps through few and then meets one address per broker.
 pub const SESSION_LISTENERS_MAX: usize = 16;
+
 /// Topics remembered per session and hour as indexed already; beyond, rows are written again (harmless, just work).
 pub const SESSION_INDEXED_TOPICS_MAX: usize = 4096;
+
 /// Blocks remembered of a connection that has not identified itself: a login takes a few; a connection that chats
 /// through more is listed as unidentified until it does.
 pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;

@@ -168,7 +168,7 @@ fn an_api_that_kafka_does_not_have_is_closed_and_never_forwarded() {
             let mut connection = connect(gateway, &client_id);
             let header = [&key.to_be_bytes()[..], b"\0\0\0\0\0\x01", b"\0\x07unknown"].concat();
             connection.send_frame(&header).unwrap();
-            ends_saying(gateway, &mut connection, "this API is not one of Kafka 4.3's");
+            ends_saying(gateway, &mut connection, &format!("API {key} is not one of Kafka 4.3's"));
         }
         assert_eq!(reached_the_broker(gateway, &client_id), NOTHING);
     }

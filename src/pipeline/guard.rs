@@ -83,6 +83,8 @@ pub fn judge(
     let mut description = Description::new(api_key, Side::Request);
     walker.feed(body, &mut Describer::new(&mut description, topics)).map_err(Fault::ClientBody)?;
     walker.finish().map_err(Fault::ClientBody)?;
+    // Before version 4 a Metadata had no say in it: the topics it names are created where the broker creates any.
+    description.may_create_topics |= api_key == key::METADATA && exchange.version < 4;
     if configures_brokers(&description) && !allow_security_changes {
         let why = "a broker's settings say who may do what; Weir forwards their change only where the listener says \
                    allow_security_changes";
@@ -108,4 +110,48 @@ pub fn is_lawful(key: i16, version: i16, body: &[u8]) -> bool {
     impl Visitor for Nothing {}
     let Some(mut walker) = Walker::request(key, version, body.len() as u64) else { return false };
     walker.feed(body, &mut Nothing).and_then(|()| walker.finish()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pipeline::exchange::Moments;
+
+    struct NoTopics;
+    impl TopicDirectory for NoTopics {
+        fn name(&self, _: &[u8; 16]) -> Option<Arc<str>> {
+            None
+        }
+        fn learn(&self, _: Vec<([u8; 16], Arc<str>)>) {}
+    }
+
+    fn changes(version: i16, body: &[u8]) -> bool {
+        let exchange = Exchange {
+            ordinal: 0,
+            api_key: key::METADATA,
+            api: api::lookup(key::METADATA),
+            request: None,
+            version,
+            correlation_id: 0,
+            frame_bytes: 0,
+            unanswered: false,
+            moments: Moments::default(),
+        };
+        match judge(&exchange, body, &NoTopics, false) {
+            Ok(Verdict::Forward(description)) => description.changes_something(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_metadata_that_may_create_topics_is_a_change() {
+        let named = b"\0\0\0\x01\0\x01t";
+        assert!(changes(1, named), "before version 4 there is no flag, and brokers create");
+        assert!(changes(4, &[named, &b"\x01"[..]].concat()));
+        assert!(!changes(4, &[named, &b"\0"[..]].concat()));
+        assert!(!changes(1, b"\xff\xff\xff\xff"), "asking for all topics creates none");
+    }
 }

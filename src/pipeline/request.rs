@@ -243,7 +243,7 @@ impl Inbound {
     fn token(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
         let mut taken = 0;
         loop {
-            let length = head::length(&self.partial, limits::SASL_TOKEN_BYTES_MAX).map_err(Fault::ClientFrame)?;
+            let length = head::length(&self.partial, limits::SASL_MESSAGE_MAX as u64).map_err(Fault::ClientFrame)?;
             let whole = length.map_or(4, |length| 4 + length);
             let next = (whole - self.partial.len()).min(bytes.len() - taken);
             self.partial.extend_from_slice(&bytes[taken..taken + next]);

@@ -250,7 +250,7 @@ impl<R: Runtime> Requests<R> {
         if let Some(event) = answer.event {
             self.c.record(event).await;
         }
-        let code = if answer.fatal.is_some() { SASL_AUTHENTICATION_FAILED } else { 0 };
+        let code = if answer.fatal.is_some() { sasl::SASL_AUTHENTICATION_FAILED } else { 0 };
         match (exchange, answer.frame) {
             (Some(exchange), Some(frame)) => self.answered(exchange, frame, Outcome::AnsweredHere, code).await?,
             (None, Some(frame)) => {
@@ -344,9 +344,6 @@ impl<R: Runtime> Requests<R> {
         Ok(())
     }
 }
-
-/// Kafka's SASL_AUTHENTICATION_FAILED.
-const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
 /// Decides by the head what may be done with a request.
 struct Doorkeeper<'a, R: Runtime> {

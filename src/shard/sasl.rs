@@ -26,7 +26,7 @@ const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 /// Kafka's ILLEGAL_SASL_STATE.
 const ILLEGAL_SASL_STATE: i16 = 34;
 /// Kafka's SASL_AUTHENTICATION_FAILED.
-const SASL_AUTHENTICATION_FAILED: i16 = 58;
+pub(super) const SASL_AUTHENTICATION_FAILED: i16 = 58;
 
 /// How far a connection's login has come.
 #[derive(Default)]

@@ -16,6 +16,7 @@ use serde::Serialize;
 pub mod block;
 pub mod codec;
 pub mod entry;
+pub mod piece;
 pub mod session_id;
 pub mod varint;
 

@@ -249,13 +249,9 @@ fn put_identity<S: Sink>(sink: &mut S, identity: &Identity) {
 fn get_identity<S: Source>(source: &mut S) -> Result<Identity, DecodeError> {
     let issuer = source.text(Column::Text)?.0;
     let subject = source.text(Column::Text)?.0;
-    let mechanism = match source.get(Column::Rare)? {
-        0 => Mechanism::Anonymous,
-        1 => Mechanism::PlainToken,
-        value => {
-            return Err(DecodeError::Value { what: "a login mechanism", value });
-        }
-    };
+    let number = source.get(Column::Rare)?;
+    let mechanism =
+        Mechanism::from_number(number).ok_or(DecodeError::Value { what: "a login mechanism", value: number })?;
     let count = bounded("a count of groups", source.get(Column::Rare)?, limits::EVENT_GROUPS_MAX)?;
     let groups = (0..count).map(|_| Ok(source.text(Column::Text)?.0)).collect::<Result<_, DecodeError>>()?;
     Ok(Identity { issuer, subject, groups, mechanism })

@@ -29,7 +29,7 @@ pub struct ConnectionNo(pub u64);
 /// Who: the outcome of a login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Identity {
-    /// Who vouches: `anonymous`, `weir` (tokens issued here), later an OIDC issuer's URL or a certificate authority.
+    /// Who vouches: `anonymous`, `weir` (tokens issued here), an identity provider's issuer URL, or `certificate`.
     pub issuer: String,
     /// The person or service; `anonymous` where the listener lets anybody in.
     pub subject: String,
@@ -48,6 +48,26 @@ pub enum Mechanism {
     Anonymous = 0,
     /// SASL/PLAIN with a token that Weir issued.
     PlainToken = 1,
+    /// SCRAM with a token that Weir issued.
+    ScramToken = 2,
+    /// A JWT of an identity provider, in SASL/OAUTHBEARER or SASL/PLAIN.
+    Jwt = 3,
+    /// The certificate of a mutual TLS handshake.
+    Certificate = 4,
+}
+
+impl Mechanism {
+    /// The mechanism of a stored number.
+    pub fn from_number(number: u64) -> Option<Mechanism> {
+        Some(match number {
+            0 => Mechanism::Anonymous,
+            1 => Mechanism::PlainToken,
+            2 => Mechanism::ScramToken,
+            3 => Mechanism::Jwt,
+            4 => Mechanism::Certificate,
+            _ => return None,
+        })
+    }
 }
 
 /// One entry of the recording, as a shard appends it to its journal.

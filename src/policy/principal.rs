@@ -3,7 +3,7 @@
 /// The outcome of a login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Principal {
-    /// Who vouches: `anonymous`, or `weir` for tokens issued here.
+    /// Who vouches: `anonymous`, `weir` for tokens issued here, an identity provider's issuer URL, or `certificate`.
     pub issuer: String,
     /// The person or service; `anonymous` where the listener lets anybody in.
     pub subject: String,
@@ -20,6 +20,12 @@ pub enum Mechanism {
     Anonymous,
     /// SASL/PLAIN with a token that Weir issued.
     PlainToken,
+    /// SCRAM with a token that Weir issued.
+    ScramToken,
+    /// A JWT of an identity provider, in SASL/OAUTHBEARER or SASL/PLAIN.
+    Jwt,
+    /// The certificate of a mutual TLS handshake.
+    Certificate,
 }
 
 impl Principal {

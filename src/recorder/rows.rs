@@ -248,14 +248,13 @@ fn get_identity(reader: &mut Reader<'_>) -> Result<Identity, DecodeError> {
         issuer: reader.text()?.to_owned(),
         subject: reader.text()?.to_owned(),
         groups: get_texts(reader)?,
-        mechanism: match reader.varint()? {
-            0 => Mechanism::Anonymous,
-            1 => Mechanism::PlainToken,
-            value => {
-                return Err(DecodeError::Value { what: "a login mechanism", value });
-            }
-        },
+        mechanism: get_mechanism(reader)?,
     })
+}
+
+fn get_mechanism(reader: &mut Reader<'_>) -> Result<Mechanism, DecodeError> {
+    let number = reader.varint()?;
+    Mechanism::from_number(number).ok_or(DecodeError::Value { what: "a login mechanism", value: number })
 }
 
 fn put_optional(out: &mut Vec<u8>, text: Option<&str>) {

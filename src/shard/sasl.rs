@@ -233,6 +233,9 @@ pub(super) fn introduce<R: Runtime>(c: &Connection<R>, client_id: Option<&str>) 
         mechanism: match who.principal.mechanism {
             Mechanism::Anonymous => event::Mechanism::Anonymous,
             Mechanism::PlainToken => event::Mechanism::PlainToken,
+            Mechanism::ScramToken => event::Mechanism::ScramToken,
+            Mechanism::Jwt => event::Mechanism::Jwt,
+            Mechanism::Certificate => event::Mechanism::Certificate,
         },
     };
     state.told = true;

@@ -17,8 +17,12 @@ use zeroize::Zeroizing;
 
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, Readiness, TokenRegistry};
+use crate::policy::SubjectMapping;
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
-use crate::shard::{self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
+use crate::shard::{
+    self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ListenerTls, ShardHandle, ShardOptions, Subjects,
+};
+use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, Credential, Watcher};
 
 /// Why the gateway does not start, or did not stop cleanly.
@@ -42,6 +46,14 @@ pub enum BootError {
     /// The metrics registry does not start.
     #[error(transparent)]
     Metrics(#[from] control::InstallError),
+    /// Certificates cannot be used.
+    #[error("TLS of {owner}: {source}")]
+    Tls {
+        /// The listener or cluster.
+        owner: String,
+        /// Why.
+        source: TlsError,
+    },
     /// A thread or socket of our own failed.
     #[error("{what}: {source}")]
     Own {
@@ -65,9 +77,13 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     describe_build(io_uring);
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
+    let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
+    let clusters = clusters(&config, &mut followed)?;
     let (watcher, clusters) =
-        Watcher::start(clusters(&config)).map_err(|source| BootError::Own { what: "the upstream thread", source })?;
-    let listeners = listeners(&config, &clusters);
+        Watcher::start(clusters).map_err(|source| BootError::Own { what: "the upstream thread", source })?;
+    let listeners = listeners(&config, &clusters, &mut followed)?;
+    let reloader =
+        Reloader::start(followed).map_err(|source| BootError::Own { what: "the certificates' thread", source })?;
     let shards = shard_options(&config, io_uring, &listeners, journals, &tokens);
     let shards = shard::start(shards).map_err(|source| BootError::Own { what: "a shard did not start", source })?;
     let readiness = Arc::new(Ready {
@@ -89,7 +105,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     readiness.draining.store(true, Ordering::Relaxed);
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
-    drop(watcher);
+    drop((reloader, watcher));
     recorder.shutdown()?;
     control.stop();
     tracing::info!("stopped");
@@ -155,38 +171,74 @@ fn recorder_options(config: &Config) -> RecorderOptions {
     options
 }
 
-fn clusters(config: &Config) -> Vec<ClusterOptions> {
+/// The clusters; whatever has to follow its files is added to `followed`.
+fn clusters(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<Vec<ClusterOptions>, BootError> {
     let credential = |sasl: &config::Sasl| match sasl {
         config::Sasl::Plain { username, password } => {
             Credential::Plain { username: username.clone(), password: Zeroizing::new(password.expose().to_owned()) }
         }
     };
-    let options = |cluster: &config::Cluster| ClusterOptions {
-        name: cluster.name.clone(),
-        bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
-        credential: cluster.sasl.as_ref().map(credential),
-        refresh: CLUSTER_REFRESH,
+    let mut options = |cluster: &config::Cluster| {
+        let tls = cluster.tls.clone().map(|files| {
+            let owner = || format!("cluster {}", cluster.name);
+            let live =
+                ClientTls::open(&cluster.name, files).map_err(|source| BootError::Tls { owner: owner(), source });
+            live.map(Arc::new).inspect(|live| followed.push(live.clone()))
+        });
+        Ok(ClusterOptions {
+            name: cluster.name.clone(),
+            bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
+            tls: tls.transpose()?,
+            credential: cluster.sasl.as_ref().map(credential),
+            refresh: CLUSTER_REFRESH,
+        })
     };
-    config.clusters.iter().map(options).collect()
+    config.clusters.iter().map(&mut options).collect()
 }
 
-fn listeners(config: &Config, clusters: &[Arc<Cluster>]) -> Vec<Arc<ListenerOptions>> {
-    let options = |listener: &config::Listener| {
+/// The listeners; whatever has to follow its files is added to `followed`.
+fn listeners(
+    config: &Config,
+    clusters: &[Arc<Cluster>],
+    followed: &mut Vec<Arc<dyn Reload>>,
+) -> Result<Vec<Arc<ListenerOptions>>, BootError> {
+    let mut options = |listener: &config::Listener| {
         // The configuration was checked: every listener's cluster exists.
         let cluster = clusters.iter().find(|cluster| cluster.name == listener.cluster)?.clone();
+        let tls = match listener.tls.as_ref().map(|tls| listener_tls(listener, tls, followed)).transpose() {
+            Ok(tls) => tls,
+            Err(error) => return Some(Err(error)),
+        };
         let ports = &listener.brokers;
-        Some(Arc::new(ListenerOptions {
+        Some(Ok(Arc::new(ListenerOptions {
             name: listener.name.clone(),
             cluster,
             bind: listener.bind,
             brokers: BrokerPorts { host: ports.host, low: ports.low, high: ports.high },
+            tls,
             advertised: listener.advertised.clone(),
             anonymous: listener.auth.contains(&config::Auth::Anonymous),
             weir_token: listener.auth.contains(&config::Auth::WeirToken),
             allow_security_changes: listener.allow_security_changes,
-        }))
+        })))
     };
-    config.listeners.iter().filter_map(options).collect()
+    config.listeners.iter().filter_map(&mut options).collect()
+}
+
+fn listener_tls(
+    listener: &config::Listener,
+    tls: &config::ListenerTls,
+    followed: &mut Vec<Arc<dyn Reload>>,
+) -> Result<ListenerTls, BootError> {
+    let owner = || format!("listener {}", listener.name);
+    let live = ServerTls::open(&listener.name, tls.files.clone())
+        .map_err(|source| BootError::Tls { owner: owner(), source })?;
+    let server = Arc::new(live);
+    followed.push(server.clone());
+    let subjects = listener.auth.contains(&config::Auth::Mtls).then(|| {
+        Arc::new(Subjects { mapping: SubjectMapping::clone(&tls.mapping), units_are_groups: tls.units_are_groups })
+    });
+    Ok(ListenerTls { server, subjects })
 }
 
 fn shard_options(

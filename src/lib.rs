@@ -14,5 +14,6 @@ pub mod pipeline;
 pub mod policy;
 pub mod recorder;
 pub mod shard;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

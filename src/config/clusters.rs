@@ -2,7 +2,7 @@
 
 use super::reader::{NOT_YET, Reader, Section, keys};
 use super::yaml::{Data, Node};
-use super::{Cluster, Sasl, secret, value};
+use super::{Cluster, Sasl, secret, tls, value};
 
 /// SASL mechanisms that later versions speak upstream.
 const MECHANISMS_LATER: &[&str] = &["scram-sha-256", "scram-sha-512", "oauthbearer"];
@@ -27,15 +27,16 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Clusters {
 
 fn cluster(node: &Node, index: usize, reader: &mut Reader, names: &mut Vec<String>) -> Option<Cluster> {
     let path = format!("clusters[{index}]");
-    let section = reader.section(node, &path, &["name", "bootstrap", "sasl"], &["tls"])?;
+    let section = reader.section(node, &path, &["name", "bootstrap", "tls", "sasl"], &[])?;
     let name = section.required(reader, "name", "a name for listeners to refer to", value::name);
     unique(&section, reader, name.as_deref(), names);
     let bootstrap = bootstrap(&section, reader);
+    let tls = tls::of_cluster(&section, reader);
     let sasl = match section.node("sasl") {
         None => Some(None),
         Some(node) => sasl(node, &section.path("sasl"), reader).map(Some),
     };
-    Some(Cluster { name: name?, bootstrap: bootstrap?, sasl: sasl? })
+    Some(Cluster { name: name?, bootstrap: bootstrap?, tls: tls?, sasl: sasl? })
 }
 
 /// Notes the name of a section and reports it when it was taken before.

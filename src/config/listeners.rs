@@ -6,11 +6,11 @@ use super::clusters::unique;
 use super::ports::Ports;
 use super::reader::{NOT_YET, Reader, Section, found, keys, suggestion};
 use super::yaml::Node;
-use super::{Auth, BrokerPorts, Listener, value};
+use super::{Auth, BrokerPorts, Listener, tls, value};
 
-const AUTH: &[(&str, Auth)] = &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken)];
-const AUTH_LATER: &[&str] = &["jwt", "scram", "mtls"];
-const KEYS: &[&str] = &["name", "cluster", "bind", "brokers", "advertised", "auth", "allow_security_changes"];
+const AUTH: &[(&str, Auth)] = &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken), ("mtls", Auth::Mtls)];
+const AUTH_LATER: &[&str] = &["jwt", "scram"];
+const KEYS: &[&str] = &["name", "cluster", "bind", "brokers", "advertised", "tls", "auth", "allow_security_changes"];
 
 pub(super) fn read(
     root: &Section<'_>,
@@ -36,7 +36,7 @@ fn listener(
     names: &mut Vec<String>,
     ports: &mut Ports,
 ) -> Option<Listener> {
-    let section = reader.section(node, path, KEYS, &["tls"])?;
+    let section = reader.section(node, path, KEYS, &[])?;
     let name = section.required(reader, "name", "a name for logs and rules", value::name);
     unique(&section, reader, name.as_deref(), names);
     let cluster = cluster(&section, reader, clusters);
@@ -46,11 +46,13 @@ fn listener(
     claim(&section, ports, bind, brokers);
     let advertised = advertised(&section, reader, bind, brokers);
     let auth = auth(&section, reader);
+    let tls = tls::of_listener(&section, reader, auth.as_deref());
     let allow = section.or(reader, "allow_security_changes", false, value::boolean);
     Some(Listener {
         name: name?,
         cluster: cluster?,
         bind: bind?,
+        tls: tls?,
         brokers: brokers?,
         advertised: advertised?,
         auth: auth?,

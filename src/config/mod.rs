@@ -18,6 +18,7 @@ mod reader;
 mod root;
 mod secret;
 mod store;
+mod tls;
 mod value;
 mod yaml;
 
@@ -26,7 +27,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::PolicySnapshot;
+use crate::policy::{PolicySnapshot, SubjectMapping};
+use crate::tls::{ClientFiles, ServerFiles};
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -162,7 +164,9 @@ pub struct Cluster {
     pub name: String,
     /// Brokers to ask first; any one that answers will do.
     pub bootstrap: Vec<HostPort>,
-    /// How Weir logs in; none for a plaintext cluster without login.
+    /// TLS; none for a cluster that is reached in plaintext.
+    pub tls: Option<ClientFiles>,
+    /// How Weir logs in; none for a cluster without login.
     pub sasl: Option<Sasl>,
 }
 
@@ -203,6 +207,8 @@ pub struct Listener {
     pub cluster: String,
     /// The bootstrap address.
     pub bind: SocketAddr,
+    /// TLS; none on a plaintext listener.
+    pub tls: Option<ListenerTls>,
     /// A port per broker.
     pub brokers: BrokerPorts,
     /// The host that clients are told in place of the brokers' own.
@@ -211,6 +217,17 @@ pub struct Listener {
     pub auth: Vec<Auth>,
     /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
     pub allow_security_changes: bool,
+}
+
+/// TLS towards clients.
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    /// Our certificate, and what is asked of clients.
+    pub files: ServerFiles,
+    /// What is made of the subjects of clients' certificates.
+    pub mapping: Arc<SubjectMapping>,
+    /// Whether a subject's organizational units are the client's groups.
+    pub units_are_groups: bool,
 }
 
 /// The ports that stand for brokers: `low` plus the node id.
@@ -239,6 +256,8 @@ pub enum Auth {
     Anonymous,
     /// SASL/PLAIN with a token that Weir issued.
     WeirToken,
+    /// The certificate of a mutual TLS handshake.
+    Mtls,
 }
 
 impl Config {

@@ -4,10 +4,12 @@
 
 mod principal;
 mod snapshot;
+mod subject;
 mod token;
 mod token_table;
 
 pub use principal::{Mechanism, Principal};
 pub use snapshot::{PolicySnapshot, RecordingMode};
+pub use subject::{RuleError, SubjectMapping};
 pub use token::{Minted, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError};
 pub use token_table::{Login, Refusal, TokenTable};

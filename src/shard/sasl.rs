@@ -14,6 +14,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::census::Place;
+use super::certificate::{self, CertificateHold};
 use super::connection::Connection;
 use super::meter::Standing;
 use super::runtime::Runtime;
@@ -31,6 +32,8 @@ pub(super) const SASL_AUTHENTICATION_FAILED: i16 = 58;
 /// How far a connection's login has come.
 #[derive(Default)]
 pub(super) struct Login {
+    /// What the client's certificate says, where it showed one.
+    pub certificate: Option<CertificateHold>,
     /// The mechanism was agreed on, a token is due.
     pub handshaken: bool,
     /// Who it is, once known.
@@ -147,6 +150,11 @@ fn check<R: Runtime>(c: &Connection<R>, token: &[u8]) -> Result<i64, Denied> {
     })?;
     let mut state = c.login.borrow_mut();
     state.handshaken = false;
+    certificate::agrees(&state, &login.principal).map_err(|text| Denied {
+        claimed: claimed.clone(),
+        for_client: text.clone(),
+        for_log: text,
+    })?;
     if state.who.as_ref().is_some_and(|who| who.principal != login.principal) {
         let text = "a connection may authenticate again as the same principal only".to_owned();
         return Err(Denied { claimed, for_client: text.clone(), for_log: text });
@@ -188,25 +196,32 @@ fn failed<R: Runtime>(
     Some(EventKind::LoginFailed { mechanism, claimed, reason })
 }
 
-/// Lets an anonymous client in where the listener says so; why nobody is there, if nobody is.
+/// Lets a client in by its certificate, or as anonymous where the listener says so; why nobody is there, if nobody is.
 pub(super) fn is_somebody<R: Runtime>(c: &Connection<R>) -> Result<(), String> {
     let mut state = c.login.borrow_mut();
-    if state.who.is_none() && c.door.listener.anonymous {
-        let principal = Principal::anonymous();
-        let Some(place) = place(c, None, &principal) else {
-            return Err(format!("there are {} anonymous connections already", c.shard.census.limit()));
-        };
-        state.who = Some(Who { principal, token: None, place });
+    if state.who.is_some() {
+        return Ok(());
     }
-    match state.who {
-        Some(_) => Ok(()),
-        None => Err("this listener asks for a login first (SASL/PLAIN)".into()),
-    }
+    let principal = match &state.certificate {
+        Some(held) => held.principal.clone(),
+        None if c.door.listener.anonymous => Principal::anonymous(),
+        None => return Err("this listener asks for a login first (SASL/PLAIN)".into()),
+    };
+    let Some(place) = place(c, None, &principal) else {
+        return Err(format!(
+            "{} has {} connections already, more are not taken",
+            principal.subject,
+            c.shard.census.limit()
+        ));
+    };
+    state.who = Some(Who { principal, token: None, place });
+    Ok(())
 }
 
 /// Whether what the login rests on still holds; why not, if not.
 pub(super) fn in_force<R: Runtime>(c: &Connection<R>, now_ns: u64) -> Result<(), String> {
     let mut state = c.login.borrow_mut();
+    certificate::in_force(&state, now_ns)?;
     let Some(token) = state.who.as_mut().and_then(|who| who.token.as_mut()) else { return Ok(()) };
     if now_ns >= token.expires_ns {
         return Err(format!("token {} has expired", token.id));

@@ -19,6 +19,7 @@ use super::meter::Meter;
 use super::pool::Pool;
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
+use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
 use crate::policy::TokenTable;
@@ -164,6 +165,7 @@ pub(super) struct Shard<R: Runtime> {
     pub census: Census,
     pub request_buffers: Rc<Pool>,
     pub response_buffers: Rc<Pool>,
+    pub scratch: Rc<Scratch>,
     pub request_budget: Budget,
     pub response_budget: Budget,
     pub meter: Meter,
@@ -188,6 +190,7 @@ impl<R: Runtime> Shard<R> {
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
+            scratch: Rc::default(),
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             meter: Meter::default(),

@@ -10,6 +10,6 @@ mod login;
 mod watch;
 
 pub use client::{Client, ClientError};
-pub use cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
+pub use cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
 pub use login::{Credential, Login, LoginError, LoginStep};
 pub use watch::Watcher;

@@ -44,6 +44,15 @@ pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
 /// How long connecting and logging in to a broker may take before the client is told by a close; clients wait 10-30 s.
 pub const UPSTREAM_CONNECT_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a token endpoint may take to answer; as long as connecting to a broker, since logins wait for the first token.
+pub const TOKEN_FETCH_WAIT: Duration = Duration::from_secs(5);
+
+/// Largest answer taken from a token endpoint, bytes: a token that fits [`SASL_MESSAGE_MAX`], and what is said about it.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+/// How soon after a login Weir may log in again on the same connection: brokers refuse a second time within a second.
+pub const RELOGIN_PAUSE: Duration = Duration::from_millis(1100);
+
 /// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 

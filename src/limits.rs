@@ -19,10 +19,39 @@ pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 /// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: Duration = Duration::from_secs(3);
 
+// SCRAM, whichever side Weir is on.
+
+/// A SCRAM message, bytes: all of its fields at their longest, escaped and in base64.
+pub const SCRAM_MESSAGE_MAX: usize = 8 * 1024;
+
+/// A user name in SCRAM, bytes: longer than directories allow; Kafka has no limit of its own.
+pub const SCRAM_USERNAME_MAX: usize = 1024;
+
+/// Both nonces of a login together, bytes: libraries send 20 to 60 each.
+pub const SCRAM_NONCE_MAX: usize = 1024;
+
+/// A salt, bytes: Kafka's have 16 to 26.
+pub const SCRAM_SALT_MAX: usize = 1024;
+
+/// Fewest times a password is hashed: what RFC 7677 asks and Kafka enforces; a broker may not ask for a weaker proof.
+pub const SCRAM_ITERATIONS_MIN: u32 = 4096;
+
+/// Most times a password is hashed: 0.2 s (SHA-256) or 0.6 s (SHA-512) of one core; a broker may not make us burn more.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
 // What is taken from brokers.
 
 /// How long connecting and logging in to a broker may take before the client is told by a close; clients wait 10-30 s.
 pub const UPSTREAM_CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a token endpoint may take to answer; as long as connecting to a broker, since logins wait for the first token.
+pub const TOKEN_FETCH_WAIT: Duration = Duration::from_secs(5);
+
+/// Largest answer taken from a token endpoint, bytes: a token that fits [`SASL_MESSAGE_MAX`], and what is said about it.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+/// How soon after a login Weir may log in again on the same connection: brokers refuse a second time within a second.
+pub const RELOGIN_PAUSE: Duration = Duration::from_millis(1100);
 
 /// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -19,6 +19,45 @@ pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 /// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: Duration = Duration::from_secs(3);
 
+// Who clients are.
+
+/// A JWT, bytes: directories that state hundreds of groups make some of 20 KiB.
+pub const JWT_BYTES_MAX: usize = 32 << 10;
+
+/// The name of a key in a JWT's header and in a JWKS, bytes: they are hashes in practice, 20 to 64 characters.
+pub const JWT_KEY_ID_BYTES_MAX: usize = 256;
+
+/// Groups a JWT may state. More are refused, not cut: a rule may forbid something to the one that would get lost.
+pub const JWT_GROUPS_MAX: usize = 512;
+
+/// A discovery document or a JWKS, bytes: with certificate chains some have 30 KiB.
+pub const JWKS_BYTES_MAX: usize = 256 << 10;
+
+/// Keys of an issuer: two or three while it rotates them, a handful for each of its algorithms.
+pub const JWKS_KEYS_MAX: usize = 64;
+
+/// How long one request to an identity provider may take.
+pub const JWKS_FETCH_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often keys are fetched without a cause, where the issuer's `Cache-Control` says nothing.
+pub const JWKS_REFRESH: Duration = Duration::from_secs(10 * 60);
+
+/// Bounds of what the issuer's `Cache-Control` may ask for: a minute, so that it is not asked all the time; an hour, so
+/// that a key it has taken back does not live on here.
+pub const JWKS_REFRESH_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+
+/// The longest wait before a failed fetch is tried again; the first is a second, each next one twice as long.
+pub const JWKS_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// At least so long between fetches that tokens with unknown keys cause: anybody can make up the name of a key.
+pub const JWKS_REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a login waits for keys that are being fetched because of it: clients wait 10 s and more for an answer.
+pub const JWKS_LOGIN_WAIT: Duration = Duration::from_secs(3);
+
+/// Tokens of one subject that a SCRAM proof is checked against, some 5 µs each.
+pub const SCRAM_TOKENS_MAX: usize = 64;
+
 // SCRAM, whichever side Weir is on.
 
 /// A SCRAM message, bytes: all of its fields at their longest, escaped and in base64.

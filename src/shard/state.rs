@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::census::Census;
 use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
+use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
 use super::runtime::{Epoll, Runtime, Uring};
@@ -55,6 +56,8 @@ pub struct ShardOptions {
     pub journal: ShardJournal,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    /// The identity providers.
+    pub issuers: Issuers,
     /// Limits.
     pub limits: Limits,
     /// Connections an identity, shared by all shards.
@@ -161,6 +164,7 @@ pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
     pub request_buffers: Rc<Pool>,
@@ -185,6 +189,7 @@ impl<R: Runtime> Shard<R> {
             listeners: options.listeners,
             journal: RefCell::new(options.journal),
             tokens: options.tokens,
+            issuers: options.issuers,
             limits: options.limits,
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),

@@ -9,6 +9,7 @@ pub mod error_reply;
 mod fields;
 pub mod frame;
 pub mod layout;
+pub mod oauthbearer;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod sasl;

@@ -128,3 +128,6 @@ pub const SESSION_INDEXED_TOPICS_MAX: usize = 4096;
 /// Blocks remembered of a connection that has not identified itself: a login takes a few; a connection that chats
 /// through more is listed as unidentified until it does.
 pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;
+
+/// How long a process that is about to abort waits for its last log line to be written by the thread that does.
+pub const LAST_WORDS: Duration = Duration::from_millis(100);

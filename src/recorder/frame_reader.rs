@@ -295,7 +295,7 @@ impl<'a> FrameReader<'a> {
         let part = self.parts.get(&key)?;
         let part_end = (u64::from(part.start.part) + 1) * FRAME_PART_BYTES;
         let whole = part.end >= part.length.map_or(part_end, |length| length.min(part_end));
-        (part.passed || whole).then_some(key)
+        (part.passed || part.foreign || whole).then_some(key)
     }
 
     /// Gives a part out, or none when it was not asked for.

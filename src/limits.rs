@@ -197,5 +197,11 @@ pub const SESSION_INDEXED_TOPICS_MAX: usize = 4096;
 /// through more is listed as unidentified until it does.
 pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;
 
+// What reading a recording takes.
+
+/// What one batch's records may inflate to when they are shown: brokers bound a batch as it is compressed (1 MiB by
+/// default, `message.max.bytes`), and honest text shrinks by tens, not by thousands; bytes.
+pub const RECORDS_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// How long a process that is about to abort waits for its last log line to be written by the thread that does.
 pub const LAST_WORDS: Duration = Duration::from_millis(100);

@@ -4,18 +4,30 @@ use std::net::SocketAddr;
 
 use super::clusters::unique;
 use super::ports::Ports;
-use super::reader::{NOT_YET, Reader, Section, found, keys, suggestion};
+use super::reader::{Reader, Section, found, keys, suggestion};
 use super::yaml::Node;
 use super::{Auth, BrokerPorts, Listener, tls, value};
 
-const AUTH: &[(&str, Auth)] = &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken), ("mtls", Auth::Mtls)];
-const AUTH_LATER: &[&str] = &["jwt", "scram"];
-const KEYS: &[&str] = &["name", "cluster", "bind", "brokers", "advertised", "tls", "auth", "allow_security_changes"];
+const AUTH: &[(&str, Auth)] = &[
+    ("anonymous", Auth::Anonymous),
+    ("weir_token", Auth::WeirToken),
+    ("scram", Auth::Scram),
+    ("jwt", Auth::Jwt),
+    ("mtls", Auth::Mtls),
+];
+const KEYS: &[&str] =
+    &["name", "cluster", "bind", "brokers", "advertised", "tls", "auth", "issuers", "allow_security_changes"];
+
+/// Names that listeners may refer to.
+pub(super) struct Known<'a> {
+    pub(super) clusters: &'a [String],
+    pub(super) issuers: &'a [String],
+}
 
 pub(super) fn read(
     root: &Section<'_>,
     reader: &mut Reader,
-    clusters: &[String],
+    known: &Known<'_>,
     ports: &mut Ports,
 ) -> Option<Vec<Listener>> {
     let node = root.needed(reader, "listeners", "a list of listeners, at least one")?;
@@ -23,7 +35,7 @@ pub(super) fn read(
     let mut names = Vec::new();
     let mut all = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        all.push(listener(item, &format!("listeners[{index}]"), reader, clusters, &mut names, ports));
+        all.push(listener(item, &format!("listeners[{index}]"), reader, known, &mut names, ports));
     }
     all.into_iter().collect()
 }
@@ -32,14 +44,14 @@ fn listener(
     node: &Node,
     path: &str,
     reader: &mut Reader,
-    clusters: &[String],
+    known: &Known<'_>,
     names: &mut Vec<String>,
     ports: &mut Ports,
 ) -> Option<Listener> {
     let section = reader.section(node, path, KEYS, &[])?;
     let name = section.required(reader, "name", "a name for logs and rules", value::name);
     unique(&section, reader, name.as_deref(), names);
-    let cluster = cluster(&section, reader, clusters);
+    let cluster = cluster(&section, reader, known.clusters);
     let bind = section.required(reader, "bind", "the bootstrap address, such as \"127.0.0.1:9292\"", value::bind);
     let expected = "an address and a port per broker, such as \"127.0.0.1:9300-9399\"";
     let brokers = section.required(reader, "brokers", expected, value::broker_ports);
@@ -47,6 +59,7 @@ fn listener(
     let advertised = advertised(&section, reader, bind, brokers);
     let auth = auth(&section, reader);
     let tls = tls::of_listener(&section, reader, auth.as_deref());
+    let issuers = issuers(&section, reader, auth.as_deref(), known.issuers);
     let allow = section.or(reader, "allow_security_changes", false, value::boolean);
     Some(Listener {
         name: name?,
@@ -56,6 +69,7 @@ fn listener(
         brokers: brokers?,
         advertised: advertised?,
         auth: auth?,
+        issuers: issuers?,
         allow_security_changes: allow?,
     })
 }
@@ -116,10 +130,6 @@ fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {
                 wrong = true;
             }
             Some((_, method)) => auth.push(*method),
-            None if AUTH_LATER.contains(&word) => {
-                reader.report(item.at, format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&names)));
-                wrong = true;
-            }
             None => {
                 reader.report(item.at, format!("{path}: found {}; expected {}", found(item), keys(&names)));
                 wrong = true;
@@ -127,4 +137,40 @@ fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {
         }
     }
     (!wrong).then_some(auth)
+}
+
+/// The issuers whose JWTs are taken: all, unless some are named.
+fn issuers(section: &Section<'_>, reader: &mut Reader, auth: Option<&[Auth]>, known: &[String]) -> Option<Vec<String>> {
+    let takes_jwt = auth?.contains(&Auth::Jwt);
+    let path = section.path("issuers");
+    let Some(node) = section.node("issuers") else {
+        if takes_jwt && known.is_empty() {
+            let at = section.node("auth").map_or(section.at, |node| node.at);
+            let what = "`jwt` needs to know whose JWTs are taken; expected the top level section `issuers`";
+            reader.report(at, format!("{}: {what}", section.path("auth")));
+            return None;
+        }
+        return Some(if takes_jwt { known.to_vec() } else { Vec::new() });
+    };
+    if !takes_jwt {
+        reader.report(node.at, format!("{path}: issuers are asked for JWTs only; expected `jwt` in `auth`"));
+        return None;
+    }
+    let items = reader.list(node, &path, "names of issuers")?;
+    let mut all = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let name = reader.scalar(item, &path, value::name);
+        let name = name.filter(|name| {
+            let exists = known.contains(name);
+            if !exists {
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                let what = format!("{path}: no issuer is named `{name}`; {}", suggestion(name, &names));
+                reader.report(item.at, what);
+            }
+            exists
+        });
+        all.push(name);
+    }
+    all.into_iter().collect()
 }

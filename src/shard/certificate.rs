@@ -9,8 +9,8 @@
 //! - A connection ends with the certificate it was opened with.
 
 use super::connection::Connection;
+use super::login::{self, Login};
 use super::runtime::Runtime;
-use super::sasl::Login;
 use super::tls::TlsStream;
 use crate::event::EventKind;
 use crate::policy::{Mechanism, Principal};
@@ -18,6 +18,9 @@ use crate::tls::CertificateSubject;
 
 /// The issuer of principals that certificates name.
 const ISSUER: &str = "certificate";
+
+/// Where others have the name of a SASL mechanism.
+const MECHANISM: &str = "CERTIFICATE";
 
 /// What a client's certificate says.
 #[derive(Debug, Clone)]
@@ -47,15 +50,15 @@ pub(super) fn learn<R: Runtime>(c: &Connection<R>, tls: &TlsStream<R::Stream>) -
     groups.sort_unstable();
     groups.dedup();
     let principal = Principal { issuer: ISSUER.to_owned(), subject: name, groups, mechanism: Mechanism::Certificate };
+    login::count(c, MECHANISM, true);
     c.login.borrow_mut().certificate = Some(CertificateHold { principal, expires_ns: read.expires_ns });
     Ok(())
 }
 
-/// What the recording keeps of a certificate that let nobody in; counted with the failed logins.
+/// What the recording keeps of a certificate that let nobody in.
 pub(super) fn failed<R: Runtime>(c: &Connection<R>, claimed: Option<String>, reason: String) -> EventKind {
-    let listener = c.door.listener.name.clone();
-    metrics::counter!("weir_authentication_failures_total", "listener" => listener).increment(1);
-    EventKind::LoginFailed { mechanism: "CERTIFICATE".to_owned(), claimed, reason }
+    login::count(c, MECHANISM, false);
+    EventKind::LoginFailed { mechanism: MECHANISM.to_owned(), claimed, reason }
 }
 
 /// Whether a SASL login goes with the certificate that was shown; why not, if not.

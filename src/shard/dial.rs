@@ -3,6 +3,7 @@
 //! Invariant: nothing of the client is sent before the broker has let Weir in, and nothing at all before the client is
 //! known.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::rc::Rc;
@@ -14,7 +15,7 @@ use super::tls::Transport;
 use crate::limits;
 use crate::pipeline::fault::Fault;
 use crate::tls::explain_io;
-use crate::upstream::{Endpoint, Login, LoginStep, Tidings};
+use crate::upstream::{Endpoint, Login, LoginStep, Session, Tidings};
 
 /// The upstream connection, made on first use.
 pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Result<&Transport<R::Stream>, Fault> {
@@ -22,8 +23,8 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
         return Ok(upstream);
     }
     let cluster = &connection.door.listener.cluster;
-    let stream = match dial(connection).await {
-        Ok(stream) => stream,
+    let (stream, session) = match dial(connection).await {
+        Ok(reached) => reached,
         Err(why) => {
             cluster.tell(Tidings::Unreachable);
             metrics::counter!("weir_upstream_connect_failures_total", "cluster" => cluster.name.clone()).increment(1);
@@ -31,11 +32,12 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
         }
     };
     let upstream = connection.upstream.get_or_init(|| stream);
+    connection.renewal.begin(session, connection.clock.now_ns());
     connection.spawn_responses();
     Ok(upstream)
 }
 
-async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<Transport<R::Stream>, String> {
+async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(Transport<R::Stream>, Session), String> {
     let (cluster, node) = (&connection.door.listener.cluster, connection.door.node);
     let endpoints = connection.await_view(|| Some(cluster.view().endpoints_of(node)).filter(|e| !e.is_empty())).await;
     let mut endpoints = endpoints.ok_or_else(|| match node {
@@ -51,10 +53,14 @@ async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<Transport<R::Str
     let mut trouble = String::new();
     for endpoint in endpoints {
         let address = endpoint.address;
-        match bounded::<R, _>(reach(connection, &endpoint)).await {
-            Some(Ok(stream)) => return Ok(stream),
+        let waits_for = Cell::new("did not answer");
+        match bounded::<R, _>(reach(connection, &endpoint, &waits_for)).await {
+            Some(Ok(reached)) => return Ok(reached),
             Some(Err(why)) => trouble = why,
-            None => trouble = format!("{address} did not answer within {} s", limits::UPSTREAM_CONNECT_WAIT.as_secs()),
+            None => {
+                let (what, seconds) = (waits_for.get(), limits::UPSTREAM_CONNECT_WAIT.as_secs());
+                trouble = format!("{address} {what} within {seconds} s");
+            }
         }
         if connection.is_ending() {
             break;
@@ -71,22 +77,31 @@ async fn bounded<R: Runtime, T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-async fn reach<R: Runtime>(connection: &Connection<R>, endpoint: &Endpoint) -> Result<Transport<R::Stream>, String> {
+/// Connects and logs in; `waits_for` says at any time what is waited for.
+async fn reach<R: Runtime>(
+    connection: &Connection<R>,
+    endpoint: &Endpoint,
+    waits_for: &Cell<&'static str>,
+) -> Result<(Transport<R::Stream>, Session), String> {
     let (cluster, address) = (&connection.door.listener.cluster, endpoint.address);
     let stream = R::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
     rustix::net::sockopt::set_tcp_nodelay(stream.fd(), true).map_err(|e| format!("{address}: {e}"))?;
     let stream = match &cluster.tls {
         None => Transport::Plain(stream),
-        Some(tls) => handshake::with_broker(stream, tls, endpoint, &connection.shard.scratch)
-            .await
-            .map_err(|e| format!("{address}: {e}"))?,
+        Some(tls) => {
+            waits_for.set("did not finish the TLS handshake");
+            let secured = handshake::with_broker(stream, tls, endpoint, &connection.shard.scratch).await;
+            secured.map_err(|e| format!("{address}: {e}"))?
+        }
     };
-    let mut login = Login::new(cluster.credential.as_ref());
+    let mut login = Login::new(cluster.credential.as_deref(), 0);
     let mut answer = None;
     loop {
-        match login.next(answer.as_deref()).map_err(|e| format!("{address}: {e}"))? {
-            LoginStep::Done => return Ok(stream),
+        waits_for.set("waited for Weir's own login, whose credential had no answer");
+        match login.next(answer.as_deref()).await.map_err(|e| format!("{address}: {e}"))? {
+            LoginStep::Done(session) => return Ok((stream, session)),
             LoginStep::Send(frame) => {
+                waits_for.set("did not answer");
                 let answered = async {
                     send(&stream, &frame).await?;
                     receive(&stream).await
@@ -97,7 +112,8 @@ async fn reach<R: Runtime>(connection: &Connection<R>, endpoint: &Endpoint) -> R
     }
 }
 
-async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
+/// Sends all of it.
+pub(super) async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let taken = poll_fn(|cx| stream.poll_write(cx, bytes)).await?;
         bytes = &bytes[taken..];
@@ -106,7 +122,7 @@ async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Longest answer to a login step, bytes.
-const LOGIN_ANSWER_MAX: usize = 64 * 1024;
+pub(super) const LOGIN_ANSWER_MAX: usize = 64 * 1024;
 
 async fn receive<S: Stream>(stream: &S) -> io::Result<Vec<u8>> {
     let mut prefix = [0u8; 4];

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::login;
 use super::runtime::Runtime;
-use super::sasl;
 use super::state::Shard;
 use crate::event::CloseReason;
 use crate::limits;
@@ -50,7 +50,7 @@ fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
         }
         let login = c.login.borrow();
         let is_somebody = c.door.listener.anonymous || login.certificate.is_some();
-        if login.who.is_none() && (login.handshaken || !is_somebody) {
+        if login.who.is_none() && (login.is_under_way() || !is_somebody) {
             return Some(Fault::Authentication(format!("no login within {limit:?}")));
         }
     }
@@ -59,7 +59,7 @@ fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
         let limit = c.shard.limits.request;
         return Some(Fault::Limit(format!("a request did not come in whole within {limit:?}")));
     }
-    sasl::in_force(c, now_ns).err().map(Fault::Authentication)
+    login::in_force(c, now_ns).err().map(Fault::Authentication)
 }
 
 fn is_idle<R: Runtime>(c: &Connection<R>) -> bool {

@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::cluster::Endpoint;
-use super::login::{Credential, Login, LoginError, LoginStep};
+use super::credential::Credential;
+use super::login::{Login, LoginError, LoginStep};
 use crate::limits;
 use crate::tls::{ClientTls, explain_io};
 use crate::wire::kafka::walk::{Visitor, Walker};
@@ -53,6 +54,14 @@ pub enum ClientError {
     /// No answer in time.
     #[error("broker {address} did not answer within {seconds} s")]
     Silent {
+        /// The broker.
+        address: SocketAddr,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The credential did not answer in time.
+    #[error("broker {address} waits for Weir's own login: the credential had no answer within {seconds} s")]
+    Waiting {
         /// The broker.
         address: SocketAddr,
         /// How long was waited.
@@ -96,7 +105,7 @@ impl Client {
     pub async fn connect(
         endpoint: &Endpoint,
         tls: Option<&ClientTls>,
-        credential: Option<&Credential>,
+        credential: Option<&dyn Credential>,
         wait: Duration,
     ) -> Result<Self, ClientError> {
         let address = endpoint.address;
@@ -113,13 +122,16 @@ impl Client {
                 .inspect_err(|_| tls.count_failure())?,
         };
         let mut client = Client { stream, address, wait, correlation_id: 0 };
-        let mut login = Login::new(credential);
+        let mut login = Login::new(credential, 0);
         let mut answer: Option<Bytes> = None;
         loop {
-            let step = login.next(answer.as_deref()).map_err(|source| ClientError::Login { address, source })?;
+            let step = timeout(wait, login.next(answer.as_deref()))
+                .await
+                .map_err(|_| ClientError::Waiting { address, seconds: wait.as_secs() })?;
+            let step = step.map_err(|source| ClientError::Login { address, source })?;
             match step {
                 LoginStep::Send(frame) => answer = Some(client.exchange(&frame).await?),
-                LoginStep::Done => return Ok(client),
+                LoginStep::Done(_) => return Ok(client),
             }
         }
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
-use super::login::Credential;
+use super::credential::{Credential, CredentialOptions};
 use crate::tls::ClientTls;
 use crate::wire::kafka::versions::ClusterVersions;
 
@@ -27,7 +27,7 @@ pub struct ClusterOptions {
     /// TLS; none where brokers are reached in plaintext.
     pub tls: Option<Arc<ClientTls>>,
     /// How Weir logs in; none on a listener without SASL.
-    pub credential: Option<Credential>,
+    pub credential: Option<CredentialOptions>,
     /// How often brokers and versions are looked at without a cause.
     pub refresh: Duration,
 }
@@ -125,7 +125,7 @@ pub struct Cluster {
     /// TLS, where brokers speak it.
     pub tls: Option<Arc<ClientTls>>,
     /// How Weir logs in.
-    pub credential: Option<Credential>,
+    pub credential: Option<Arc<dyn Credential>>,
     /// The bootstrap list as configured, for messages.
     pub bootstrap: Vec<String>,
     pub(super) refresh: Duration,
@@ -139,12 +139,15 @@ pub struct Cluster {
 const TIDINGS_MAX: usize = 4096;
 
 impl Cluster {
-    pub(super) fn new(options: ClusterOptions) -> (Arc<Self>, mpsc::Receiver<Tidings>) {
+    pub(super) fn new(
+        options: ClusterOptions,
+        credential: Option<Arc<dyn Credential>>,
+    ) -> (Arc<Self>, mpsc::Receiver<Tidings>) {
         let (tidings, inbox) = mpsc::channel(TIDINGS_MAX);
         let cluster = Cluster {
             name: options.name,
             tls: options.tls,
-            credential: options.credential,
+            credential,
             bootstrap: options.bootstrap,
             refresh: options.refresh,
             view: ArcSwap::from_pointee(View::default()),

@@ -94,7 +94,7 @@ fn who_shows_no_certificate_or_a_strangers_is_refused_and_told_of() {
             }
         }
         let metrics = gateway.metrics().unwrap();
-        assert_eq!(metrics.sum("weir_authentication_failures_total", &[("listener", "main")]), Some(4.0));
+        assert_eq!(metrics.sum("weir_logins_total", &[("mechanism", "CERTIFICATE"), ("outcome", "failed")]), Some(4.0));
         still_works(&mut bystander);
     }
 }

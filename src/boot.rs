@@ -18,7 +18,10 @@ use zeroize::Zeroizing;
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, Readiness, TokenRegistry};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
-use crate::shard::{self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
+use crate::shard::{
+    self, BrokerPorts, Census, Command, IoUring, ListenerOptions, OnOverload, RecordingOptions, ShardHandle,
+    ShardOptions,
+};
 use crate::upstream::{Cluster, ClusterOptions, Credential, Watcher};
 
 /// Why the gateway does not start, or did not stop cleanly.
@@ -206,12 +209,21 @@ fn shard_options(
         request: config.limits.request,
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
+    let recording = RecordingOptions {
+        rules: Arc::new(config.policy.snapshot.recording.clone()),
+        on_overload: match config.store.on_overload {
+            config::OnOverload::Block => OnOverload::Block,
+            config::OnOverload::Metadata => OnOverload::Metadata,
+        },
+        shards: config.shards,
+    };
     let options = |(index, journal)| ShardOptions {
         index,
         core: cores.get(index).copied(),
         io_uring,
         listeners: listeners.to_vec(),
         journal,
+        recording: recording.clone(),
         tokens: tokens.table(),
         limits,
         census: census.clone(),

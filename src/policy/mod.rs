@@ -3,11 +3,13 @@
 //! Shards hold a snapshot through an `arc-swap` and never wait for anybody who changes one.
 
 mod principal;
+mod recording;
 mod snapshot;
 mod token;
 mod token_table;
 
 pub use principal::{Mechanism, Principal};
-pub use snapshot::{PolicySnapshot, RecordingMode};
+pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
+pub use snapshot::PolicySnapshot;
 pub use token::{Minted, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError};
 pub use token_table::{Login, Refusal, TokenTable};

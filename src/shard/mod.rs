@@ -3,7 +3,7 @@
 //!
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
 //! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `sasl` finds out who it
-//! is, `dial` connects and logs in upstream, `outgoing` writes. `pool` lends buffers, `sweep` looks for what has been
+//! is, `dial` connects and logs in upstream, `outgoing` writes, `recording` appends to the journal. `pool` lends buffers, `sweep` looks for what has been
 //! idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
@@ -20,6 +20,7 @@ mod meter;
 mod outgoing;
 mod pool;
 mod probe;
+mod recording;
 mod requests;
 mod responses;
 pub mod runtime;
@@ -30,4 +31,5 @@ mod sweep;
 pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, bind};
 pub use probe::{IoUring, probe_io_uring};
+pub use recording::{OnOverload, RecordingOptions};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
 use super::meter::Meter;
 use super::pool::Pool;
+use super::recording::{Frames, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
 use crate::limits;
@@ -53,6 +54,8 @@ pub struct ShardOptions {
     pub listeners: Vec<Arc<ListenerOptions>>,
     /// Its journal.
     pub journal: ShardJournal,
+    /// What it puts there.
+    pub recording: RecordingOptions,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// Limits.
@@ -159,6 +162,7 @@ async fn run<R: Runtime>(
 pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
+    pub frames: Frames,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub limits: Limits,
     pub census: Census,
@@ -183,6 +187,7 @@ impl<R: Runtime> Shard<R> {
         Shard {
             listeners: options.listeners,
             journal: RefCell::new(options.journal),
+            frames: Frames::new(&options.recording),
             tokens: options.tokens,
             limits: options.limits,
             census: options.census,

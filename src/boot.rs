@@ -21,7 +21,8 @@ use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, Keys
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ListenerTls, ShardHandle, ShardOptions, Subjects,
+    self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ListenerTls, OnOverload, RecordingOptions,
+    ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
@@ -304,12 +305,21 @@ fn shard_options(
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let issuers = shard::Issuers { table: who.issuers.table(), refresh: Arc::new(who.issuers.refresher()) };
+    let recording = RecordingOptions {
+        rules: Arc::new(config.policy.snapshot.recording.clone()),
+        on_overload: match config.store.on_overload {
+            config::OnOverload::Block => OnOverload::Block,
+            config::OnOverload::Metadata => OnOverload::Metadata,
+        },
+        shards: config.shards,
+    };
     let options = |(index, journal)| ShardOptions {
         index,
         core: cores.get(index).copied(),
         io_uring,
         listeners: listeners.to_vec(),
         journal,
+        recording: recording.clone(),
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,

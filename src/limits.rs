@@ -124,6 +124,13 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of an exchange's frames that are held until it is known whether a recording rule asks for them: heads and names
+/// of some thousand partitions; what needs more is kept.
+pub const CAPTURE_HELD_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes held so on one shard: a few hundred exchanges that need the most.
+pub const SHARD_CAPTURE_HELD_BYTES: u64 = 16 * 1024 * 1024;
+
 /// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
 pub const JOURNAL_RETRY: Duration = Duration::from_millis(2);
 

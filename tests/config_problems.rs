@@ -121,10 +121,8 @@ fn wrong_types_and_values_out_of_range() {
         (
             "    auth: [anonymous]",
             "    auth: anonymous",
-            &[
-                "weir.yaml:14:11: listeners[0].auth: found `anonymous`; \
-                 expected a list of `anonymous`, `weir_token`, `scram`, `jwt` or `mtls`",
-            ],
+            &["weir.yaml:14:11: listeners[0].auth: found `anonymous`; \
+                 expected a list of `anonymous`, `weir_token`, `scram`, `jwt` or `mtls`"],
         ),
         (
             "    auth: [anonymous]",

@@ -16,6 +16,7 @@ mod ports;
 mod problem;
 mod process;
 mod reader;
+mod recording;
 mod root;
 mod sasl;
 mod secret;
@@ -103,6 +104,10 @@ pub struct Store {
 pub enum Durability {
     /// In the journal before the response's last byte leaves: survives a process kill.
     Flushed,
+    /// On the disk before the response's last byte leaves: survives a loss of power.
+    Synced,
+    /// In the journal soon after the response has left.
+    Relaxed,
 }
 
 /// What happens when recording cannot keep up.
@@ -110,6 +115,8 @@ pub enum Durability {
 pub enum OnOverload {
     /// Shards stop reading until it has caught up.
     Block,
+    /// Frames that find no room are not kept, which is counted; metadata waits as with `block`.
+    Metadata,
 }
 
 /// Where the control plane listens.

@@ -3,8 +3,8 @@
 //!
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
 //! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `tls` encrypts, `handshake`
-//! begins that, `certificate` and `login` find out who it is, `dial` connects and logs in upstream, `outgoing` writes.
-//! `pool` lends buffers, `sweep` looks for what has been
+//! begins that, `certificate` and `login` find out who it is, `dial` connects and logs in upstream, `renew` logs in again
+//! there, `outgoing` writes, `recording` appends to the journal. `pool` lends buffers, `sweep` looks for what has been
 //! idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
@@ -24,6 +24,7 @@ mod meter;
 mod outgoing;
 mod pool;
 mod probe;
+mod recording;
 mod renew;
 mod requests;
 mod responses;
@@ -36,4 +37,5 @@ pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
+pub use recording::{OnOverload, RecordingOptions};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -18,8 +18,10 @@ use super::connection::Connection;
 use super::outgoing::Outgoing;
 use super::runtime::Runtime;
 use super::{dial, handshake, login, pool, renew};
+use crate::event::piece::Way;
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
+use crate::pipeline::capture::{Capture, Cut};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
@@ -121,6 +123,9 @@ impl<R: Runtime> Requests<R> {
             let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;
             let taken = at..at + step.taken;
             at = taken.end;
+            if !step.cuts.is_empty() {
+                self.keep_passed(&step.action, step.cuts, &buffer[taken.clone()]).await;
+            }
             match step.action {
                 Action::Absorb => {}
                 Action::Wait => {
@@ -134,10 +139,10 @@ impl<R: Runtime> Requests<R> {
                     }
                 }
                 Action::RelayKept(head) => batch.out.own(head),
-                Action::Token(token) => {
+                Action::Token { token, exchange } => {
                     let answer = login::bare(&c, &token).await;
                     self.inbound.token_next = answer.goes_on;
-                    self.answer_login(None, answer).await?;
+                    self.answer_login(exchange, answer).await?;
                 }
                 Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
             }
@@ -164,6 +169,22 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
+    /// Keeps what was cut from the bytes of a step before they are passed on.
+    async fn keep_passed(&mut self, action: &Action, cuts: Vec<Cut>, taken: &[u8]) {
+        match action {
+            Action::Token { .. } => self.c.keep(cuts, &[]).await,
+            Action::RelayKept(head) => {
+                // Frames of somebody's belong to their session.
+                self.introduce().await;
+                self.c.keep(cuts, head).await;
+            }
+            _ => {
+                self.introduce().await;
+                self.c.keep(cuts, taken).await;
+            }
+        }
+    }
+
     /// Decides on a gathered request.
     async fn judge(
         &mut self,
@@ -176,6 +197,13 @@ impl<R: Runtime> Requests<R> {
         let Whole { kept, body_at, mut exchange, reservation } = whole;
         let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
         let body = &frame[body_at..];
+        if exchange.capture.is_some() {
+            if exchange.api.is_none_or(|api| api.class != Class::Here) {
+                self.introduce().await;
+            }
+            let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.received_ns);
+            c.keep(cuts, frame).await;
+        }
         match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
             Verdict::Here => {
                 // Answering may take a moment: what came before does not wait for it.
@@ -222,6 +250,7 @@ impl<R: Runtime> Requests<R> {
             }
         }
         for mut exchange in batch.unanswered.drain(..) {
+            self.c.kept(exchange.ordinal);
             let now_ns = self.c.clock.now_ns();
             exchange.moments.answered_ns = exchange.moments.forwarded_ns;
             let response = ResponsePart { outcome: Outcome::NoAnswer, ..ResponsePart::default() };
@@ -239,11 +268,11 @@ impl<R: Runtime> Requests<R> {
             key::SASL_HANDSHAKE => {
                 let answer = login::handshake(&c, version, correlation_id, body);
                 self.inbound.token_next = version == 0 && answer.goes_on;
-                self.answer_login(Some(exchange), answer).await
+                self.answer_login(exchange, answer).await
             }
             key::SASL_AUTHENTICATE => {
                 let answer = login::authenticate(&c, version, correlation_id, body).await;
-                self.answer_login(Some(exchange), answer).await
+                self.answer_login(exchange, answer).await
             }
             _ => {
                 let listener = &c.door.listener;
@@ -261,18 +290,13 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    async fn answer_login(&mut self, exchange: Option<Box<Exchange>>, answer: login::Answer) -> Result<(), Fault> {
+    async fn answer_login(&mut self, exchange: Box<Exchange>, answer: login::Answer) -> Result<(), Fault> {
         if let Some(event) = answer.event {
             self.c.record(event).await;
         }
         let code = if answer.fatal.is_some() { login::SASL_AUTHENTICATION_FAILED } else { 0 };
-        match (exchange, answer.frame) {
-            (Some(exchange), Some(frame)) => self.answered(exchange, frame, Outcome::AnsweredHere, code).await?,
-            (None, Some(frame)) => {
-                let exchange = Box::new(Exchange::bare_token(self.c.clock.now_ns()));
-                self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
-            }
-            (_, None) => {}
+        if let Some(frame) = answer.frame {
+            self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
         }
         match answer.fatal {
             None => Ok(()),
@@ -347,11 +371,8 @@ impl<R: Runtime> Requests<R> {
             return Ok(());
         }
         let mut out = Outgoing::default();
-        loop {
-            let Some((frame, _)) = self.c.ring.borrow_mut().pop_answered() else { break };
-            out.own(frame.into());
-        }
         self.c.traffic.answer_under_way.set(true);
+        self.c.take_answered(&mut out).await;
         if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
             self.c.end(CloseReason::Client);
         }
@@ -393,6 +414,10 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
             Some(reservation) => Ok(Admission::Gather(Some(reservation))),
             None => Ok(Admission::Later),
         }
+    }
+
+    fn capture(&mut self, ordinal: u64, api_key: i16, request_bytes: u64) -> Option<Box<Capture>> {
+        self.c.capture(ordinal, api_key, request_bytes, self.now_ns)
     }
 }
 

@@ -18,6 +18,7 @@ use super::listener::{self, ListenerOptions};
 use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
+use super::recording::{Frames, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
 use super::tls::Scratch;
@@ -55,6 +56,8 @@ pub struct ShardOptions {
     pub listeners: Vec<Arc<ListenerOptions>>,
     /// Its journal.
     pub journal: ShardJournal,
+    /// What it puts there.
+    pub recording: RecordingOptions,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// The identity providers.
@@ -164,6 +167,7 @@ async fn run<R: Runtime>(
 pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
+    pub frames: Frames,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
@@ -190,6 +194,7 @@ impl<R: Runtime> Shard<R> {
         Shard {
             listeners: options.listeners,
             journal: RefCell::new(options.journal),
+            frames: Frames::new(&options.recording),
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,

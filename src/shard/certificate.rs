@@ -32,19 +32,18 @@ pub(super) struct CertificateHold {
 
 /// A certificate that is good and names nobody.
 pub(super) struct Denied {
+    pub subject: Option<String>,
     pub why: String,
-    pub event: EventKind,
 }
 
 /// Notes whom the client's certificate names, where one was shown and the listener asks.
 pub(super) fn learn<R: Runtime>(c: &Connection<R>, tls: &TlsStream<R::Stream>) -> Result<(), Denied> {
     let subjects = c.door.listener.tls.as_ref().and_then(|tls| tls.subjects.as_ref());
     let (Some(subjects), Some(certificate)) = (subjects, tls.peer_certificate()) else { return Ok(()) };
-    let denied = |subject: Option<String>, why: String| Denied { event: failed(c, subject, why.clone()), why };
-    let read = CertificateSubject::of(&certificate).map_err(|error| denied(None, error.to_string()))?;
+    let read = CertificateSubject::of(&certificate).map_err(|e| Denied { subject: None, why: e.to_string() })?;
     let Some(name) = subjects.mapping.name(&read.name) else {
         let why = format!("no rule of `principal_mapping` makes a name of the certificate's subject {:?}", read.name);
-        return Err(denied(Some(read.name), why));
+        return Err(Denied { subject: Some(read.name), why });
     };
     let mut groups = if subjects.units_are_groups { read.units } else { Vec::new() };
     groups.sort_unstable();

@@ -28,7 +28,7 @@ pub(super) async fn with_client<R: Runtime>(c: &Rc<Connection<R>>) -> Result<boo
     let error = match tls.handshake().await {
         Ok(()) => {
             if let Err(denied) = certificate::learn(c, tls) {
-                c.record(denied.event).await;
+                c.record(certificate::failed(c, denied.subject, denied.why.clone())).await;
                 return Err(Fault::Authentication(denied.why));
             }
             return Ok(true);

@@ -19,7 +19,7 @@ use super::cluster::Endpoint;
 use super::credential::Credential;
 use super::login::{Login, LoginError, LoginStep};
 use crate::limits;
-use crate::tls::{ClientTls, explain_io};
+use crate::tls::{ClientTls, explain_io, is_at_fault};
 use crate::wire::kafka::walk::{Visitor, Walker};
 
 /// What went wrong between Weir's own client and a broker.
@@ -165,11 +165,19 @@ impl Client {
         R::Response::decode(&mut answer, version).map_err(|_| malformed("response"))
     }
 
+    async fn send(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(frame).await?;
+        self.stream.flush().await
+    }
+
     async fn exchange(&mut self, frame: &[u8]) -> Result<Bytes, ClientError> {
         let (address, wait) = (self.address, self.wait);
         let answered = timeout(wait, async {
-            self.stream.write_all(frame).await?;
-            self.stream.flush().await?;
+            if let Err(error) = self.send(frame).await {
+                // With TLS, a broker that hangs up has said why before.
+                let told = self.stream.read(&mut [0]).await;
+                return Err(told.err().filter(is_at_fault).unwrap_or(error));
+            }
             let mut prefix = [0u8; 4];
             self.stream.read_exact(&mut prefix).await?;
             let length = (&prefix[..]).get_i32();

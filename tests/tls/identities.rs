@@ -48,7 +48,7 @@ fn who_shows_no_certificate_has_to_log_in_where_that_is_offered_besides() {
     let mut nobody = connect(&gateway, &client(None, TLS13));
     assert!(!works(&mut nobody));
     logged(&gateway, &nobody, "this listener asks for a login first");
-    let token = gateway.token("bob", "").unwrap();
+    let token = gateway.token("bob", "ops").unwrap();
     let mut bob = connect(&gateway, &client(None, TLS13));
     assert_eq!(bob.login_plain("bob", &token.token).unwrap().error_code, 0);
     assert!(works(&mut bob));
@@ -59,7 +59,7 @@ fn a_login_beside_a_certificate_has_to_be_the_same_subjects() {
     for runtime in RUNTIMES {
         let gateway = gateway(runtime, &["mtls", "weir_token"], COMMON_NAME, &[]);
         let (alice, token, other) =
-            (world().person("alice"), gateway.token("alice", "ops").unwrap(), gateway.token("bob", "").unwrap());
+            (world().person("alice"), gateway.token("alice", "ops").unwrap(), gateway.token("bob", "ops").unwrap());
         let mut both = connect(&gateway, &client(Some(&alice), TLS13));
         assert_eq!(both.login_plain("alice", &token.token).unwrap().error_code, 0);
         assert!(works(&mut both));

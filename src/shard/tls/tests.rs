@@ -127,7 +127,7 @@ fn what_is_sent_both_ways_at_once_arrives_as_it_was() {
             let (client, server) = ends(most, true, version);
             let (a, b) = both(client.handshake(), server.handshake());
             a.and(b).unwrap();
-            let bytes: Vec<u8> = (0..count).map(|at: u32| (at * 31 >> 3) as u8).collect();
+            let bytes: Vec<u8> = (0..count).map(|at: u32| ((at * 31) >> 3) as u8).collect();
             let there = both(send(&client, &bytes), receive(&server, bytes.len(), room));
             let back = both(send(&server, &bytes), receive(&client, bytes.len(), room));
             assert!(there.1 == bytes && back.1 == bytes);

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crossbeam::channel::{Sender, bounded};
 
 mod access;
+mod addresses;
 mod assemble;
 mod error;
 mod events;
@@ -41,6 +42,7 @@ mod tally;
 mod writer;
 
 pub use access::{AccessRow, AccessStore, open_access};
+pub use addresses::AddressRange;
 pub use error::RecorderError;
 pub use events::{EventCursor, RecordedEvent};
 pub use frames::{CapturedFrame, FrameCursor, FramePage, Stretch};

@@ -82,6 +82,10 @@ pub trait Visitor {
     fn close(&mut self, _group: Group, _at: u64) {}
     /// A tagged field begins.
     fn tagged(&mut self, _field: TaggedField) {}
+    /// Whether batches are wanted one by one; else a records field is passed over without being looked into.
+    fn wants_batches(&self) -> bool {
+        true
+    }
     /// A record batch's header.
     fn batch(&mut self, _batch: &Batch) {}
     /// The records field ends within a batch's header (Fetch only); so many bytes of it are there.
@@ -247,6 +251,11 @@ impl Walker {
     /// Bytes taken so far.
     pub fn position(&self) -> u64 {
         self.pos + self.carry.len() as u64
+    }
+
+    /// Up to where the visitor has been told everything: behind it lies the beginning of a value that was cut.
+    pub fn settled(&self) -> u64 {
+        self.pos
     }
 
     /// Where the tail begins, once the walk is there: what is left then is small and may hold broker addresses.

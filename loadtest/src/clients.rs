@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::scratch::Scratch;
+use crate::tls::Files;
 use crate::weir::Token;
 use crate::{During, Failure, Result, cache, kafka, process};
 
@@ -28,27 +29,62 @@ pub struct Target {
     pub bootstrap: String,
     /// Logs in with SASL/PLAIN when there is one.
     pub token: Option<Token>,
+    /// Speaks TLS when there is something to do it with.
+    pub tls: Option<ClientTls>,
     /// What the client calls itself.
     pub client_id: String,
+}
+
+/// What a client speaks TLS with.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    /// PEM file of the authority it trusts.
+    pub ca: PathBuf,
+    /// Its own certificate, where it shows one.
+    pub identity: Option<Files>,
+    /// The one version that Java's clients may speak, such as `TLSv1.2`; whatever the client takes when none is said.
+    pub version: Option<&'static str>,
 }
 
 impl Target {
     /// Without a login.
     pub fn anonymous(bootstrap: impl Into<String>, client_id: &str) -> Self {
-        Self { bootstrap: bootstrap.into(), token: None, client_id: client_id.to_owned() }
+        Self { bootstrap: bootstrap.into(), token: None, tls: None, client_id: client_id.to_owned() }
     }
 
     /// Logged in.
     pub fn with_token(bootstrap: impl Into<String>, client_id: &str, token: Token) -> Self {
-        Self { bootstrap: bootstrap.into(), token: Some(token), client_id: client_id.to_owned() }
+        Self { bootstrap: bootstrap.into(), token: Some(token), tls: None, client_id: client_id.to_owned() }
+    }
+
+    /// With TLS.
+    #[must_use]
+    pub fn over_tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The client properties of Kafka's Java tools.
     pub fn properties(&self) -> String {
-        let mut text = format!("client.id={}\n", self.client_id);
+        let protocol = match (&self.token, &self.tls) {
+            (None, None) => "PLAINTEXT",
+            (Some(_), None) => "SASL_PLAINTEXT",
+            (None, Some(_)) => "SSL",
+            (Some(_), Some(_)) => "SASL_SSL",
+        };
+        let mut text = format!("client.id={}\nsecurity.protocol={protocol}\n", self.client_id);
+        if let Some(ClientTls { ca, identity, version }) = &self.tls {
+            text += &format!("ssl.truststore.type=PEM\nssl.truststore.location={}\n", ca.display());
+            if let Some(identity) = identity {
+                text += &format!("ssl.keystore.type=PEM\nssl.keystore.location={}\n", identity.both.display());
+            }
+            if let Some(version) = version {
+                text += &format!("ssl.protocol={version}\nssl.enabled.protocols={version}\n");
+            }
+        }
         if let Some(Token { subject, token, .. }) = &self.token {
             text += &format!(
-                "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config=\
+                "sasl.mechanism=PLAIN\nsasl.jaas.config=\
                  org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{subject}\" \
                  password=\"{token}\";\n"
             );
@@ -147,6 +183,11 @@ impl Scene<'_> {
             "user": self.target.token.as_ref().map(|t| &t.subject),
             "password": self.target.token.as_ref().map(|t| &t.token),
             "topic": self.topic,
+            "tls": self.target.tls.as_ref().map(|tls| json!({
+                "ca": tls.ca,
+                "certificate": tls.identity.as_ref().map(|files| &files.certificate),
+                "key": tls.identity.as_ref().map(|files| &files.key),
+            })),
             "partitions": self.partitions,
             "group": self.group,
         });

@@ -21,6 +21,7 @@ mod root;
 mod sasl;
 mod secret;
 mod store;
+mod tls;
 mod value;
 mod yaml;
 
@@ -32,8 +33,9 @@ use std::time::Duration;
 use reqwest::Url;
 use rustls::pki_types::CertificateDer;
 
-use crate::policy::{IssuerRules, PolicySnapshot};
+use crate::policy::{IssuerRules, PolicySnapshot, SubjectMapping};
 use crate::scram::Hash;
+use crate::tls::{ClientFiles, ServerFiles};
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -192,7 +194,9 @@ pub struct Cluster {
     pub name: String,
     /// Brokers to ask first; any one that answers will do.
     pub bootstrap: Vec<HostPort>,
-    /// How Weir logs in; none for a plaintext cluster without login.
+    /// TLS; none for a cluster that is reached in plaintext.
+    pub tls: Option<ClientFiles>,
+    /// How Weir logs in; none for a cluster without login.
     pub sasl: Option<Sasl>,
 }
 
@@ -265,6 +269,8 @@ pub struct Listener {
     pub cluster: String,
     /// The bootstrap address.
     pub bind: SocketAddr,
+    /// TLS; none on a plaintext listener.
+    pub tls: Option<ListenerTls>,
     /// A port per broker.
     pub brokers: BrokerPorts,
     /// The host that clients are told in place of the brokers' own.
@@ -275,6 +281,17 @@ pub struct Listener {
     pub issuers: Vec<String>,
     /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
     pub allow_security_changes: bool,
+}
+
+/// TLS towards clients.
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    /// Our certificate, and what is asked of clients.
+    pub files: ServerFiles,
+    /// What is made of the subjects of clients' certificates.
+    pub mapping: Arc<SubjectMapping>,
+    /// Whether a subject's organizational units are the client's groups.
+    pub units_are_groups: bool,
 }
 
 /// The ports that stand for brokers: `low` plus the node id.
@@ -307,6 +324,8 @@ pub enum Auth {
     Scram,
     /// A JWT of one of the issuers, in SASL/OAUTHBEARER or SASL/PLAIN.
     Jwt,
+    /// The certificate of a mutual TLS handshake.
+    Mtls,
 }
 
 impl Config {

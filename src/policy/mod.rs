@@ -8,6 +8,7 @@ mod key_set;
 mod principal;
 mod recording;
 mod snapshot;
+mod subject;
 mod token;
 mod token_table;
 
@@ -17,6 +18,7 @@ pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use principal::{Mechanism, Principal};
 pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
 pub use snapshot::PolicySnapshot;
+pub use subject::{RuleError, SubjectMapping};
 pub use token::{
     Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,
     looks_like_token, scram_salt,

@@ -29,6 +29,7 @@ use super::outgoing::Outgoing;
 use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
 use super::state::Shard;
+use super::tls::{TlsStream, Transport};
 use super::{requests, responses};
 use crate::event::{CloseReason, ConnectionNo, EventKind, Outcome};
 use crate::limits;
@@ -46,8 +47,8 @@ pub(super) struct Connection<R: Runtime> {
     pub peer: SocketAddr,
     pub clock: Clock,
     pub opened_ns: u64,
-    pub client: R::Stream,
-    pub upstream: OnceCell<R::Stream>,
+    pub client: Transport<R::Stream>,
+    pub upstream: OnceCell<Transport<R::Stream>>,
     pub ring: RefCell<Ring<Box<Exchange>>>,
     /// Wakes the answering task: something was answered here, or the end has come.
     pub answered: Notify,
@@ -103,6 +104,16 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
             tracing::debug!(listener, "a connection was gone before it could be served: {error}");
             return;
         }
+    };
+    let client = match &door.listener.tls {
+        None => Transport::Plain(client),
+        Some(tls) => match TlsStream::server(client, tls.server.current(), shard.scratch.clone()) {
+            Ok(client) => Transport::Tls(Box::new(client)),
+            Err(error) => {
+                tracing::error!(listener, "a connection cannot be served with TLS: {error}");
+                return;
+            }
+        },
     };
     let clock = Clock::start();
     let connection = Rc::new(Connection {
@@ -176,10 +187,9 @@ impl<R: Runtime> Connection<R> {
             self.reason.set(Some(reason));
         }
         self.reads_ended.set(true);
-        // Whoever waits on a socket wakes up and finds it at its end; one that is gone already is none of our concern.
-        let _ = rustix::net::shutdown(self.client.fd(), Shutdown::Both);
+        self.client.shutdown(Shutdown::Both);
         if let Some(upstream) = self.upstream.get() {
-            let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Both);
+            upstream.shutdown(Shutdown::Both);
         }
         self.answered.notify_one();
         self.room.notify_one();
@@ -191,10 +201,17 @@ impl<R: Runtime> Connection<R> {
             return;
         }
         let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
+        let (client_tls, broker_tls) = (&self.door.listener.tls, &self.door.listener.cluster.tls);
+        match (fault, client_tls, broker_tls) {
+            (Fault::ClientTls(_), Some(tls), _) => tls.server.count_failure(),
+            (Fault::UpstreamTls(_), _, Some(tls)) => tls.count_failure(),
+            _ => {}
+        }
         match fault {
             Fault::Unreachable(_)
             | Fault::UpstreamFrame(_)
             | Fault::UpstreamBody(_)
+            | Fault::UpstreamTls(_)
             | Fault::Surprise(_)
             | Fault::UpstreamClosed { .. } => {
                 tracing::error!(listener, %peer, connection, "connection closed, {fault}");

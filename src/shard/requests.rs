@@ -16,8 +16,8 @@ use rustix::net::Shutdown;
 
 use super::connection::Connection;
 use super::outgoing::Outgoing;
-use super::runtime::{Runtime, Stream};
-use super::{dial, login, pool, renew};
+use super::runtime::Runtime;
+use super::{dial, handshake, login, pool, renew};
 use crate::event::piece::Way;
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
@@ -27,6 +27,7 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
 use crate::pipeline::head::RequestHead;
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
+use crate::tls;
 use crate::wire::kafka::api::{Class, key};
 use crate::wire::kafka::{api, error_reply, versions};
 
@@ -34,6 +35,9 @@ use crate::wire::kafka::{api, error_reply, versions};
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     let door = &c.door;
     c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
+    if !handshake::with_client(c).await? {
+        return Ok(Some(CloseReason::Client));
+    }
     let mut requests = Requests {
         c: c.clone(),
         inbound: Inbound::new(c.shard.limits.request_frame_bytes),
@@ -45,6 +49,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
             Ok((_, 0)) => return client_closed(c),
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if tls::is_at_fault(&e) => return Err(Fault::ClientTls(tls::explain_io(&e, "the client"))),
             Err(_) => return client_closed(c),
         };
         requests.take_in(&buffer, read).await?;
@@ -69,7 +74,7 @@ fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason
     if let Some(upstream) = c.upstream.get()
         && !c.is_ending()
     {
-        let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Write);
+        upstream.shutdown(Shutdown::Write);
         c.traffic.lingers_since_ns.set(c.clock.now_ns());
         c.answered.notify_one();
         return Ok(None);

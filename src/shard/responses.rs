@@ -23,6 +23,7 @@ use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::response::{self, Action, Ended, Outbound};
+use crate::tls;
 use crate::wire::kafka::addresses::Outward;
 use crate::wire::kafka::correlation::Surprise;
 
@@ -75,6 +76,9 @@ impl<R: Runtime> Responses<R> {
                 Some(Ok((_, 0))) => return self.upstream_closed(),
                 Some(Ok(read)) => read,
                 Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Some(Err(e)) if tls::is_at_fault(&e) => {
+                    return Err(Fault::UpstreamTls(tls::explain_io(&e, "the broker")));
+                }
                 Some(Err(_)) => return self.upstream_closed(),
             };
             self.pass_on(&buffer, read).await?;

@@ -21,6 +21,7 @@ use super::pool::Pool;
 use super::recording::{Frames, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
+use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
 use crate::policy::TokenTable;
@@ -173,6 +174,7 @@ pub(super) struct Shard<R: Runtime> {
     pub census: Census,
     pub request_buffers: Rc<Pool>,
     pub response_buffers: Rc<Pool>,
+    pub scratch: Rc<Scratch>,
     pub request_budget: Budget,
     pub response_budget: Budget,
     pub meter: Meter,
@@ -199,6 +201,7 @@ impl<R: Runtime> Shard<R> {
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
+            scratch: Rc::default(),
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             meter: Meter::default(),

@@ -1,6 +1,6 @@
 """Plays the scene of loadtest/src/clients.rs with librdkafka.
 
-One argument, a JSON object: bootstrap, client_id, user, password, topic, partitions, group. Standard input: one JSON
+One argument, a JSON object: bootstrap, client_id, user, password, tls, topic, partitions, group. Standard input: one JSON
 record per line with the codec to send it under. Standard output: what the group read, one JSON record per line.
 """
 
@@ -73,9 +73,14 @@ def consume(config, topic, group, expected):
 def main():
     scene = json.loads(sys.argv[1])
     config = {"bootstrap.servers": scene["bootstrap"], "client.id": scene["client_id"]}
+    tls = scene.get("tls")
+    if tls is not None:
+        config |= {"security.protocol": "SSL", "ssl.ca.location": tls["ca"]}
+        if tls["certificate"] is not None:
+            config |= {"ssl.certificate.location": tls["certificate"], "ssl.key.location": tls["key"]}
     if scene["user"] is not None:
         config |= {
-            "security.protocol": "SASL_PLAINTEXT",
+            "security.protocol": "SASL_PLAINTEXT" if tls is None else "SASL_SSL",
             "sasl.mechanism": "PLAIN",
             "sasl.username": scene["user"],
             "sasl.password": scene["password"],

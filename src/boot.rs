@@ -21,7 +21,7 @@ use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, Keys
 use crate::policy::IssuerTable;
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
-use crate::upstream::{Cluster, ClusterOptions, Credential, Watcher};
+use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
 
 /// Why the gateway does not start, or did not stop cleanly.
 #[derive(Debug, Error)]
@@ -47,6 +47,9 @@ pub enum BootError {
     /// The metrics registry does not start.
     #[error(transparent)]
     Metrics(#[from] control::InstallError),
+    /// The clusters cannot be watched.
+    #[error(transparent)]
+    Upstream(#[from] WatchError),
     /// A thread or socket of our own failed.
     #[error("{what}: {source}")]
     Own {
@@ -71,8 +74,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
     let issuers = IssuerKeys::start(issuers(&config))?;
-    let (watcher, clusters) =
-        Watcher::start(clusters(&config)).map_err(|source| BootError::Own { what: "the upstream thread", source })?;
+    let (watcher, clusters) = Watcher::start(clusters(&config))?;
     let listeners = listeners(&config, &clusters);
     let who = Who { tokens: &tokens, issuers: &issuers };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
@@ -165,18 +167,36 @@ fn recorder_options(config: &Config) -> RecorderOptions {
 }
 
 fn clusters(config: &Config) -> Vec<ClusterOptions> {
-    let credential = |sasl: &config::Sasl| match sasl {
-        config::Sasl::Plain { username, password } => {
-            Credential::Plain { username: username.clone(), password: Zeroizing::new(password.expose().to_owned()) }
-        }
-    };
     let options = |cluster: &config::Cluster| ClusterOptions {
         name: cluster.name.clone(),
         bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
-        credential: cluster.sasl.as_ref().map(credential),
+        credential: cluster.sasl.as_ref().map(credential_options),
         refresh: CLUSTER_REFRESH,
     };
     config.clusters.iter().map(options).collect()
+}
+
+/// How Weir logs in to a cluster, as the upstream side takes it.
+pub fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
+    let text = |secret: &config::Secret| Zeroizing::new(secret.expose().to_owned());
+    match sasl {
+        config::Sasl::Plain { username, password } => {
+            CredentialOptions::Plain { username: username.clone(), password: text(password) }
+        }
+        config::Sasl::Scram { hash, username, password } => {
+            CredentialOptions::Scram { hash: *hash, username: username.clone(), password: text(password) }
+        }
+        config::Sasl::Oauthbearer(oauth) => CredentialOptions::Oauth(OauthOptions {
+            token_endpoint: oauth.token_endpoint.clone(),
+            client_id: oauth.client_id.clone(),
+            client_secret: text(&oauth.client_secret),
+            scope: oauth.scope.clone(),
+            audience: oauth.audience.clone(),
+            parameters: oauth.parameters.clone(),
+            extensions: oauth.extensions.clone(),
+            ca: oauth.ca.clone(),
+        }),
+    }
 }
 
 fn issuers(config: &Config) -> Vec<IssuerSource> {

@@ -83,6 +83,15 @@ pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
 /// How long connecting and logging in to a broker may take before the client is told by a close; clients wait 10-30 s.
 pub const UPSTREAM_CONNECT_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a token endpoint may take to answer; as long as connecting to a broker, since logins wait for the first token.
+pub const TOKEN_FETCH_WAIT: Duration = Duration::from_secs(5);
+
+/// Largest answer taken from a token endpoint, bytes: a token that fits [`SASL_MESSAGE_MAX`], and what is said about it.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+/// How soon after a login Weir may log in again on the same connection: brokers refuse a second time within a second.
+pub const RELOGIN_PAUSE: Duration = Duration::from_millis(1100);
+
 /// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -132,6 +141,10 @@ pub const EVENT_GROUPS_MAX: usize = 64;
 /// longest (about 41 KiB), rounded up.
 pub const EVENT_BYTES_MAX: usize = 48 * 1024;
 
+/// Bytes of a frame that one journal entry holds: an entry stays below [`EVENT_BYTES_MAX`], so that one limit holds for
+/// both kinds, and its head is a thousandth of it.
+pub const PIECE_BYTES_MAX: usize = 32 * 1024;
+
 // What the recording holds.
 
 /// Encoded bytes at which a block is closed: large enough to compress well and to make its index rows cheap, small enough
@@ -140,6 +153,24 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 
 /// What a block may inflate to: [`BLOCK_BYTES`] and the one event that went over, with its texts.
 pub const BLOCK_INFLATED_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of frames at which a block of pieces is closed: a session's frames stand together in it, so this is about what is
+/// read beside them; larger ones save nothing in size and cost more of that.
+pub const PIECE_BLOCK_BYTES: usize = 256 * 1024;
+
+/// What a block of pieces may inflate to: [`PIECE_BLOCK_BYTES`] and the one piece that went over.
+pub const PIECE_BLOCK_INFLATED_BYTES_MAX: usize = PIECE_BLOCK_BYTES + PIECE_BYTES_MAX;
+
+/// Pieces of one shard gathered before they are sorted into blocks: a few dozen blocks, so that busy connections fill
+/// blocks of their own; bytes.
+pub const PIECES_GATHERED_BYTES: usize = 4 * 1024 * 1024;
+
+/// From a block's first event or piece to its last: readers look so far back for blocks that reach into their window.
+pub const BLOCK_SPAN: Duration = Duration::from_secs(60);
+
+/// A recorded frame comes in parts of this size: nearly all come whole, and the largest (2 GiB by Kafka's prefix) needs no
+/// more memory than this to be read; bytes.
+pub const FRAME_PART_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The smallest journal of a shard: a handful of the longest events, so that a full one can drain while it fills.
 pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
@@ -165,3 +196,12 @@ pub const SESSION_INDEXED_TOPICS_MAX: usize = 4096;
 /// Blocks remembered of a connection that has not identified itself: a login takes a few; a connection that chats
 /// through more is listed as unidentified until it does.
 pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;
+
+// What reading a recording takes.
+
+/// What one batch's records may inflate to when they are shown: brokers bound a batch as it is compressed (1 MiB by
+/// default, `message.max.bytes`), and honest text shrinks by tens, not by thousands; bytes.
+pub const RECORDS_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a process that is about to abort waits for its last log line to be written by the thread that does.
+pub const LAST_WORDS: Duration = Duration::from_millis(100);

@@ -17,6 +17,7 @@ mod problem;
 mod process;
 mod reader;
 mod root;
+mod sasl;
 mod secret;
 mod store;
 mod value;
@@ -31,6 +32,7 @@ use reqwest::Url;
 use rustls::pki_types::CertificateDer;
 
 use crate::policy::{IssuerRules, PolicySnapshot};
+use crate::scram::Hash;
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -213,6 +215,38 @@ pub enum Sasl {
         /// Its password, from a file or the environment.
         password: Secret,
     },
+    /// SCRAM-SHA-256 or SCRAM-SHA-512 (RFC 5802).
+    Scram {
+        /// Which of them.
+        hash: Hash,
+        /// The user.
+        username: String,
+        /// Its password, from a file or the environment.
+        password: Secret,
+    },
+    /// OAUTHBEARER (RFC 7628) with tokens of the client credentials grant (RFC 6749, 4.4).
+    Oauthbearer(Oauth),
+}
+
+/// Where tokens come from and what is sent with them.
+#[derive(Debug, Clone)]
+pub struct Oauth {
+    /// The provider's token endpoint, https unless it is on this machine or plain HTTP was allowed.
+    pub token_endpoint: String,
+    /// The client Weir is registered as.
+    pub client_id: String,
+    /// Its secret, from a file or the environment.
+    pub client_secret: Secret,
+    /// What the token should be good for.
+    pub scope: Option<String>,
+    /// Whom the token should be for.
+    pub audience: Option<String>,
+    /// Further parameters of the token request.
+    pub parameters: Vec<(String, String)>,
+    /// SASL extensions for the broker (KIP-342).
+    pub extensions: Vec<(String, String)>,
+    /// Certificates of the endpoint's authority, resolved; the system's where none is named.
+    pub ca: Option<PathBuf>,
 }
 
 /// An address that clients connect to.

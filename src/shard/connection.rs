@@ -26,6 +26,7 @@ use super::listener::Door;
 use super::login::Login;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
+use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
 use super::state::Shard;
 use super::{requests, responses};
@@ -49,8 +50,10 @@ pub(super) struct Connection<R: Runtime> {
     pub ring: RefCell<Ring<Box<Exchange>>>,
     /// Wakes the answering task: something was answered here, or the end has come.
     pub answered: Notify,
-    /// Wakes the reading task: the ring has room again.
+    /// Wakes the reading task: the ring has room again, or an answer to Weir itself has come.
     pub room: Notify,
+    /// Weir's own session with the broker.
+    pub renewal: Renewal,
     pub login: RefCell<Login>,
     pub traffic: Traffic,
     /// Nothing more is read from the client: it closed, or its login failed. What is owed is still written.
@@ -108,6 +111,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         ring: RefCell::default(),
         answered: Notify::new(),
         room: Notify::new(),
+        renewal: Renewal::default(),
         login: RefCell::default(),
         traffic: Traffic::default(),
         reads_ended: Cell::new(false),

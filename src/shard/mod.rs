@@ -21,6 +21,7 @@ mod meter;
 mod outgoing;
 mod pool;
 mod probe;
+mod renew;
 mod requests;
 mod responses;
 pub mod runtime;

@@ -17,7 +17,7 @@ use rustix::net::Shutdown;
 use super::connection::Connection;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
-use super::{dial, login, pool};
+use super::{dial, login, pool, renew};
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
 use crate::pipeline::exchange::Exchange;
@@ -106,6 +106,11 @@ impl<R: Runtime> Requests<R> {
                 self.send(&mut batch, buffer).await?;
                 self.make_room().await?;
                 continue;
+            }
+            if c.renewal.is_due(now_ns) && self.inbound.between_requests() {
+                self.send(&mut batch, buffer).await?;
+                self.flush_answers().await?;
+                renew::run(&c).await?;
             }
             let mut gate = Doorkeeper { c: &c, now_ns, client_id: &mut self.client_id };
             let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;

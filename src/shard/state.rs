@@ -115,6 +115,7 @@ pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
             ended.unwrap_or_else(|_| {
                 // A gateway that lost a shard would answer some clients and not others: better a restart.
                 tracing::error!("a shard panicked, a fault of Weir's own; the process ends and the recording is taken over at the next start");
+                std::thread::sleep(limits::LAST_WORDS);
                 std::process::abort()
             })
         })?;

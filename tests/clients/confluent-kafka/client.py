@@ -1,7 +1,8 @@
 """Plays the scene of loadtest/src/clients.rs with librdkafka.
 
-One argument, a JSON object: bootstrap, client_id, user, password, topic, partitions, group. Standard input: one JSON
-record per line with the codec to send it under. Standard output: what the group read, one JSON record per line.
+One argument, a JSON object: bootstrap, client_id, login, topic, partitions, group. The login is null or an object:
+mechanism, user, password, and for OAUTHBEARER the endpoint that gives tokens. Standard input: one JSON record per line
+with the codec to send it under. Standard output: what the group read, one JSON record per line.
 """
 
 import json
@@ -20,6 +21,20 @@ def encoded(text):
 
 def decoded(data):
     return None if data is None else data.decode()
+
+
+def login_of(login):
+    if login is None:
+        return {}
+    config = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": login["mechanism"]}
+    if login["mechanism"] == "OAUTHBEARER":
+        return config | {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.token.endpoint.url": login["endpoint"],
+            "sasl.oauthbearer.client.id": login["user"],
+            "sasl.oauthbearer.client.secret": login["password"],
+        }
+    return config | {"sasl.username": login["user"], "sasl.password": login["password"]}
 
 
 def create_topic(config, topic, partitions):
@@ -73,13 +88,7 @@ def consume(config, topic, group, expected):
 def main():
     scene = json.loads(sys.argv[1])
     config = {"bootstrap.servers": scene["bootstrap"], "client.id": scene["client_id"]}
-    if scene["user"] is not None:
-        config |= {
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": scene["user"],
-            "sasl.password": scene["password"],
-        }
+    config |= login_of(scene["login"])
     by_codec = {}
     for line in sys.stdin:
         record = json.loads(line)

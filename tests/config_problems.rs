@@ -212,6 +212,7 @@ fn names_that_refer_to_nothing_or_are_taken() {
 #[test]
 fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
     const NOT_YET: &str = "not in this version: refusing to start rather than ignore it";
+    const AUTH: &str = "`anonymous`, `weir_token`, `scram`, `jwt` or `mtls`";
     check(&[
         (
             "  path: ./data",
@@ -233,8 +234,68 @@ fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
             "[anonymous, anonymous, jwtt]",
             &[
                 "weir.yaml:14:23: listeners[0].auth[1]: found `anonymous` a second time; expected once",
-                "weir.yaml:14:34: listeners[0].auth[2]: found `jwtt`; \
-                 expected `anonymous`, `weir_token`, `scram`, `jwt` or `mtls`",
+                &format!("weir.yaml:14:34: listeners[0].auth[2]: found `jwtt`; expected {AUTH}"),
+            ],
+        ),
+    ]);
+}
+
+#[test]
+fn issuers_are_checked_as_far_as_files_can_tell() {
+    const JWT: &str = "[jwt]\nissuers:\n";
+    let issuer = |more: &str| format!("{JWT}  - {{ name: main, audience: [kafka], {more} }}");
+    const URL: &str = "a URL that begins with https:// (or http:// on this machine, or with `allow_http: true`)";
+    check(&[
+        (
+            "[anonymous]",
+            "[jwt]",
+            &["weir.yaml:14:11: listeners[0].auth: `jwt` needs to know whose JWTs are taken; \
+               expected the top level section `issuers`"],
+        ),
+        (
+            "[anonymous]",
+            "[anonymous]\n    issuers: [main]",
+            &["weir.yaml:15:14: listeners[0].issuers: issuers are asked for JWTs only; expected `jwt` in `auth`"],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"http://id.example.com\""),
+            &[&format!("weir.yaml:16:46: issuers[0].issuer: found `\"http://id.example.com\"`; expected {URL}")],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"https://me:pw@id.example.com\""),
+            &[&format!("weir.yaml:16:46: issuers[0].issuer: found `\"https://me:pw@id.example.com\"`; expected {URL}")],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"https://id.example.com\", algorithms: [RS256, none, HS256]"),
+            &[
+                "weir.yaml:16:92: issuers[0].algorithms[1]: found `none`; expected `RS256`, `RS384`, `RS512`, `PS256`, \
+                 `PS384`, `PS512`, `ES256`, `ES384` or `EdDSA`",
+                "weir.yaml:16:98: issuers[0].algorithms[2]: found `HS256`; expected `RS256`, `RS384`, `RS512`, `PS256`, \
+                 `PS384`, `PS512`, `ES256`, `ES384` or `EdDSA`",
+            ],
+        ),
+        (
+            "[anonymous]",
+            "[jwt]\n    issuers: [mian]\nissuers:\n  - { name: main, issuer: \"https://id.example.com\" }",
+            &[
+                "weir.yaml:15:15: listeners[0].issuers[0]: no issuer is named `mian`; did you mean `main`?",
+                "weir.yaml:17:5: issuers[0].audience: missing; expected what its tokens have to say in `aud`, \
+                 such as [\"kafka\"]",
+            ],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"https://id.example.com\", groups: realm_access., clock_skew: 10m, ca: absent.pem"),
+            &[
+                "weir.yaml:16:80: issuers[0].groups: found `realm_access.`; expected the name of a claim, with dots \
+                 into objects, such as `realm_access.roles`",
+                "weir.yaml:16:107: issuers[0].clock_skew: found `10m`; expected a time with its unit, such as 500ms, \
+                 5s, 15m, 24h or 7d, from 0s to 5m",
+                "weir.yaml:16:116: issuers[0].ca: absent.pem cannot be read: I/O error: No such file or directory \
+                 (os error 2)",
             ],
         ),
     ]);

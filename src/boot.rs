@@ -154,6 +154,7 @@ fn runtime_name(io_uring: bool) -> &'static str {
 fn recorder_options(config: &Config) -> RecorderOptions {
     let mut options = RecorderOptions::new(&config.store.path, &config.node, config.shards);
     options.journal_bytes = config.store.journal_bytes;
+    options.policy_hash = config.policy.snapshot.hash;
     options.retention_days = Some(config.store.retention_days);
     options
 }

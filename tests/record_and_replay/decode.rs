@@ -20,23 +20,20 @@ pub struct Told {
     pub fetched: BTreeSet<Record>,
     /// Requests and answers by API and version.
     pub frames: BTreeMap<(i16, i16), usize>,
-    /// What no decoder was there for, but what the codec is known not to have.
-    pub undecoded: BTreeSet<(i16, i16)>,
+    /// Requests and answers that the codec does not have, by API and version.
+    pub beyond: BTreeSet<(i16, i16)>,
 }
 
 impl Told {
     pub fn add(&mut self, other: Told) {
         self.produced.extend(other.produced);
         self.fetched.extend(other.fetched);
-        self.undecoded.extend(other.undecoded);
+        self.beyond.extend(other.beyond);
         for (of, count) in other.frames {
             *self.frames.entry(of).or_default() += count;
         }
     }
 }
-
-/// APIs whose version the codec does not have, though Kafka 4.3 does.
-const BEYOND_CODEC: [(ApiKey, i16); 2] = [(ApiKey::OffsetCommit, 10), (ApiKey::OffsetFetch, 10)];
 
 macro_rules! decoders {
     ($($request:ty),* $(,)?) => {
@@ -130,15 +127,12 @@ fn of_connection(connection: &Connection, told: &mut Told) -> Result<(), String>
 }
 
 fn body(frame: &CapturedFrame, api_key: i16, version: i16, bytes: Bytes, told: &mut Told) -> Result<(), String> {
-    if BEYOND_CODEC.iter().any(|(api, beyond)| (*api as i16, *beyond) == (api_key, version)) {
-        return Ok(());
-    }
     // A client that is newer than Weir is told so in version 0 (KIP-511).
     let error_35 = frame.way == Way::Response && api_key == ApiKey::ApiVersions as i16 && bytes[..2] == [0, 35];
     let version = if error_35 { 0 } else { version };
     match decode(api_key, version, frame.way, &mut bytes.clone()) {
-        None => drop(told.undecoded.insert((api_key, version))),
-        Some(Err(why)) if version > max_version(api_key) && frame.way == Way::Request => drop(why),
+        None => drop(told.beyond.insert((api_key, version))),
+        Some(Err(why)) if why.contains("specified version not supported") => drop(told.beyond.insert((api_key, version))),
         Some(decoded) => decoded.map_err(|why| format!("{api_key} v{version} {:?}: {why}", frame.way))?,
     }
     match (frame.way, api_key) {
@@ -159,11 +153,6 @@ fn body(frame: &CapturedFrame, api_key: i16, version: i16, bytes: Bytes, told: &
         _ => {}
     }
     Ok(())
-}
-
-/// What Weir answers with error 35 may be of any version.
-fn max_version(api_key: i16) -> i16 {
-    if api_key == ApiVersionsRequest::KEY { 4 } else { i16::MAX }
 }
 
 fn records(batches: Option<Bytes>) -> Result<Vec<Record>, String> {

@@ -22,6 +22,10 @@ use recording::{Recording, Session};
 const CLIENTS: [Client; 3] = [Client::JavaConsole, Client::ConfluentKafka, Client::FranzGo];
 const RECORDS_PER_CODEC: usize = 12;
 
+/// What Kafka 4.3 speaks and `kafka-protocol` 0.18 does not: ListOffsets v11, OffsetCommit and OffsetFetch v10; and
+/// franz-go's ApiVersions v5, which nobody answers but with an error.
+const BEYOND_CODEC: [(i16, i16); 4] = [(2, 11), (8, 10), (9, 10), (18, 5)];
+
 #[test]
 fn a_recorded_session_of_every_client_family_decodes_to_what_the_client_sent_and_saw() {
     let cluster = common::cluster();
@@ -116,5 +120,6 @@ fn tells_what_the_client_sent_and_saw(name: &str, sessions: &[Session], read: &[
     let sent: BTreeSet<Record> = script().into_values().flatten().collect();
     assert_eq!(all.produced, sent, "{name}: records in its Produce requests");
     assert_eq!(all.fetched, read.iter().cloned().collect(), "{name}: records in its Fetch responses");
-    assert!(all.undecoded.is_empty(), "{name}: {:?}", all.undecoded);
+    let beyond: Vec<_> = all.beyond.iter().filter(|version| !BEYOND_CODEC.contains(version)).collect();
+    assert!(beyond.is_empty(), "{name}: API and version that the codec should know: {beyond:?}");
 }

@@ -23,10 +23,11 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::listener::Door;
+use super::login::Login;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
+use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
-use super::sasl::Login;
 use super::state::Shard;
 use super::{requests, responses};
 use crate::event::{CloseReason, ConnectionNo, EventKind, Outcome};
@@ -50,12 +51,15 @@ pub(super) struct Connection<R: Runtime> {
     pub ring: RefCell<Ring<Box<Exchange>>>,
     /// Wakes the answering task: something was answered here, or the end has come.
     pub answered: Notify,
-    /// Wakes the reading task: the ring has room again.
+    /// Wakes the reading task: the ring has room again, or an answer to Weir itself has come.
     pub room: Notify,
+    /// Weir's own session with the broker.
+    pub renewal: Renewal,
     pub login: RefCell<Login>,
-    /// What full recording keeps, before and after it is known who it acts for; looked up when first asked.
+    /// What full recording keeps before it is known who it acts for; looked up when first asked.
     pub scope_before_login: OnceCell<Option<Rc<Scope>>>,
-    pub scope: OnceCell<Option<Rc<Scope>>>,
+    /// The same from then on; none until it was looked up.
+    pub scope: RefCell<Option<Option<Rc<Scope>>>>,
     /// Exchanges in flight of which a piece found no room in the journal.
     pub incomplete: RefCell<Vec<u64>>,
     pub traffic: Traffic,
@@ -114,9 +118,10 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         ring: RefCell::default(),
         answered: Notify::new(),
         room: Notify::new(),
+        renewal: Renewal::default(),
         login: RefCell::default(),
         scope_before_login: OnceCell::new(),
-        scope: OnceCell::new(),
+        scope: RefCell::default(),
         incomplete: RefCell::default(),
         traffic: Traffic::default(),
         reads_ended: Cell::new(false),

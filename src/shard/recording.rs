@@ -77,19 +77,20 @@ impl<R: Runtime> Connection<R> {
         scope.begin(Beginning { ordinal, api_key, number, request_bytes }, now_ns)
     }
 
-    fn scope(&self) -> Option<&Rc<Scope>> {
+    fn scope(&self) -> Option<Rc<Scope>> {
         let frames = &self.shard.frames;
         if frames.rules.is_empty() {
             return None;
         }
         let listener = &self.door.listener.name;
         let of_plan = |plan| Some(Scope::new(plan?, frames.samples.clone(), frames.held.clone()));
-        let login = self.login.borrow();
-        let scope = match &login.who {
-            Some(who) => self.scope.get_or_init(|| of_plan(frames.rules.plan(listener, &who.principal.groups))),
-            None => self.scope_before_login.get_or_init(|| of_plan(frames.rules.plan_before_login(listener))),
-        };
-        scope.as_ref()
+        match &self.login.borrow().who {
+            None => self.scope_before_login.get_or_init(|| of_plan(frames.rules.plan_before_login(listener))).clone(),
+            Some(who) => {
+                let mut scope = self.scope.borrow_mut();
+                scope.get_or_insert_with(|| of_plan(frames.rules.plan(listener, &who.principal.groups))).clone()
+            }
+        }
     }
 
     /// Appends what was cut from `passed`; to be awaited before these bytes leave.

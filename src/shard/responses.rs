@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::listener;
 use super::outgoing::Outgoing;
 use super::pool;
+use super::renew;
 use super::runtime::Runtime;
 use crate::event::{CloseReason, Outcome};
 use crate::pipeline::budget::Reservation;
@@ -27,7 +28,7 @@ use crate::wire::kafka::correlation::Surprise;
 
 /// The answering task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
-    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0 };
+    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0, own: Vec::new() };
     let end = responses.pump().await;
     if let Some(mut exchange) = responses.outbound.unfinished() {
         c.keep(exchange.finish_capture(c.clock.now_ns()), &[]).await;
@@ -42,6 +43,8 @@ struct Responses<R: Runtime> {
     outbound: Outbound,
     /// For how long the client did not take the answer that is under way, ns.
     blocked_ns: u64,
+    /// What has come of an answer to Weir itself.
+    own: Vec<u8>,
 }
 
 impl<R: Runtime> Responses<R> {
@@ -108,6 +111,11 @@ impl<R: Runtime> Responses<R> {
         let mut ended: Vec<Box<Exchange>> = Vec::new();
         let mut at = 0;
         while at < read {
+            if self.outbound.between_answers() && c.ring.borrow().awaits_own() {
+                at += renew::take_in(&c, &mut self.own, &buffer[at..read])?;
+                c.take_answered(&mut out).await;
+                continue;
+            }
             let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c, learns: false })?;
             let taken = at..at + step.taken;
             at = taken.end;

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::census::Census;
 use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
+use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
 use super::recording::{Frames, RecordingOptions};
@@ -58,6 +59,8 @@ pub struct ShardOptions {
     pub recording: RecordingOptions,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    /// The identity providers.
+    pub issuers: Issuers,
     /// Limits.
     pub limits: Limits,
     /// Connections an identity, shared by all shards.
@@ -165,6 +168,7 @@ pub(super) struct Shard<R: Runtime> {
     pub journal: RefCell<ShardJournal>,
     pub frames: Frames,
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
     pub request_buffers: Rc<Pool>,
@@ -190,6 +194,7 @@ impl<R: Runtime> Shard<R> {
             journal: RefCell::new(options.journal),
             frames: Frames::new(&options.recording),
             tokens: options.tokens,
+            issuers: options.issuers,
             limits: options.limits,
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),

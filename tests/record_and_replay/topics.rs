@@ -41,7 +41,10 @@ fn of_topics_that_no_rule_asks_for_no_record_reaches_the_store() {
             let other = admin::produce_request(&orders, ids[1], version, 0, -1, planted(UNWANTED));
             produce.topic_data.extend(other.topic_data);
             let produced = client.call(version, &produce).unwrap();
-            assert!(produced.responses.iter().all(|topic| topic.partition_responses[0].error_code == 0), "{produced:?}");
+            assert!(
+                produced.responses.iter().all(|topic| topic.partition_responses[0].error_code == 0),
+                "{produced:?}"
+            );
             let version = if version == 9 { 12 } else { 17 };
             let mut fetch = admin::fetch_request(&orders, ids[1], version, &[0], 1 << 20);
             fetch.topics.extend(admin::fetch_request(&payments, ids[0], version, &[0], 1 << 20).topics);

@@ -21,8 +21,8 @@ use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, Keys
 use crate::policy::IssuerTable;
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, BrokerPorts, Census, Command, IoUring, ListenerOptions, OnOverload, RecordingOptions, ShardHandle,
-    ShardOptions,
+    self, BrokerPorts, Census, Command, Durability, IoUring, ListenerOptions, OnOverload, RecordingOptions,
+    ShardHandle, ShardOptions,
 };
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
 
@@ -165,6 +165,7 @@ fn runtime_name(io_uring: bool) -> &'static str {
 fn recorder_options(config: &Config) -> RecorderOptions {
     let mut options = RecorderOptions::new(&config.store.path, &config.node, config.shards);
     options.journal_bytes = config.store.journal_bytes;
+    options.synced = config.store.durability == config::Durability::Synced;
     options.policy_hash = config.policy.snapshot.hash;
     options.retention_days = Some(config.store.retention_days);
     options
@@ -173,6 +174,11 @@ fn recorder_options(config: &Config) -> RecorderOptions {
 fn recording_options(config: &Config) -> RecordingOptions {
     RecordingOptions {
         rules: Arc::new(config.policy.snapshot.recording.clone()),
+        durability: match config.store.durability {
+            config::Durability::Flushed => Durability::Flushed,
+            config::Durability::Synced => Durability::Synced,
+            config::Durability::Relaxed => Durability::Relaxed,
+        },
         on_overload: match config.store.on_overload {
             config::OnOverload::Block => OnOverload::Block,
             config::OnOverload::Metadata => OnOverload::Metadata,

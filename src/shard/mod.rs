@@ -3,8 +3,8 @@
 //!
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
 //! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `login` finds out who it
-//! is, `dial` connects and logs in upstream, `outgoing` writes, `recording` appends to the journal. `pool` lends buffers,
-//! `sweep` looks for what has been idle, expired or revoked, `meter` counts.
+//! is, `dial` connects and logs in upstream, `renew` logs in again there, `outgoing` writes, `recording` appends to the
+//! journal. `pool` lends buffers, `sweep` looks for what has been idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
 //! - A shard never blocks: no lock that is held across work, no file, no name look-up, no wait but on its executor.
@@ -33,5 +33,5 @@ pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, bind};
 pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
-pub use recording::{OnOverload, RecordingOptions};
+pub use recording::{Durability, OnOverload, RecordingOptions};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -131,10 +131,8 @@ fn body(frame: &CapturedFrame, api_key: i16, version: i16, bytes: Bytes, told: &
     let error_35 = frame.way == Way::Response && api_key == ApiKey::ApiVersions as i16 && bytes[..2] == [0, 35];
     let version = if error_35 { 0 } else { version };
     match decode(api_key, version, frame.way, &mut bytes.clone()) {
-        None => drop(told.beyond.insert((api_key, version))),
-        Some(Err(why)) if why.contains("specified version not supported") => {
-            drop(told.beyond.insert((api_key, version)))
-        }
+        None => told.beyond.extend([(api_key, version)]),
+        Some(Err(why)) if why.contains("specified version not supported") => told.beyond.extend([(api_key, version)]),
         Some(decoded) => decoded.map_err(|why| format!("{api_key} v{version} {:?}: {why}", frame.way))?,
     }
     match (frame.way, api_key) {

@@ -1,4 +1,5 @@
 //! A recording as a replay reads it: sessions, their connections, each with its frames.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -374,6 +374,13 @@ impl Store {
         Ok(())
     }
 
+    /// Brings everything written so far to the disk.
+    pub fn sync(&self) -> Result<(), RecorderError> {
+        let guard = self.db();
+        let db = guard.as_ref().ok_or(RecorderError::Unavailable)?;
+        db.flush_wal(true).map_err(RecorderError::store("sync"))
+    }
+
     /// Writes everything in memory to table files, and with `compact` merges them.
     pub fn flush(&self, compact: bool) -> Result<(), RecorderError> {
         let guard = self.db();

@@ -118,6 +118,24 @@ pub(super) struct ShowArgs {
     pub(super) config: ConfigArg,
     /// The session's id, as `weir sessions` shows it
     pub(super) session: SessionId,
+    /// Show the records, too: keys, headers, values, timestamps (where full recording kept them)
+    #[arg(long)]
+    pub(super) records: bool,
+    /// Show values to their end, however long
+    #[arg(long)]
+    pub(super) full: bool,
+    /// Only what touches this topic
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Only from then on: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) since: Option<u64>,
+    /// Only until then; the same forms
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) until: Option<u64>,
+    /// Only records that hold this text in their key, value or headers, and their exchanges
+    #[arg(long, value_name = "TEXT")]
+    pub(super) grep: Option<String>,
     /// Print a JSON object a line
     #[arg(long)]
     pub(super) json: bool,

@@ -7,6 +7,7 @@ mod args;
 mod error;
 mod exchange;
 mod logging;
+mod records;
 mod sessions;
 mod show;
 mod source;

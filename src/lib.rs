@@ -13,6 +13,7 @@ pub mod limits;
 pub mod pipeline;
 pub mod policy;
 pub mod recorder;
+pub mod scram;
 pub mod shard;
 pub mod upstream;
 pub mod wire;

@@ -19,10 +19,78 @@ pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 /// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: Duration = Duration::from_secs(3);
 
+// Who clients are.
+
+/// A JWT, bytes: directories that state hundreds of groups make some of 20 KiB.
+pub const JWT_BYTES_MAX: usize = 32 << 10;
+
+/// The name of a key in a JWT's header and in a JWKS, bytes: they are hashes in practice, 20 to 64 characters.
+pub const JWT_KEY_ID_BYTES_MAX: usize = 256;
+
+/// Groups a JWT may state. More are refused, not cut: a rule may forbid something to the one that would get lost.
+pub const JWT_GROUPS_MAX: usize = 512;
+
+/// A discovery document or a JWKS, bytes: with certificate chains some have 30 KiB.
+pub const JWKS_BYTES_MAX: usize = 256 << 10;
+
+/// Keys of an issuer: two or three while it rotates them, a handful for each of its algorithms.
+pub const JWKS_KEYS_MAX: usize = 64;
+
+/// How long one request to an identity provider may take.
+pub const JWKS_FETCH_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often keys are fetched without a cause, where the issuer's `Cache-Control` says nothing.
+pub const JWKS_REFRESH: Duration = Duration::from_secs(10 * 60);
+
+/// Bounds of what the issuer's `Cache-Control` may ask for: a minute, so that it is not asked all the time; an hour, so
+/// that a key it has taken back does not live on here.
+pub const JWKS_REFRESH_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+
+/// The longest wait before a failed fetch is tried again; the first is a second, each next one twice as long.
+pub const JWKS_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// At least so long between fetches that tokens with unknown keys cause: anybody can make up the name of a key.
+pub const JWKS_REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a login waits for keys that are being fetched because of it: clients wait 10 s and more for an answer.
+pub const JWKS_LOGIN_WAIT: Duration = Duration::from_secs(3);
+
+/// Tokens of one subject that a SCRAM proof is checked against, some 5 µs each.
+pub const SCRAM_TOKENS_MAX: usize = 64;
+
+// SCRAM, whichever side Weir is on.
+
+/// A SCRAM message, bytes: all of its fields at their longest, escaped and in base64.
+pub const SCRAM_MESSAGE_MAX: usize = 8 * 1024;
+
+/// A user name in SCRAM, bytes: longer than directories allow; Kafka has no limit of its own.
+pub const SCRAM_USERNAME_MAX: usize = 1024;
+
+/// Both nonces of a login together, bytes: libraries send 20 to 60 each.
+pub const SCRAM_NONCE_MAX: usize = 1024;
+
+/// A salt, bytes: Kafka's have 16 to 26.
+pub const SCRAM_SALT_MAX: usize = 1024;
+
+/// Fewest times a password is hashed: what RFC 7677 asks and Kafka enforces; a broker may not ask for a weaker proof.
+pub const SCRAM_ITERATIONS_MIN: u32 = 4096;
+
+/// Most times a password is hashed: 0.2 s (SHA-256) or 0.6 s (SHA-512) of one core; a broker may not make us burn more.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
 // What is taken from brokers.
 
 /// How long connecting and logging in to a broker may take before the client is told by a close; clients wait 10-30 s.
 pub const UPSTREAM_CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a token endpoint may take to answer; as long as connecting to a broker, since logins wait for the first token.
+pub const TOKEN_FETCH_WAIT: Duration = Duration::from_secs(5);
+
+/// Largest answer taken from a token endpoint, bytes: a token that fits [`SASL_MESSAGE_MAX`], and what is said about it.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+/// How soon after a login Weir may log in again on the same connection: brokers refuse a second time within a second.
+pub const RELOGIN_PAUSE: Duration = Duration::from_millis(1100);
 
 /// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -47,6 +115,13 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of an exchange's frames that are held until it is known whether a recording rule asks for them: heads and names
+/// of some thousand partitions; what needs more is kept.
+pub const CAPTURE_HELD_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes held so on one shard: a few hundred exchanges that need the most.
+pub const SHARD_CAPTURE_HELD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
 pub const JOURNAL_RETRY: Duration = Duration::from_millis(2);

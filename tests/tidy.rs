@@ -14,7 +14,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
-/// What each folder under `src/` may use besides itself and `limits`.
+/// What each folder under `src/` may use besides itself and the leaves.
 const EDGES: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("mask", &[]),
@@ -32,8 +32,9 @@ const EDGES: &[(&str, &[&str])] = &[
 /// These see everything: commands, and the start and drain order.
 const USES_ALL: &[&str] = &["cli", "boot", "main", "lib"];
 
-/// Numbers that every folder may read and that use nothing themselves.
-const LIMITS: &str = "limits";
+/// Files that every folder may use: numbers with their reasons, and a mechanism that clients and brokers are both met
+/// with. A leaf uses at most other leaves.
+const LEAVES: &[&str] = &["limits", "scram"];
 
 /// The two seams where `unsafe` may stand: a file descriptor borrowed from the runtime, the journal's memory map.
 const UNSAFE_SEAMS: &[&str] = &["src/shard/runtime", "src/recorder/journal"];
@@ -87,14 +88,14 @@ impl Source {
         let module = self.module();
         let folder = module.first().map_or("", String::as_str);
         let in_folder = EDGES.iter().any(|(name, _)| *name == folder) || folder == "cli";
-        let top_level = ["lib", "main", "boot", LIMITS].contains(&folder) && module.len() == 1;
+        let top_level = (LEAVES.contains(&folder) || ["lib", "main", "boot"].contains(&folder)) && module.len() == 1;
         top_level || (in_folder && self.path != format!("src/{folder}.rs"))
     }
 }
 
 fn may_use(folder: &str, other: &str) -> bool {
     folder == other
-        || other == LIMITS
+        || LEAVES.contains(&other)
         || USES_ALL.contains(&folder)
         || EDGES.iter().any(|(name, allowed)| *name == folder && allowed.contains(&other))
 }
@@ -289,6 +290,7 @@ mod the_checks_themselves {
         assert_eq!(edges("src/wire/a.rs", "mod tests {\n use super::super::super::policy;\n}"), [2]);
         assert_eq!(edges("src/pipeline/request.rs", "pub use crate::shard::Shard;"), [1]);
         assert_eq!(edges("src/limits.rs", "use crate::wire::N;"), [1]);
+        assert_eq!(edges("src/scram.rs", "use crate::policy::Token;"), [1]);
     }
 
     #[test]
@@ -299,6 +301,7 @@ mod the_checks_themselves {
                 .is_empty()
         );
         assert!(edges("src/wire/a.rs", "mod tests { use super::super::policy; }").is_empty());
+        assert!(edges("src/scram.rs", "use crate::limits::N;").is_empty());
         assert!(edges("src/cli/mod.rs", "use crate::recorder::Store;").is_empty());
         assert!(edges("src/policy/a.rs", "// crate::shard in a comment\nconst A: &str = \"crate::shard\";").is_empty());
     }

@@ -1,11 +1,8 @@
 //! `clusters`: the Kafka clusters behind, and how Weir logs in to them.
 
-use super::reader::{NOT_YET, Reader, Section, keys};
-use super::yaml::{Data, Node};
-use super::{Cluster, Sasl, secret, value};
-
-/// SASL mechanisms that later versions speak upstream.
-const MECHANISMS_LATER: &[&str] = &["scram-sha-256", "scram-sha-512", "oauthbearer"];
+use super::reader::{Reader, Section};
+use super::yaml::Node;
+use super::{Cluster, sasl, value};
 
 /// The clusters, and all names that listeners may refer to, also those of clusters with another mistake in them.
 pub(super) struct Clusters {
@@ -33,7 +30,7 @@ fn cluster(node: &Node, index: usize, reader: &mut Reader, names: &mut Vec<Strin
     let bootstrap = bootstrap(&section, reader);
     let sasl = match section.node("sasl") {
         None => Some(None),
-        Some(node) => sasl(node, &section.path("sasl"), reader).map(Some),
+        Some(node) => sasl::read(node, &section.path("sasl"), reader).map(Some),
     };
     Some(Cluster { name: name?, bootstrap: bootstrap?, sasl: sasl? })
 }
@@ -61,36 +58,4 @@ fn bootstrap(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<super::Ho
         .map(|(i, item)| reader.scalar(item, &format!("{path}[{i}]"), value::host_port))
         .collect();
     all.into_iter().collect()
-}
-
-fn sasl(node: &Node, path: &str, reader: &mut Reader) -> Option<Sasl> {
-    let section = reader.section(node, path, &["mechanism", "username", "password"], &[])?;
-    let mechanism = mechanism(&section, reader);
-    let username = section.required(reader, "username", "the user to log in as", |node| {
-        let expected = "a user name without control characters";
-        let name = value::text(node).map_err(|_| expected.to_owned())?;
-        if name.chars().any(char::is_control) { Err(expected.to_owned()) } else { Ok(name.to_owned()) }
-    });
-    let password = section
-        .needed(reader, "password", secret::EXPECTED)
-        .and_then(|node| secret::read(node, &section.path("password"), reader));
-    mechanism?;
-    Some(Sasl::Plain { username: username?, password: password? })
-}
-
-fn mechanism(section: &Section<'_>, reader: &mut Reader) -> Option<()> {
-    let node = section.needed(reader, "mechanism", "`plain`")?;
-    let path = section.path("mechanism");
-    let word = match &node.data {
-        Data::Plain(word) | Data::Quoted(word) => word.to_ascii_lowercase(),
-        _ => String::new(),
-    };
-    if word == "plain" {
-        return Some(());
-    }
-    if MECHANISMS_LATER.contains(&word.as_str()) {
-        reader.report(node.at, format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&["plain"])));
-        return None;
-    }
-    reader.scalar(node, &path, |_| Err(keys(&["plain"])))
 }

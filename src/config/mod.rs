@@ -8,6 +8,7 @@
 
 mod clusters;
 mod control;
+mod issuers;
 mod limits;
 mod listeners;
 mod policy_file;
@@ -15,7 +16,9 @@ mod ports;
 mod problem;
 mod process;
 mod reader;
+mod recording;
 mod root;
+mod sasl;
 mod secret;
 mod store;
 mod value;
@@ -26,7 +29,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::PolicySnapshot;
+use reqwest::Url;
+use rustls::pki_types::CertificateDer;
+
+use crate::policy::{IssuerRules, PolicySnapshot};
+use crate::scram::Hash;
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -56,6 +63,8 @@ pub struct Config {
     pub drain: Duration,
     /// What one client may take.
     pub limits: Limits,
+    /// The identity providers whose JWTs clients may log in with.
+    pub issuers: Vec<Issuer>,
     /// The Kafka clusters behind.
     pub clusters: Vec<Cluster>,
     /// The addresses in front.
@@ -93,6 +102,10 @@ pub struct Store {
 pub enum Durability {
     /// In the journal before the response's last byte leaves: survives a process kill.
     Flushed,
+    /// On the disk before the response's last byte leaves: survives a loss of power.
+    Synced,
+    /// In the journal soon after the response has left.
+    Relaxed,
 }
 
 /// What happens when recording cannot keep up.
@@ -100,6 +113,8 @@ pub enum Durability {
 pub enum OnOverload {
     /// Shards stop reading until it has caught up.
     Block,
+    /// Frames that find no room are not kept, which is counted; metadata waits as with `block`.
+    Metadata,
 }
 
 /// Where the control plane listens.
@@ -155,6 +170,21 @@ pub enum LogLevel {
     Trace,
 }
 
+/// An identity provider.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// What its tokens have to be, and how they are read.
+    pub rules: IssuerRules,
+    /// Its URL; the rules hold it as it is written.
+    pub url: Url,
+    /// Where its keys are; none: where its discovery document says.
+    pub jwks: Option<Url>,
+    /// Who may vouch for its server; none: whom the system trusts.
+    pub ca: Option<Vec<CertificateDer<'static>>>,
+    /// It may be asked over plain HTTP.
+    pub allow_http: bool,
+}
+
 /// A Kafka cluster behind Weir.
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -192,6 +222,38 @@ pub enum Sasl {
         /// Its password, from a file or the environment.
         password: Secret,
     },
+    /// SCRAM-SHA-256 or SCRAM-SHA-512 (RFC 5802).
+    Scram {
+        /// Which of them.
+        hash: Hash,
+        /// The user.
+        username: String,
+        /// Its password, from a file or the environment.
+        password: Secret,
+    },
+    /// OAUTHBEARER (RFC 7628) with tokens of the client credentials grant (RFC 6749, 4.4).
+    Oauthbearer(Oauth),
+}
+
+/// Where tokens come from and what is sent with them.
+#[derive(Debug, Clone)]
+pub struct Oauth {
+    /// The provider's token endpoint, https unless it is on this machine or plain HTTP was allowed.
+    pub token_endpoint: String,
+    /// The client Weir is registered as.
+    pub client_id: String,
+    /// Its secret, from a file or the environment.
+    pub client_secret: Secret,
+    /// What the token should be good for.
+    pub scope: Option<String>,
+    /// Whom the token should be for.
+    pub audience: Option<String>,
+    /// Further parameters of the token request.
+    pub parameters: Vec<(String, String)>,
+    /// SASL extensions for the broker (KIP-342).
+    pub extensions: Vec<(String, String)>,
+    /// Certificates of the endpoint's authority, resolved; the system's where none is named.
+    pub ca: Option<PathBuf>,
 }
 
 /// An address that clients connect to.
@@ -209,6 +271,8 @@ pub struct Listener {
     pub advertised: String,
     /// How clients may say who they are; not empty.
     pub auth: Vec<Auth>,
+    /// The names of the issuers whose JWTs are taken.
+    pub issuers: Vec<String>,
     /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
     pub allow_security_changes: bool,
 }
@@ -239,6 +303,10 @@ pub enum Auth {
     Anonymous,
     /// SASL/PLAIN with a token that Weir issued.
     WeirToken,
+    /// SASL/SCRAM-SHA-256 or -512 with a token that Weir issued.
+    Scram,
+    /// A JWT of one of the issuers, in SASL/OAUTHBEARER or SASL/PLAIN.
+    Jwt,
 }
 
 impl Config {

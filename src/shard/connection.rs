@@ -23,14 +23,16 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::listener::Door;
+use super::login::Login;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
+use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
-use super::sasl::Login;
 use super::state::Shard;
 use super::{requests, responses};
-use crate::event::{CloseReason, ConnectionNo, Event, EventKind, Outcome};
+use crate::event::{CloseReason, ConnectionNo, EventKind, Outcome};
 use crate::limits;
+use crate::pipeline::capture::Scope;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
@@ -49,9 +51,16 @@ pub(super) struct Connection<R: Runtime> {
     pub ring: RefCell<Ring<Box<Exchange>>>,
     /// Wakes the answering task: something was answered here, or the end has come.
     pub answered: Notify,
-    /// Wakes the reading task: the ring has room again.
+    /// Wakes the reading task: the ring has room again, or an answer to Weir itself has come.
     pub room: Notify,
+    /// Weir's own session with the broker.
+    pub renewal: Renewal,
     pub login: RefCell<Login>,
+    /// What full recording keeps, before and after it is known who it acts for; looked up when first asked.
+    pub scope_before_login: OnceCell<Option<Rc<Scope>>>,
+    pub scope: OnceCell<Option<Rc<Scope>>>,
+    /// Exchanges in flight of which a piece found no room in the journal.
+    pub incomplete: RefCell<Vec<u64>>,
     pub traffic: Traffic,
     /// Nothing more is read from the client: it closed, or its login failed. What is owed is still written.
     pub reads_ended: Cell<bool>,
@@ -108,7 +117,11 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         ring: RefCell::default(),
         answered: Notify::new(),
         room: Notify::new(),
+        renewal: Renewal::default(),
         login: RefCell::default(),
+        scope_before_login: OnceCell::new(),
+        scope: OnceCell::new(),
+        incomplete: RefCell::default(),
         traffic: Traffic::default(),
         reads_ended: Cell::new(false),
         client_gone: Cell::new(false),
@@ -201,12 +214,17 @@ impl<R: Runtime> Connection<R> {
         !self.ring.borrow().is_empty() || self.traffic.answer_under_way.get()
     }
 
-    /// Appends to the journal; waits while it is full, which is how a recorder that is behind slows clients down.
-    pub async fn record(&self, kind: EventKind) {
-        let event = Event { connection: self.number, at_ns: self.clock.now_ns(), kind };
-        while self.shard.journal.borrow_mut().append(&event).is_err() {
-            self.shard.meter.journal_full();
-            R::sleep(limits::JOURNAL_RETRY).await;
+    /// Takes the answers given here whose turn has come, for the client.
+    pub async fn take_answered(&self, out: &mut Outgoing) {
+        loop {
+            let Some((frame, mut exchange)) = self.ring.borrow_mut().pop_answered() else { return };
+            if exchange.capture.is_some() {
+                let cuts = exchange.pass_answer(&frame, self, self.clock.now_ns());
+                self.keep(cuts, &frame).await;
+                self.kept(exchange.ordinal);
+            }
+            out.own(frame.into());
+            self.room.notify_one();
         }
     }
 
@@ -222,6 +240,7 @@ impl<R: Runtime> Connection<R> {
         let left: Vec<(bool, Box<Exchange>)> = self.ring.borrow_mut().drain().collect();
         for (forwarded, mut exchange) in left {
             if forwarded {
+                self.keep(exchange.finish_capture(self.clock.now_ns()), &[]).await;
                 self.shard.meter.exchange(&exchange, Outcome::Unknown, self.clock.now_ns());
                 self.record(exchange.abandon(self.clock.now_ns())).await;
             }

@@ -3,6 +3,7 @@
 //! Invariant: nothing of the client is sent before the broker has let Weir in, and nothing at all before the client is
 //! known.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use super::connection::Connection;
 use super::runtime::{Runtime, Stream};
 use crate::limits;
 use crate::pipeline::fault::Fault;
-use crate::upstream::{Login, LoginStep, Tidings};
+use crate::upstream::{Login, LoginStep, Session, Tidings};
 
 /// The upstream connection, made on first use.
 pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Result<&R::Stream, Fault> {
@@ -20,8 +21,8 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
         return Ok(upstream);
     }
     let cluster = &connection.door.listener.cluster;
-    let stream = match dial(connection).await {
-        Ok(stream) => stream,
+    let (stream, session) = match dial(connection).await {
+        Ok(reached) => reached,
         Err(why) => {
             cluster.tell(Tidings::Unreachable);
             metrics::counter!("weir_upstream_connect_failures_total", "cluster" => cluster.name.clone()).increment(1);
@@ -29,11 +30,12 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
         }
     };
     let upstream = connection.upstream.get_or_init(|| stream);
+    connection.renewal.begin(session, connection.clock.now_ns());
     connection.spawn_responses();
     Ok(upstream)
 }
 
-async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<R::Stream, String> {
+async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(R::Stream, Session), String> {
     let (cluster, node) = (&connection.door.listener.cluster, connection.door.node);
     let addresses = connection.await_view(|| Some(cluster.view().addresses_of(node)).filter(|a| !a.is_empty())).await;
     let mut addresses = addresses.ok_or_else(|| match node {
@@ -48,10 +50,14 @@ async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<R::Stream, Strin
     addresses.rotate_left(first);
     let mut trouble = String::new();
     for address in addresses {
-        match bounded::<R, _>(reach(connection, address)).await {
-            Some(Ok(stream)) => return Ok(stream),
+        let waits_for = Cell::new("did not answer");
+        match bounded::<R, _>(reach(connection, address, &waits_for)).await {
+            Some(Ok(reached)) => return Ok(reached),
             Some(Err(why)) => trouble = why,
-            None => trouble = format!("{address} did not answer within {} s", limits::UPSTREAM_CONNECT_WAIT.as_secs()),
+            None => {
+                let (what, seconds) = (waits_for.get(), limits::UPSTREAM_CONNECT_WAIT.as_secs());
+                trouble = format!("{address} {what} within {seconds} s");
+            }
         }
         if connection.is_ending() {
             break;
@@ -68,15 +74,22 @@ async fn bounded<R: Runtime, T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-async fn reach<R: Runtime>(connection: &Connection<R>, address: SocketAddr) -> Result<R::Stream, String> {
+/// Connects and logs in; `waits_for` says at any time what is waited for.
+async fn reach<R: Runtime>(
+    connection: &Connection<R>,
+    address: SocketAddr,
+    waits_for: &Cell<&'static str>,
+) -> Result<(R::Stream, Session), String> {
     let stream = R::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
     rustix::net::sockopt::set_tcp_nodelay(stream.fd(), true).map_err(|e| format!("{address}: {e}"))?;
-    let mut login = Login::new(connection.door.listener.cluster.credential.as_ref());
+    let mut login = Login::new(connection.door.listener.cluster.credential.as_deref(), 0);
     let mut answer = None;
     loop {
-        match login.next(answer.as_deref()).map_err(|e| format!("{address}: {e}"))? {
-            LoginStep::Done => return Ok(stream),
+        waits_for.set("waited for Weir's own login, whose credential had no answer");
+        match login.next(answer.as_deref()).await.map_err(|e| format!("{address}: {e}"))? {
+            LoginStep::Done(session) => return Ok((stream, session)),
             LoginStep::Send(frame) => {
+                waits_for.set("did not answer");
                 let answered = async {
                     send(&stream, &frame).await?;
                     receive(&stream).await
@@ -87,7 +100,8 @@ async fn reach<R: Runtime>(connection: &Connection<R>, address: SocketAddr) -> R
     }
 }
 
-async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
+/// Sends all of it.
+pub(super) async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let taken = poll_fn(|cx| stream.poll_write(cx, bytes)).await?;
         bytes = &bytes[taken..];
@@ -96,7 +110,7 @@ async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Longest answer to a login step, bytes.
-const LOGIN_ANSWER_MAX: usize = 64 * 1024;
+pub(super) const LOGIN_ANSWER_MAX: usize = 64 * 1024;
 
 async fn receive<S: Stream>(stream: &S) -> io::Result<Vec<u8>> {
     let mut prefix = [0u8; 4];

@@ -2,8 +2,9 @@
 //! shards but immutable snapshots.
 //!
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
-//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `sasl` finds out who it
-//! is, `dial` connects and logs in upstream, `outgoing` writes. `pool` lends buffers, `sweep` looks for what has been
+//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `login` finds out who it
+//! is, `dial` connects and logs in upstream, `renew` logs in again there, `outgoing` writes, `recording` appends to the
+//! journal. `pool` lends buffers, `sweep` looks for what has been
 //! idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
@@ -16,18 +17,22 @@ mod clock;
 mod connection;
 mod dial;
 mod listener;
+mod login;
 mod meter;
 mod outgoing;
 mod pool;
 mod probe;
+mod recording;
+mod renew;
 mod requests;
 mod responses;
 pub mod runtime;
-mod sasl;
 mod state;
 mod sweep;
 
 pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, bind};
+pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
+pub use recording::{OnOverload, RecordingOptions};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -17,9 +17,11 @@ use rustix::net::Shutdown;
 use super::connection::Connection;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
-use super::{dial, pool, sasl};
+use super::{dial, login, pool, renew};
+use crate::event::piece::Way;
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
+use crate::pipeline::capture::{Capture, Cut};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
@@ -107,10 +109,18 @@ impl<R: Runtime> Requests<R> {
                 self.make_room().await?;
                 continue;
             }
+            if c.renewal.is_due(now_ns) && self.inbound.between_requests() {
+                self.send(&mut batch, buffer).await?;
+                self.flush_answers().await?;
+                renew::run(&c).await?;
+            }
             let mut gate = Doorkeeper { c: &c, now_ns, client_id: &mut self.client_id };
             let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;
             let taken = at..at + step.taken;
             at = taken.end;
+            if !step.cuts.is_empty() {
+                self.keep_passed(&step.action, step.cuts, &buffer[taken.clone()]).await;
+            }
             match step.action {
                 Action::Absorb => {}
                 Action::Wait => {
@@ -124,9 +134,10 @@ impl<R: Runtime> Requests<R> {
                     }
                 }
                 Action::RelayKept(head) => batch.out.own(head),
-                Action::Token(token) => {
-                    let answer = sasl::bare_token(&c, &token);
-                    self.answer_login(None, answer).await?;
+                Action::Token { token, exchange } => {
+                    let answer = login::bare(&c, &token).await;
+                    self.inbound.token_next = answer.goes_on;
+                    self.answer_login(exchange, answer).await?;
                 }
                 Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
             }
@@ -148,8 +159,24 @@ impl<R: Runtime> Requests<R> {
 
     /// Tells the recording who the connection acts for, before the first thing it does.
     async fn introduce(&mut self) {
-        if let Some(event) = sasl::introduce(&self.c, self.client_id.as_deref()) {
+        if let Some(event) = login::introduce(&self.c, self.client_id.as_deref()) {
             self.c.record(event).await;
+        }
+    }
+
+    /// Keeps what was cut from the bytes of a step before they are passed on.
+    async fn keep_passed(&mut self, action: &Action, cuts: Vec<Cut>, taken: &[u8]) {
+        match action {
+            Action::Token { .. } => self.c.keep(cuts, &[]).await,
+            Action::RelayKept(head) => {
+                // Frames of somebody's belong to their session.
+                self.introduce().await;
+                self.c.keep(cuts, head).await;
+            }
+            _ => {
+                self.introduce().await;
+                self.c.keep(cuts, taken).await;
+            }
         }
     }
 
@@ -165,8 +192,19 @@ impl<R: Runtime> Requests<R> {
         let Whole { kept, body_at, mut exchange, reservation } = whole;
         let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
         let body = &frame[body_at..];
+        if exchange.capture.is_some() {
+            if exchange.api.is_none_or(|api| api.class != Class::Here) {
+                self.introduce().await;
+            }
+            let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.received_ns);
+            c.keep(cuts, frame).await;
+        }
         match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
-            Verdict::Here => self.answer_here(exchange, body).await,
+            Verdict::Here => {
+                // Answering may take a moment: what came before does not wait for it.
+                self.send(batch, buffer).await?;
+                self.answer_here(exchange, body).await
+            }
             Verdict::Refuse { code, why } => self.refuse(exchange, body, code, why).await,
             Verdict::Forward(description) => {
                 let changes = description.changes_something();
@@ -207,6 +245,7 @@ impl<R: Runtime> Requests<R> {
             }
         }
         for mut exchange in batch.unanswered.drain(..) {
+            self.c.kept(exchange.ordinal);
             let now_ns = self.c.clock.now_ns();
             exchange.moments.answered_ns = exchange.moments.forwarded_ns;
             let response = ResponsePart { outcome: Outcome::NoAnswer, ..ResponsePart::default() };
@@ -222,13 +261,13 @@ impl<R: Runtime> Requests<R> {
         let (version, correlation_id) = (exchange.version, exchange.correlation_id);
         match exchange.api_key {
             key::SASL_HANDSHAKE => {
-                let answer = sasl::handshake(&c, version, correlation_id, body);
-                self.inbound.token_next = version == 0 && answer.fatal.is_none();
-                self.answer_login(Some(exchange), answer).await
+                let answer = login::handshake(&c, version, correlation_id, body);
+                self.inbound.token_next = version == 0 && answer.goes_on;
+                self.answer_login(exchange, answer).await
             }
             key::SASL_AUTHENTICATE => {
-                let answer = sasl::authenticate(&c, version, correlation_id, body);
-                self.answer_login(Some(exchange), answer).await
+                let answer = login::authenticate(&c, version, correlation_id, body).await;
+                self.answer_login(exchange, answer).await
             }
             _ => {
                 let listener = &c.door.listener;
@@ -246,18 +285,13 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    async fn answer_login(&mut self, exchange: Option<Box<Exchange>>, answer: sasl::Answer) -> Result<(), Fault> {
+    async fn answer_login(&mut self, exchange: Box<Exchange>, answer: login::Answer) -> Result<(), Fault> {
         if let Some(event) = answer.event {
             self.c.record(event).await;
         }
-        let code = if answer.fatal.is_some() { sasl::SASL_AUTHENTICATION_FAILED } else { 0 };
-        match (exchange, answer.frame) {
-            (Some(exchange), Some(frame)) => self.answered(exchange, frame, Outcome::AnsweredHere, code).await?,
-            (None, Some(frame)) => {
-                let exchange = Box::new(Exchange::bare_token(self.c.clock.now_ns()));
-                self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
-            }
-            (_, None) => {}
+        let code = if answer.fatal.is_some() { login::SASL_AUTHENTICATION_FAILED } else { 0 };
+        if let Some(frame) = answer.frame {
+            self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
         }
         match answer.fatal {
             None => Ok(()),
@@ -332,11 +366,8 @@ impl<R: Runtime> Requests<R> {
             return Ok(());
         }
         let mut out = Outgoing::default();
-        loop {
-            let Some((frame, _)) = self.c.ring.borrow_mut().pop_answered() else { break };
-            out.own(frame.into());
-        }
         self.c.traffic.answer_under_way.set(true);
+        self.c.take_answered(&mut out).await;
         if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
             self.c.end(CloseReason::Client);
         }
@@ -379,15 +410,19 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
             None => Ok(Admission::Later),
         }
     }
+
+    fn capture(&mut self, ordinal: u64, api_key: i16, request_bytes: u64) -> Option<Box<Capture>> {
+        self.c.capture(ordinal, api_key, request_bytes, self.now_ns)
+    }
 }
 
 impl<R: Runtime> Doorkeeper<'_, R> {
     fn must_be_somebody(&mut self, head: &RequestHead<'_>) -> Result<(), Fault> {
-        sasl::is_somebody(self.c)
+        login::is_somebody(self.c)
             .map_err(|why| Fault::Authentication(format!("{} is not taken: {why}", api::name(head.api_key))))?;
         if self.client_id.is_none() {
             *self.client_id = Some(head.client_id.unwrap_or_default().to_owned());
         }
-        sasl::in_force(self.c, self.now_ns).map_err(Fault::Authentication)
+        login::in_force(self.c, self.now_ns).map_err(Fault::Authentication)
     }
 }

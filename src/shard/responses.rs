@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::listener;
 use super::outgoing::Outgoing;
 use super::pool;
+use super::renew;
 use super::runtime::Runtime;
 use crate::event::{CloseReason, Outcome};
 use crate::pipeline::budget::Reservation;
@@ -27,9 +28,10 @@ use crate::wire::kafka::correlation::Surprise;
 
 /// The answering task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
-    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0 };
+    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0, own: Vec::new() };
     let end = responses.pump().await;
     if let Some(mut exchange) = responses.outbound.unfinished() {
+        c.keep(exchange.finish_capture(c.clock.now_ns()), &[]).await;
         c.shard.meter.exchange(&exchange, Outcome::Unknown, c.clock.now_ns());
         c.record(exchange.abandon(c.clock.now_ns())).await;
     }
@@ -41,6 +43,8 @@ struct Responses<R: Runtime> {
     outbound: Outbound,
     /// For how long the client did not take the answer that is under way, ns.
     blocked_ns: u64,
+    /// What has come of an answer to Weir itself.
+    own: Vec<u8>,
 }
 
 impl<R: Runtime> Responses<R> {
@@ -50,8 +54,8 @@ impl<R: Runtime> Responses<R> {
         loop {
             if self.outbound.between_answers() {
                 let mut out = Outgoing::default();
-                self.take_answered(&mut out);
                 c.traffic.answer_under_way.set(true);
+                c.take_answered(&mut out).await;
                 self.write(&mut out, &[]).await?;
                 c.traffic.answer_under_way.set(false);
                 if c.client_gone.get() && c.ring.borrow().is_empty() {
@@ -107,6 +111,11 @@ impl<R: Runtime> Responses<R> {
         let mut ended: Vec<Box<Exchange>> = Vec::new();
         let mut at = 0;
         while at < read {
+            if self.outbound.between_answers() && c.ring.borrow().awaits_own() {
+                at += renew::take_in(&c, &mut self.own, &buffer[at..read])?;
+                c.take_answered(&mut out).await;
+                continue;
+            }
             let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c, learns: false })?;
             let taken = at..at + step.taken;
             at = taken.end;
@@ -118,17 +127,19 @@ impl<R: Runtime> Responses<R> {
                     None
                 }
                 Action::Relay { ended } => {
+                    c.keep(step.cuts, &buffer[taken.clone()]).await;
                     out.read(taken);
                     ended
                 }
                 Action::Replace { bytes, ended } => {
+                    c.keep(step.cuts, &bytes).await;
                     out.own(bytes);
                     ended
                 }
             };
             if let Some(end) = end {
                 ended.push(self.finish(end).await);
-                self.take_answered(&mut out);
+                c.take_answered(&mut out).await;
             }
         }
         self.write(&mut out, buffer).await?;
@@ -144,16 +155,9 @@ impl<R: Runtime> Responses<R> {
         let Ended { mut exchange, response } = ended;
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
         self.c.record(exchange.finish(response, self.c.clock.now_ns())).await;
+        self.c.kept(exchange.ordinal);
         self.c.room.notify_one();
         exchange
-    }
-
-    fn take_answered(&self, out: &mut Outgoing) {
-        let mut ring = self.c.ring.borrow_mut();
-        while let Some((frame, _)) = ring.pop_answered() {
-            out.own(frame.into());
-            self.c.room.notify_one();
-        }
     }
 
     async fn write(&mut self, out: &mut Outgoing, buffer: &[u8]) -> Result<(), Fault> {

@@ -15,8 +15,10 @@ use tokio::sync::{Notify, mpsc};
 use super::census::Census;
 use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
+use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
+use super::recording::{Frames, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
 use crate::limits;
@@ -53,8 +55,12 @@ pub struct ShardOptions {
     pub listeners: Vec<Arc<ListenerOptions>>,
     /// Its journal.
     pub journal: ShardJournal,
+    /// What it puts there.
+    pub recording: RecordingOptions,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    /// The identity providers.
+    pub issuers: Issuers,
     /// Limits.
     pub limits: Limits,
     /// Connections an identity, shared by all shards.
@@ -160,7 +166,9 @@ async fn run<R: Runtime>(
 pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
+    pub frames: Frames,
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
     pub request_buffers: Rc<Pool>,
@@ -184,7 +192,9 @@ impl<R: Runtime> Shard<R> {
         Shard {
             listeners: options.listeners,
             journal: RefCell::new(options.journal),
+            frames: Frames::new(&options.recording),
             tokens: options.tokens,
+            issuers: options.issuers,
             limits: options.limits,
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),

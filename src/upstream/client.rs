@@ -13,7 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::login::{Credential, Login, LoginError, LoginStep};
+use super::credential::Credential;
+use super::login::{Login, LoginError, LoginStep};
 use crate::limits;
 use crate::wire::kafka::walk::{Visitor, Walker};
 
@@ -39,6 +40,14 @@ pub enum ClientError {
     /// No answer in time.
     #[error("broker {address} did not answer within {seconds} s")]
     Silent {
+        /// The broker.
+        address: SocketAddr,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The credential did not answer in time.
+    #[error("broker {address} waits for Weir's own login: the credential had no answer within {seconds} s")]
+    Waiting {
         /// The broker.
         address: SocketAddr,
         /// How long was waited.
@@ -77,7 +86,7 @@ impl Client {
     /// Connects and logs in; each step takes at most `wait`.
     pub async fn connect(
         address: SocketAddr,
-        credential: Option<&Credential>,
+        credential: Option<&dyn Credential>,
         wait: Duration,
     ) -> Result<Self, ClientError> {
         let silent = || ClientError::Silent { address, seconds: wait.as_secs() };
@@ -86,13 +95,16 @@ impl Client {
             .map_err(|_| silent())?
             .map_err(|source| ClientError::Connect { address, source })?;
         let mut client = Client { stream, address, wait, correlation_id: 0 };
-        let mut login = Login::new(credential);
+        let mut login = Login::new(credential, 0);
         let mut answer: Option<Bytes> = None;
         loop {
-            let step = login.next(answer.as_deref()).map_err(|source| ClientError::Login { address, source })?;
+            let step = timeout(wait, login.next(answer.as_deref()))
+                .await
+                .map_err(|_| ClientError::Waiting { address, seconds: wait.as_secs() })?;
+            let step = step.map_err(|source| ClientError::Login { address, source })?;
             match step {
                 LoginStep::Send(frame) => answer = Some(client.exchange(&frame).await?),
-                LoginStep::Done => return Ok(client),
+                LoginStep::Done(_) => return Ok(client),
             }
         }
     }

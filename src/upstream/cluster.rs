@@ -13,7 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
-use super::login::Credential;
+use super::credential::{Credential, CredentialOptions};
 use crate::wire::kafka::versions::ClusterVersions;
 
 /// What the configuration says of a cluster.
@@ -24,7 +24,7 @@ pub struct ClusterOptions {
     /// `host:port` of some brokers.
     pub bootstrap: Vec<String>,
     /// How Weir logs in; none on a plaintext listener without SASL.
-    pub credential: Option<Credential>,
+    pub credential: Option<CredentialOptions>,
     /// How often brokers and versions are looked at without a cause.
     pub refresh: Duration,
 }
@@ -102,7 +102,7 @@ pub struct Cluster {
     /// Its name in the configuration.
     pub name: String,
     /// How Weir logs in.
-    pub credential: Option<Credential>,
+    pub credential: Option<Arc<dyn Credential>>,
     /// The bootstrap list as configured, for messages.
     pub bootstrap: Vec<String>,
     pub(super) refresh: Duration,
@@ -116,11 +116,14 @@ pub struct Cluster {
 const TIDINGS_MAX: usize = 4096;
 
 impl Cluster {
-    pub(super) fn new(options: ClusterOptions) -> (Arc<Self>, mpsc::Receiver<Tidings>) {
+    pub(super) fn new(
+        options: ClusterOptions,
+        credential: Option<Arc<dyn Credential>>,
+    ) -> (Arc<Self>, mpsc::Receiver<Tidings>) {
         let (tidings, inbox) = mpsc::channel(TIDINGS_MAX);
         let cluster = Cluster {
             name: options.name,
-            credential: options.credential,
+            credential,
             bootstrap: options.bootstrap,
             refresh: options.refresh,
             view: ArcSwap::from_pointee(View::default()),

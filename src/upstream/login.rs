@@ -3,6 +3,9 @@
 //! Invariants:
 //! - A secret is in the frame handed out and nowhere else: not in an error, not in `Debug`.
 //! - Nothing of a client is sent before [`LoginStep::Done`].
+//! - A credential that has nothing to say fails before anything is sent: a connection that logs in again lives on then.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::{ResponseHeader, SaslAuthenticateResponse, SaslHandshakeResponse};
@@ -10,41 +13,10 @@ use kafka_protocol::protocol::Decodable;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::credential::{Answer, Conversation, Credential, CredentialError};
+use super::jitter;
+use crate::limits;
 use crate::wire::kafka::sasl;
-
-/// What Weir shows a cluster.
-#[derive(Clone)]
-pub enum Credential {
-    /// SASL/PLAIN (RFC 4616).
-    Plain {
-        /// The user Weir logs in as.
-        username: String,
-        /// Its password.
-        password: Zeroizing<String>,
-    },
-}
-
-impl Credential {
-    fn mechanism(&self) -> &'static str {
-        match self {
-            Credential::Plain { .. } => "PLAIN",
-        }
-    }
-
-    fn first_message(&self) -> Zeroizing<Vec<u8>> {
-        match self {
-            Credential::Plain { username, password } => sasl::plain_message(username, password),
-        }
-    }
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Credential::Plain { username, .. } => write!(f, "Plain({username:?}, …)"),
-        }
-    }
-}
 
 /// Why a broker did not let Weir in.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -68,6 +40,9 @@ pub enum LoginError {
     /// The answer was not what the protocol says.
     #[error("the broker's answer to Weir's login cannot be read; is the cluster's address a Kafka SASL listener?")]
     Malformed,
+    /// The credential cannot answer.
+    #[error("Weir's own login: {0}")]
+    Credential(#[from] CredentialError),
 }
 
 /// What to do next.
@@ -76,47 +51,81 @@ pub enum LoginStep {
     /// Send this frame (length prefix included), then hand back the answer's frame without its prefix.
     Send(Zeroizing<Vec<u8>>),
     /// Logged in.
-    Done,
+    Done(Session),
+}
+
+/// What a login is good for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Session {
+    /// After this time the broker closes a connection that has not logged in again (KIP-368); none: it never does.
+    pub lifetime: Option<Duration>,
+}
+
+impl Session {
+    /// When to log in again: at 85 to 95 % of the session's life, as Kafka's own clients do, and no sooner than brokers
+    /// allow, who refuse a second time within a second.
+    pub fn renew_after(&self) -> Option<Duration> {
+        let lifetime = self.lifetime?;
+        Some(jitter::between(lifetime.mul_f64(0.85), lifetime.mul_f64(0.95)).max(limits::RELOGIN_PAUSE))
+    }
 }
 
 enum State {
     Start,
-    Handshake,
+    /// The mechanism was asked for; what will be said under it is ready.
+    Handshake(Zeroizing<Vec<u8>>),
     Authenticate,
-    Done,
+    Done(Session),
 }
 
 /// One login in progress.
-pub struct Login<'a> {
-    credential: Option<&'a Credential>,
+pub struct Login {
+    mechanism: &'static str,
+    /// None where the cluster asks for no login.
+    conversation: Option<Box<dyn Conversation>>,
     state: State,
+    correlation_id: i32,
 }
 
 /// SaslHandshake v1 and SaslAuthenticate v1 carry framed tokens and error texts (KIP-152); every broker since 2.2 serves them.
 const HANDSHAKE_VERSION: i16 = 1;
 const AUTHENTICATE_VERSION: i16 = 1;
 
-impl<'a> Login<'a> {
-    /// Starts a login; without a credential it is done at once.
-    pub fn new(credential: Option<&'a Credential>) -> Self {
-        Login { credential, state: State::Start }
+impl Login {
+    /// Starts a login whose frames carry `correlation_id`; without a credential it is done at once.
+    pub fn new(credential: Option<&dyn Credential>, correlation_id: i32) -> Self {
+        Login {
+            mechanism: credential.map_or("", Credential::mechanism),
+            conversation: credential.map(Credential::begin),
+            state: State::Start,
+            correlation_id,
+        }
     }
 
-    /// Takes the answer to what was sent last (none at the start) and says what comes next.
-    pub fn next(&mut self, answer: Option<&[u8]>) -> Result<LoginStep, LoginError> {
-        let Some(credential) = self.credential else { return Ok(LoginStep::Done) };
-        match (&self.state, answer) {
+    /// Whether the broker has been told that a login is under way; before, a failure leaves the connection as it was.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.state, State::Start)
+    }
+
+    /// Takes the answer to what was sent last (none at the start) and says what comes next. It may take as long as the
+    /// credential does; the caller bounds it.
+    pub async fn next(&mut self, answer: Option<&[u8]>) -> Result<LoginStep, LoginError> {
+        let Some(conversation) = &mut self.conversation else { return Ok(LoginStep::Done(Session::default())) };
+        match (&mut self.state, answer) {
             (State::Start, _) => {
-                self.state = State::Handshake;
-                let frame = sasl::handshake_request(0, "weir", credential.mechanism()).ok_or(LoginError::Malformed)?;
+                let Answer::Send(first) = conversation.answer(None).await? else {
+                    return Err(CredentialError::OutOfTurn.into());
+                };
+                let frame = sasl::handshake_request(self.correlation_id, "weir", self.mechanism);
+                let frame = frame.ok_or(LoginError::Malformed)?;
+                self.state = State::Handshake(first);
                 Ok(LoginStep::Send(Zeroizing::new(frame.to_vec())))
             }
-            (State::Handshake, Some(answer)) => {
-                self.handshake_answered(credential, answer)?;
+            (State::Handshake(first), Some(answer)) => {
+                let first = std::mem::take(first);
+                self.handshake_answered(answer)?;
                 self.state = State::Authenticate;
-                let message = credential.first_message();
-                let frame = sasl::authenticate_request(AUTHENTICATE_VERSION, 0, "weir", &message);
-                frame.map(LoginStep::Send).ok_or(LoginError::Malformed)
+                self.authenticate(&first)
             }
             (State::Authenticate, Some(answer)) => {
                 let answer: SaslAuthenticateResponse = decode(answer, AUTHENTICATE_VERSION)?;
@@ -124,21 +133,33 @@ impl<'a> Login<'a> {
                     let message = answer.error_message.map(|m| m.to_string()).unwrap_or_default();
                     return Err(LoginError::Refused { code: answer.error_code, message });
                 }
-                self.state = State::Done;
-                Ok(LoginStep::Done)
+                match conversation.answer(Some(&answer.auth_bytes)).await? {
+                    Answer::Send(message) => self.authenticate(&message),
+                    Answer::Done => {
+                        let lifetime = u64::try_from(answer.session_lifetime_ms).ok().filter(|ms| *ms > 0);
+                        let session = Session { lifetime: lifetime.map(Duration::from_millis) };
+                        self.state = State::Done(session);
+                        Ok(LoginStep::Done(session))
+                    }
+                }
             }
-            (State::Done, _) => Ok(LoginStep::Done),
+            (State::Done(session), _) => Ok(LoginStep::Done(*session)),
             (_, None) => Err(LoginError::Malformed),
         }
     }
 
-    fn handshake_answered(&self, credential: &Credential, answer: &[u8]) -> Result<(), LoginError> {
+    fn authenticate(&self, message: &[u8]) -> Result<LoginStep, LoginError> {
+        let frame = sasl::authenticate_request(AUTHENTICATE_VERSION, self.correlation_id, "weir", message);
+        frame.map(LoginStep::Send).ok_or(LoginError::Malformed)
+    }
+
+    fn handshake_answered(&self, answer: &[u8]) -> Result<(), LoginError> {
         let answer: SaslHandshakeResponse = decode(answer, HANDSHAKE_VERSION)?;
         if answer.error_code == 0 {
             return Ok(());
         }
         let offered = answer.mechanisms.iter().map(|m| m.to_string()).collect::<Vec<_>>().join(", ");
-        Err(LoginError::Mechanism { wanted: credential.mechanism(), offered })
+        Err(LoginError::Mechanism { wanted: self.mechanism, offered })
     }
 }
 
@@ -151,6 +172,9 @@ fn decode<R: Decodable>(answer: &[u8], version: i16) -> Result<R, LoginError> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::Arc;
+
+    use super::super::credential::{self, CredentialOptions};
     use super::*;
     use bytes::BytesMut;
     use kafka_protocol::protocol::{Encodable, StrBytes};
@@ -162,47 +186,62 @@ mod tests {
         buffer.to_vec()
     }
 
-    fn plain() -> Credential {
-        Credential::Plain { username: "weir".into(), password: Zeroizing::new("s3cret".into()) }
+    fn plain() -> Arc<dyn Credential> {
+        let password = Zeroizing::new("s3cret".into());
+        credential::open("main", CredentialOptions::Plain { username: "weir".into(), password }).unwrap().0
     }
 
-    #[test]
-    fn without_a_credential_there_is_nothing_to_send() {
-        assert!(matches!(Login::new(None).next(None), Ok(LoginStep::Done)));
+    async fn begun() -> Login {
+        let mut login = Login::new(Some(&*plain()), 7);
+        login.next(None).await.unwrap();
+        login
     }
 
-    #[test]
-    fn plain_shows_the_secret_only_after_the_broker_agreed_to_the_mechanism() {
-        let credential = plain();
-        let mut login = Login::new(Some(&credential));
-        let Ok(LoginStep::Send(first)) = login.next(None) else { panic!("a handshake comes first") };
-        assert!(!first.windows(6).any(|w| w == b"s3cret"));
+    #[tokio::test]
+    async fn without_a_credential_there_is_nothing_to_send() {
+        let done = Login::new(None, 0).next(None).await;
+        assert!(matches!(done, Ok(LoginStep::Done(Session { lifetime: None }))));
+    }
+
+    #[tokio::test]
+    async fn plain_shows_the_secret_only_after_the_broker_agreed_to_the_mechanism() {
+        let mut login = Login::new(Some(&*plain()), 7);
+        assert!(!login.has_begun());
+        let Ok(LoginStep::Send(first)) = login.next(None).await else { panic!("a handshake comes first") };
+        assert!(login.has_begun() && !first.windows(6).any(|w| w == b"s3cret"));
         let agreed = answer(&SaslHandshakeResponse::default(), 1);
-        let Ok(LoginStep::Send(second)) = login.next(Some(&agreed)) else { panic!("then the credential") };
+        let Ok(LoginStep::Send(second)) = login.next(Some(&agreed)).await else { panic!("then the credential") };
         assert!(second.ends_with(b"\0\0\0\x0c\0weir\0s3cret"));
-        let done = answer(&SaslAuthenticateResponse::default(), 1);
-        assert!(matches!(login.next(Some(&done)), Ok(LoginStep::Done)));
+        let done = answer(&SaslAuthenticateResponse::default().with_session_lifetime_ms(60_000), 1);
+        let Ok(LoginStep::Done(session)) = login.next(Some(&done)).await else { panic!("then it is done") };
+        assert_eq!(session.lifetime, Some(Duration::from_secs(60)));
+        let renewal = session.renew_after().unwrap();
+        assert!((51.0..=57.0).contains(&renewal.as_secs_f64()), "{renewal:?}");
     }
 
-    #[test]
-    fn a_refusal_tells_the_brokers_words_and_never_the_secret() {
-        let credential = plain();
-        let mut login = Login::new(Some(&credential));
-        login.next(None).unwrap();
-        login.next(Some(&answer(&SaslHandshakeResponse::default(), 1))).unwrap();
+    #[tokio::test]
+    async fn a_refusal_tells_the_brokers_words_and_never_the_secret() {
+        let mut login = begun().await;
+        login.next(Some(&answer(&SaslHandshakeResponse::default(), 1))).await.unwrap();
         let refused = SaslAuthenticateResponse::default()
             .with_error_code(58)
             .with_error_message(Some(StrBytes::from_static_str("Invalid username or password")));
-        let error = login.next(Some(&answer(&refused, 1))).unwrap_err();
+        let error = login.next(Some(&answer(&refused, 1))).await.unwrap_err();
         assert!(error.to_string().contains("Invalid username or password"));
-        assert!(!format!("{error:?} {credential:?}").contains("s3cret"));
+        assert!(!format!("{error:?}").contains("s3cret"));
     }
 
-    #[test]
-    fn garbage_for_an_answer_is_an_error_not_a_panic() {
-        let credential = plain();
-        let mut login = Login::new(Some(&credential));
-        login.next(None).unwrap();
-        assert_eq!(login.next(Some(&[1, 2, 3])).unwrap_err(), LoginError::Malformed);
+    #[tokio::test]
+    async fn a_broker_that_does_not_offer_the_mechanism_is_told_apart() {
+        let offered = vec![StrBytes::from_static_str("GSSAPI")];
+        let refused = SaslHandshakeResponse::default().with_error_code(33).with_mechanisms(offered);
+        let error = begun().await.next(Some(&answer(&refused, 1))).await.unwrap_err();
+        assert!(error.to_string().contains("does not offer SASL/PLAIN (it offers: GSSAPI)"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn garbage_for_an_answer_is_an_error_not_a_panic() {
+        assert_eq!(begun().await.next(Some(&[1, 2, 3])).await.unwrap_err(), LoginError::Malformed);
+        assert_eq!(begun().await.next(None).await.unwrap_err(), LoginError::Malformed);
     }
 }

@@ -2,14 +2,22 @@
 //!
 //! A [`Cluster`] is watched from a thread of its own ([`watch`]): shards read its [`View`] as an immutable snapshot and
 //! tell it what they saw pass by ([`Tidings`]). Looking names up, probing versions and following brokers never happens on
-//! a shard. The login ([`Login`]) is written without I/O, because shards and the watcher's own [`client`] both need it.
+//! a shard. The login ([`Login`]) is written without I/O, because shards and the watcher's own [`client`] both need it; what
+//! it says is a [`Credential`]'s.
 
 mod client;
 mod cluster;
+mod credential;
+mod http;
+mod jitter;
 mod login;
 mod watch;
 
 pub use client::{Client, ClientError};
 pub use cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
-pub use login::{Credential, Login, LoginError, LoginStep};
-pub use watch::Watcher;
+pub use credential::{
+    Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, fetch_token,
+};
+pub use http::HttpError;
+pub use login::{Login, LoginError, LoginStep, Session};
+pub use watch::{WatchError, Watcher};

@@ -12,18 +12,37 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, MetadataResponse};
 use kafka_protocol::protocol::StrBytes;
+use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::client::{Client, ClientError};
 use super::cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
+use super::credential::{self, Credential, Upkeep};
+use super::http::HttpError;
 use crate::limits;
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::versions::ClusterVersions;
 
 /// Metadata v12 takes topic ids; v1 is the oldest with an empty list for "no topics"; 4.x serves 0-13, 2.8 serves 0-11.
 const METADATA_VERSION_MAX: i16 = 12;
+
+/// Why the clusters cannot be watched.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    /// No thread.
+    #[error("the upstream thread does not start: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A cluster's credential cannot be used.
+    #[error("cluster {cluster}: {source}")]
+    Credential {
+        /// The cluster.
+        cluster: String,
+        /// Why.
+        source: HttpError,
+    },
+}
 
 /// The watching thread; it ends when dropped.
 pub struct Watcher {
@@ -33,13 +52,21 @@ pub struct Watcher {
 
 impl Watcher {
     /// Starts to follow the clusters; each gets its first look at once.
-    pub fn start(clusters: Vec<ClusterOptions>) -> std::io::Result<(Self, Vec<Arc<Cluster>>)> {
+    pub fn start(clusters: Vec<ClusterOptions>) -> Result<(Self, Vec<Arc<Cluster>>), WatchError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let (shared, inboxes): (Vec<_>, Vec<_>) = clusters.into_iter().map(Cluster::new).unzip();
+        let (mut shared, mut inboxes, mut upkeeps) = (Vec::new(), Vec::new(), Vec::new());
+        for options in clusters {
+            let (credential, upkeep) = open(&options)?;
+            let (cluster, inbox) = Cluster::new(options, credential);
+            shared.push(cluster);
+            inboxes.push(inbox);
+            upkeeps.extend(upkeep);
+        }
         let watched = shared.clone();
         let thread = std::thread::Builder::new().name("weir-upstream".into()).spawn(move || {
             runtime.block_on(async move {
+                upkeeps.into_iter().for_each(|upkeep| drop(tokio::spawn(upkeep)));
                 for (cluster, inbox) in watched.into_iter().zip(inboxes) {
                     tokio::spawn(follow(cluster, inbox));
                 }
@@ -49,6 +76,15 @@ impl Watcher {
         })?;
         Ok((Watcher { stop: Some(stop), thread: Some(thread) }, shared))
     }
+}
+
+/// The cluster's credential, where it asks for one, and what has to be run for it.
+fn open(options: &ClusterOptions) -> Result<(Option<Arc<dyn Credential>>, Option<Upkeep>), WatchError> {
+    let Some(credential) = options.credential.clone() else { return Ok((None, None)) };
+    let opened = credential::open(&options.name, credential);
+    let (credential, upkeep) =
+        opened.map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
+    Ok((Some(credential), upkeep))
 }
 
 impl Drop for Watcher {
@@ -181,7 +217,7 @@ async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, Cluste
     let wait = limits::UPSTREAM_CONNECT_WAIT;
     let unusable = ClientError::Malformed { address, what: "ApiVersions" };
     for version in PROBES {
-        let mut client = Client::connect(address, cluster.credential.as_ref(), wait).await?;
+        let mut client = Client::connect(address, cluster.credential.as_deref(), wait).await?;
         let mut request = ApiVersionsRequest::default();
         if version >= 3 {
             request = request

@@ -1,7 +1,8 @@
 //! What must come back on a connection, in order: the ring.
 //!
-//! Kafka answers the requests of a connection in the order they came. Some of ours are forwarded, some are answered
-//! here; the ring keeps their places, so that an answer given here waits for the broker's answers before it.
+//! Kafka answers the requests of a connection in the order they came. Some are forwarded, some are answered here, some are
+//! our own (Weir logs in again between a client's requests); the ring keeps their places, so that an answer given here
+//! waits for the broker's answers before it, and an answer to us is never passed on.
 //!
 //! Invariants:
 //! - First in, first out; nothing overtakes.
@@ -22,6 +23,8 @@ enum Entry<T> {
     Forwarded(i32, T),
     /// Answered by Weir: this frame goes out when its turn comes.
     AnsweredHere(Bytes, T),
+    /// Asked by Weir itself under this correlation id; the client never hears of it.
+    Own(i32),
 }
 
 /// A response that cannot be matched.
@@ -41,7 +44,7 @@ pub enum Surprise {
         /// The id that is next.
         awaited: i32,
     },
-    /// An answer given here stands before it: pop it first.
+    /// An answer given here, or one to Weir itself, stands before it: take it first.
     #[error("a response with correlation id {got} was taken before the answer that is due ahead of it")]
     NotItsTurn {
         /// The id it carries.
@@ -92,6 +95,32 @@ impl<T> Ring<T> {
         self.push(Entry::AnsweredHere(frame, exchange))
     }
 
+    /// Takes the place of a request of Weir's own.
+    pub fn push_own(&mut self, correlation_id: i32) -> Result<(), Full> {
+        self.push(Entry::Own(correlation_id))
+    }
+
+    /// Whether the broker's next response is one to Weir itself.
+    pub fn awaits_own(&self) -> bool {
+        matches!(self.entries.front(), Some(Entry::Own(_)))
+    }
+
+    /// Takes the place of Weir's own request out of the ring, which this response answers.
+    pub fn take_own(&mut self, correlation_id: i32) -> Result<(), Surprise> {
+        let got = correlation_id;
+        match self.entries.front() {
+            Some(Entry::Own(awaited)) if *awaited == got => {
+                self.entries.pop_front();
+                Ok(())
+            }
+            Some(Entry::Own(awaited) | Entry::Forwarded(awaited, _)) => {
+                Err(Surprise::OutOfOrder { got, awaited: *awaited })
+            }
+            Some(Entry::AnsweredHere(..)) => Err(Surprise::NotItsTurn { got }),
+            None => Err(Surprise::NothingAwaited { got }),
+        }
+    }
+
     /// The exchange that a broker's response answers. It leaves the ring; what follows it must wait until the response
     /// has been passed on to its last byte, which is the caller's to keep.
     pub fn take_forwarded(&mut self, correlation_id: i32) -> Result<T, Surprise> {
@@ -102,7 +131,7 @@ impl<T> Ring<T> {
             Some(other) => {
                 let surprise = match &other {
                     Entry::Forwarded(awaited, _) => Surprise::OutOfOrder { got, awaited: *awaited },
-                    Entry::AnsweredHere(..) => Surprise::NotItsTurn { got },
+                    Entry::AnsweredHere(..) | Entry::Own(_) => Surprise::NotItsTurn { got },
                 };
                 self.entries.push_front(other);
                 Err(surprise)
@@ -114,8 +143,8 @@ impl<T> Ring<T> {
     pub fn pop_answered(&mut self) -> Option<(Bytes, T)> {
         match self.entries.pop_front()? {
             Entry::AnsweredHere(frame, exchange) => Some((frame, exchange)),
-            forwarded => {
-                self.entries.push_front(forwarded);
+            awaited => {
+                self.entries.push_front(awaited);
                 None
             }
         }
@@ -123,9 +152,10 @@ impl<T> Ring<T> {
 
     /// What is left when the connection ends, in order; `true` where it was forwarded and its outcome is unknown.
     pub fn drain(&mut self) -> impl Iterator<Item = (bool, T)> + '_ {
-        self.entries.drain(..).map(|entry| match entry {
-            Entry::Forwarded(_, exchange) => (true, exchange),
-            Entry::AnsweredHere(_, exchange) => (false, exchange),
+        self.entries.drain(..).filter_map(|entry| match entry {
+            Entry::Forwarded(_, exchange) => Some((true, exchange)),
+            Entry::AnsweredHere(_, exchange) => Some((false, exchange)),
+            Entry::Own(_) => None,
         })
     }
 
@@ -157,6 +187,25 @@ mod tests {
         assert_eq!(ring.pop_answered(), None);
         assert_eq!(ring.take_forwarded(2), Ok("produce"));
         assert!(ring.is_empty());
+    }
+
+    #[test]
+    fn an_answer_to_weir_itself_has_its_place_and_is_nobody_elses() {
+        let mut ring = Ring::default();
+        ring.push_forwarded(1, "fetch").unwrap();
+        ring.push_own(-7).unwrap();
+        ring.push_answered(Bytes::from_static(b"here"), "versions").unwrap();
+        assert!(!ring.awaits_own());
+        assert_eq!(ring.take_own(-7), Err(Surprise::OutOfOrder { got: -7, awaited: 1 }));
+        assert_eq!(ring.take_forwarded(1), Ok("fetch"));
+        assert!(ring.awaits_own());
+        assert_eq!(ring.pop_answered(), None);
+        assert_eq!(ring.take_forwarded(-7), Err(Surprise::NotItsTurn { got: -7 }));
+        assert_eq!(ring.take_own(-8), Err(Surprise::OutOfOrder { got: -8, awaited: -7 }));
+        assert_eq!(ring.take_own(-7), Ok(()));
+        assert_eq!(ring.pop_answered(), Some((Bytes::from_static(b"here"), "versions")));
+        ring.push_own(-7).unwrap();
+        assert_eq!(ring.drain().count(), 0, "there is nothing to tell of what Weir asked itself");
     }
 
     #[test]

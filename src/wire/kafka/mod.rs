@@ -10,6 +10,7 @@ pub mod error_reply;
 mod fields;
 pub mod frame;
 pub mod layout;
+pub mod oauthbearer;
 pub mod records;
 #[cfg(test)]
 pub(crate) mod samples;

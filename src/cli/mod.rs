@@ -6,6 +6,7 @@
 mod args;
 mod error;
 mod exchange;
+mod export;
 mod logging;
 mod records;
 mod sessions;
@@ -47,6 +48,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Check(config) => check(&config, out)?,
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,
+        Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }
     Ok(out.flush()?)

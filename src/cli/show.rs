@@ -31,27 +31,18 @@ pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError>
     let selection =
         Selection { topic: args.topic.clone(), since_ns: args.since, until_ns: args.until, grep: args.grep.clone() };
     let records = args.records || args.grep.is_some();
-    let mut shower = records.then(|| Shower::new(&recording, args.session, args.since.unwrap_or(0)));
     if args.json {
         if records && view.frames == 0 {
             eprintln!("weir: {NO_FRAMES}");
         }
-        return each_event(&recording, args.session, &selection, |value, event| {
-            let exchange = event.id.as_str();
-            // With --grep an exchange is shown only where one of its records is.
-            let before = selection.grep.as_ref().map(|_| value);
-            if before.is_none() {
-                writeln!(out, "{value}")?;
-            }
-            let mut lines = json::Lines { out, exchange, selection: &selection, before };
-            shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
-        });
+        return json_lines(&recording, args.session, &selection, records, out);
     }
     let clock = Clock::local();
     head(&view, &clock, out)?;
     if records && view.frames == 0 {
         writeln!(out, "{NO_FRAMES}\n")?;
     }
+    let mut shower = records.then(|| Shower::new(&recording, args.session, args.since.unwrap_or(0)));
     let mut table = terminal::Exchanges::default();
     let style = Style::of_stdout();
     each_event(&recording, args.session, &selection, |_, event| {
@@ -61,6 +52,26 @@ pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError>
             writeln!(out, "{row}")?;
         }
         let mut lines = text::Lines { out, selection: &selection, style, full: args.full, before };
+        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
+    })
+}
+
+/// Events, and below each its records where they are asked for, an object a line.
+pub(super) fn json_lines(
+    recording: &Recording,
+    id: SessionId,
+    selection: &Selection,
+    records: bool,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let mut shower = records.then(|| Shower::new(recording, id, selection.since_ns.unwrap_or(0)));
+    each_event(recording, id, selection, |value, event| {
+        // With --grep an exchange is shown only where one of its records is.
+        let before = selection.grep.as_ref().map(|_| value);
+        if before.is_none() {
+            writeln!(out, "{value}")?;
+        }
+        let mut lines = json::Lines { out, exchange: event.id.as_str(), selection, before };
         shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
     })
 }

@@ -11,7 +11,8 @@ use crate::control::EXCHANGES_PAGE;
 use crate::control::client::Client;
 use crate::control::{CreatedToken, NewToken, TokenRegistry, TokenView};
 use crate::event::SessionId;
-use crate::recorder::{EventCursor, Queries, SessionFilter, open_access, open_read_only};
+use crate::limits::FRAMES_PAGE_BYTES;
+use crate::recorder::{EventCursor, FrameCursor, FramePage, Queries, SessionFilter, open_access, open_read_only};
 
 /// Who answers questions about tokens.
 pub(super) enum Tokens {
@@ -103,6 +104,14 @@ impl Recording {
                 Ok(gateway.get::<Listed>(&path)?.exchanges)
             }
             Recording::Store(queries) => as_json(queries.joined_exchanges(id, after, EXCHANGES_PAGE)?),
+        }
+    }
+
+    /// The page of frames after `after`.
+    pub(super) fn frames(&self, id: SessionId, after: FrameCursor) -> Result<FramePage, CliError> {
+        match self {
+            Recording::Gateway(gateway) => Ok(gateway.get(&format!("/api/v1/sessions/{id}/frames?after={after}"))?),
+            Recording::Store(queries) => Ok(queries.frames(id, after, FRAMES_PAGE_BYTES)?),
         }
     }
 }

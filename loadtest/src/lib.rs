@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod token_endpoint;
 pub mod weir;
 pub mod wire;
 

@@ -4,19 +4,25 @@
 
 mod credentials_support;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use credentials_support::*;
-use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest, ProduceResponse};
 use loadtest::admin;
 use loadtest::batch::Batch;
-use loadtest::load::{self, Load, Shape};
+use loadtest::load;
 use loadtest::weir::Gateway;
 use loadtest::wire::Connection;
-use loadtest::{http, wait_for};
+use loadtest::{Failure, http, wait_for};
+use uuid::Uuid;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_secs(20);
+
+/// Versions that name topics.
+const PRODUCE: i16 = 9;
+const FETCH: i16 = 12;
 
 fn gateway(mechanism: &str, runtime: &str, endpoint: &loadtest::token_endpoint::TokenEndpoint) -> Gateway {
     let options = options(mechanism, secret_of(mechanism), endpoint).runtime(runtime);
@@ -39,40 +45,61 @@ fn every_mechanism_lets_weir_in_and_the_broker_knows_it_by_its_name() {
     assert_eq!(asked[0].form["scope"], "kafka");
     assert_eq!(asked[0].form["resource"], "a b");
     assert_eq!(asked.len(), RUNTIMES.len(), "one token serves all of a gateway's connections");
-    let principals: Vec<String> = wait_for("the broker's account of the produced records", SOON, || {
+    let principals = wait_for("the broker's account of the produced records", SOON, || {
         let log = cluster().request_log(1)?;
-        let produced = log.iter().filter(|r| r["requestHeader"]["requestApiKeyName"] == "PRODUCE");
+        let produced = log.iter().filter(|r| r["request"]["topicData"][0]["name"] == "greetings");
         let names: Vec<String> = produced.map(|r| r["principal"].as_str().unwrap_or_default().to_owned()).collect();
         Ok((names.len() >= 8).then_some(names))
     })
     .unwrap();
-    assert_eq!(principals.iter().filter(|name| *name == "User:weir").count(), 6, "{principals:?}");
-    assert_eq!(principals.iter().filter(|name| *name == "User:weir-client").count(), 2, "{principals:?}");
+    assert_eq!(principals[..6], ["User:weir"; 6]);
+    assert_eq!(principals[6..], ["User:weir-client"; 2]);
 }
 
-/// Pipelined requests, half of them long polls, for three of the broker's sessions: not one connection ends.
+/// Pipelines a small write, a long poll and a write of many reads over one connection until `end`; every answer has to
+/// come, in order and good.
+fn keeps_busy(door: SocketAddr, topic: &str, end: Instant) -> Result<(), Failure> {
+    let request = |records: Vec<u8>| admin::produce_request(topic, Uuid::nil(), PRODUCE, 0, 1, records);
+    let (small, large) = (request(Batch::counting(2).bytes()), request(load::batch(300, 1000)?.to_vec()));
+    let poll = admin::fetch_request(topic, Uuid::nil(), FETCH, &[0], 4096).with_min_bytes(1 << 20).with_max_wait_ms(50);
+    let produced = |answer: ProduceResponse| assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+    let mut connection = Connection::open(door)?;
+    while Instant::now() < end {
+        let ids =
+            [connection.send(PRODUCE, &small)?, connection.send(FETCH, &poll)?, connection.send(PRODUCE, &large)?];
+        produced(connection.receive::<ProduceRequest>(PRODUCE, ids[0])?);
+        connection.receive::<FetchRequest>(FETCH, ids[1])?;
+        produced(connection.receive::<ProduceRequest>(PRODUCE, ids[2])?);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_clients_connection_outlives_the_brokers_sessions() {
     let endpoint = endpoint(HOUR);
     admin::create_topic(cluster(), "long-lived", &[1]).unwrap();
-    let records = load::batch(10, 100).unwrap();
-    admin::produce(cluster().address(1).unwrap(), "long-lived", 0, records.to_vec()).unwrap();
-    let shape = Shape { connections: 3, in_flight: 5, time: SESSION * 3 };
-    let produce = Load::Produce { topic: "long-lived".into(), records };
-    let fetch = Load::Fetch { topic: "long-lived".into(), bytes: 64 << 10, offsets: vec![0] };
-    for mechanism in MECHANISMS {
-        for gateway in RUNTIMES.map(|runtime| gateway(mechanism, runtime, &endpoint)) {
-            let door = broker(&gateway);
-            std::thread::scope(|scope| {
-                let reading = scope.spawn(|| load::run(door, &fetch, shape));
-                load::run(door, &produce, shape).unwrap_or_else(|e| panic!("{mechanism}: {e}\n{}", gateway.log()));
-                reading.join().unwrap().unwrap_or_else(|e| panic!("{mechanism}: {e}\n{}", gateway.log()));
-            });
-            let metrics = wait_for("metrics of the logins", SOON, || gateway.metrics().map(Some)).unwrap();
-            let relogins = |outcome| metrics.sum("weir_upstream_relogins_total", &[("outcome", outcome)]);
-            assert!(relogins("renewed").unwrap_or(0.0) >= 12.0, "six connections, two sessions each: {mechanism}");
-            assert_eq!(relogins("failed"), None, "{mechanism}");
+    let all = MECHANISMS.iter().flat_map(|mechanism| RUNTIMES.map(|runtime| (*mechanism, runtime)));
+    let gateways: Vec<_> = all.map(|(m, runtime)| (m, runtime, gateway(m, runtime, &endpoint))).collect();
+    let end = Instant::now() + SESSION * 3;
+    std::thread::scope(|scope| {
+        for (mechanism, runtime, gateway) in &gateways {
+            for _ in 0..2 {
+                let door = broker(gateway);
+                scope.spawn(move || {
+                    let kept = keeps_busy(door, "long-lived", end);
+                    kept.unwrap_or_else(|e| panic!("{mechanism}, {runtime}: {e}\n{}", gateway.log()));
+                });
+            }
         }
+    });
+    for (mechanism, runtime, gateway) in &gateways {
+        let metrics = gateway.metrics().unwrap();
+        let relogins = |outcome| metrics.sum("weir_upstream_relogins_total", &[("outcome", outcome)]);
+        assert!(
+            relogins("renewed").unwrap_or(0.0) >= 4.0,
+            "two connections, two logins more each: {mechanism}, {runtime}"
+        );
+        assert_eq!(relogins("failed"), None, "{mechanism}, {runtime}");
     }
 }
 

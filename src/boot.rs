@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
@@ -16,7 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config};
-use crate::control::{self, Check, ControlOptions, Readiness, TokenRegistry};
+use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
+use crate::policy::IssuerTable;
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
@@ -36,6 +38,9 @@ pub enum BootError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] control::TokenError),
+    /// Identity providers cannot be followed.
+    #[error(transparent)]
+    Issuers(#[from] control::IssuerError),
     /// The control plane does not start.
     #[error(transparent)]
     Control(#[from] control::ControlError),
@@ -68,13 +73,16 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     describe_build(io_uring);
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
+    let issuers = IssuerKeys::start(issuers(&config))?;
     let (watcher, clusters) = Watcher::start(clusters(&config))?;
     let listeners = listeners(&config, &clusters);
-    let shards = shard_options(&config, io_uring, &listeners, journals, &tokens);
+    let who = Who { tokens: &tokens, issuers: &issuers };
+    let shards = shard_options(&config, io_uring, &listeners, journals, &who);
     let shards = shard::start(shards).map_err(|source| BootError::Own { what: "a shard did not start", source })?;
     let readiness = Arc::new(Ready {
         clusters: clusters.clone(),
         listeners: listeners.len(),
+        issuers: issuers.table(),
         health: Box::new(recorder.health_reporter()),
         draining: AtomicBool::new(false),
     });
@@ -92,6 +100,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
     drop(watcher);
+    drop(issuers);
     recorder.shutdown()?;
     control.stop();
     tracing::info!("stopped");
@@ -190,6 +199,16 @@ pub fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
     }
 }
 
+fn issuers(config: &Config) -> Vec<IssuerSource> {
+    let source = |issuer: &config::Issuer| IssuerSource {
+        rules: issuer.rules.clone(),
+        keys: issuer.jwks.clone().map_or_else(|| KeysAt::Discovery(issuer.url.clone()), KeysAt::Jwks),
+        ca: issuer.ca.clone(),
+        allow_http: issuer.allow_http,
+    };
+    config.issuers.iter().map(source).collect()
+}
+
 fn listeners(config: &Config, clusters: &[Arc<Cluster>]) -> Vec<Arc<ListenerOptions>> {
     let options = |listener: &config::Listener| {
         // The configuration was checked: every listener's cluster exists.
@@ -203,10 +222,19 @@ fn listeners(config: &Config, clusters: &[Arc<Cluster>]) -> Vec<Arc<ListenerOpti
             advertised: listener.advertised.clone(),
             anonymous: listener.auth.contains(&config::Auth::Anonymous),
             weir_token: listener.auth.contains(&config::Auth::WeirToken),
+            scram: listener.auth.contains(&config::Auth::Scram),
+            jwt: listener.auth.contains(&config::Auth::Jwt),
+            issuers: listener.issuers.clone(),
             allow_security_changes: listener.allow_security_changes,
         }))
     };
     config.listeners.iter().filter_map(options).collect()
+}
+
+/// What says who clients are.
+struct Who<'a> {
+    tokens: &'a TokenRegistry,
+    issuers: &'a IssuerKeys,
 }
 
 fn shard_options(
@@ -214,7 +242,7 @@ fn shard_options(
     io_uring: bool,
     listeners: &[Arc<ListenerOptions>],
     journals: Vec<crate::recorder::ShardJournal>,
-    tokens: &TokenRegistry,
+    who: &Who<'_>,
 ) -> Vec<ShardOptions> {
     let cores = cores_for(config.shards);
     let limits = shard::Limits {
@@ -226,13 +254,15 @@ fn shard_options(
         request: config.limits.request,
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
+    let issuers = shard::Issuers { table: who.issuers.table(), refresh: Arc::new(who.issuers.refresher()) };
     let options = |(index, journal)| ShardOptions {
         index,
         core: cores.get(index).copied(),
         io_uring,
         listeners: listeners.to_vec(),
         journal,
-        tokens: tokens.table(),
+        tokens: who.tokens.table(),
+        issuers: issuers.clone(),
         limits,
         census: census.clone(),
     };
@@ -295,6 +325,7 @@ fn drain(shards: Vec<ShardHandle>, limit: Duration) {
 struct Ready {
     clusters: Vec<Arc<Cluster>>,
     listeners: usize,
+    issuers: Arc<ArcSwap<IssuerTable>>,
     health: Box<dyn Fn() -> RecorderHealth + Send + Sync>,
     draining: AtomicBool,
 }
@@ -322,6 +353,18 @@ impl Readiness for Ready {
             };
             Check { name: format!("upstream {}", cluster.name), ok: cluster.is_reachable(), detail }
         });
-        [listeners, store].into_iter().chain(upstream).collect()
+        let issuers = self.issuers.load();
+        let issuers = issuers.issuers().iter().map(|issuer| Check {
+            name: format!("issuer {}", issuer.rules.name),
+            // One that is down keeps nobody out, as long as its keys are known.
+            ok: issuer.keys.is_some(),
+            detail: match (&issuer.trouble, &issuer.keys) {
+                (Some(trouble), Some(_)) => format!("working with the keys fetched before; {trouble}"),
+                (Some(trouble), None) => trouble.to_string(),
+                (None, Some(keys)) => format!("{} keys", keys.ids().len()),
+                (None, None) => "its keys are being fetched".into(),
+            },
+        });
+        [listeners, store].into_iter().chain(upstream).chain(issuers).collect()
     }
 }

@@ -19,6 +19,45 @@ pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 /// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: Duration = Duration::from_secs(3);
 
+// Who clients are.
+
+/// A JWT, bytes: directories that state hundreds of groups make some of 20 KiB.
+pub const JWT_BYTES_MAX: usize = 32 << 10;
+
+/// The name of a key in a JWT's header and in a JWKS, bytes: they are hashes in practice, 20 to 64 characters.
+pub const JWT_KEY_ID_BYTES_MAX: usize = 256;
+
+/// Groups a JWT may state. More are refused, not cut: a rule may forbid something to the one that would get lost.
+pub const JWT_GROUPS_MAX: usize = 512;
+
+/// A discovery document or a JWKS, bytes: with certificate chains some have 30 KiB.
+pub const JWKS_BYTES_MAX: usize = 256 << 10;
+
+/// Keys of an issuer: two or three while it rotates them, a handful for each of its algorithms.
+pub const JWKS_KEYS_MAX: usize = 64;
+
+/// How long one request to an identity provider may take.
+pub const JWKS_FETCH_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often keys are fetched without a cause, where the issuer's `Cache-Control` says nothing.
+pub const JWKS_REFRESH: Duration = Duration::from_secs(10 * 60);
+
+/// Bounds of what the issuer's `Cache-Control` may ask for: a minute, so that it is not asked all the time; an hour, so
+/// that a key it has taken back does not live on here.
+pub const JWKS_REFRESH_BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+
+/// The longest wait before a failed fetch is tried again; the first is a second, each next one twice as long.
+pub const JWKS_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// At least so long between fetches that tokens with unknown keys cause: anybody can make up the name of a key.
+pub const JWKS_REFRESH_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a login waits for keys that are being fetched because of it: clients wait 10 s and more for an answer.
+pub const JWKS_LOGIN_WAIT: Duration = Duration::from_secs(3);
+
+/// Tokens of one subject that a SCRAM proof is checked against, some 5 µs each.
+pub const SCRAM_TOKENS_MAX: usize = 64;
+
 // SCRAM, whichever side Weir is on.
 
 /// A SCRAM message, bytes: all of its fields at their longest, escaped and in base64.
@@ -102,6 +141,10 @@ pub const EVENT_GROUPS_MAX: usize = 64;
 /// longest (about 41 KiB), rounded up.
 pub const EVENT_BYTES_MAX: usize = 48 * 1024;
 
+/// Bytes of a frame that one journal entry holds: an entry stays below [`EVENT_BYTES_MAX`], so that one limit holds for
+/// both kinds, and its head is a thousandth of it.
+pub const PIECE_BYTES_MAX: usize = 32 * 1024;
+
 // What the recording holds.
 
 /// Encoded bytes at which a block is closed: large enough to compress well and to make its index rows cheap, small enough
@@ -110,6 +153,24 @@ pub const BLOCK_BYTES: usize = 64 * 1024;
 
 /// What a block may inflate to: [`BLOCK_BYTES`] and the one event that went over, with its texts.
 pub const BLOCK_INFLATED_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of frames at which a block of pieces is closed: a session's frames stand together in it, so this is about what is
+/// read beside them; larger ones save nothing in size and cost more of that.
+pub const PIECE_BLOCK_BYTES: usize = 256 * 1024;
+
+/// What a block of pieces may inflate to: [`PIECE_BLOCK_BYTES`] and the one piece that went over.
+pub const PIECE_BLOCK_INFLATED_BYTES_MAX: usize = PIECE_BLOCK_BYTES + PIECE_BYTES_MAX;
+
+/// Pieces of one shard gathered before they are sorted into blocks: a few dozen blocks, so that busy connections fill
+/// blocks of their own; bytes.
+pub const PIECES_GATHERED_BYTES: usize = 4 * 1024 * 1024;
+
+/// From a block's first event or piece to its last: readers look so far back for blocks that reach into their window.
+pub const BLOCK_SPAN: Duration = Duration::from_secs(60);
+
+/// A recorded frame comes in parts of this size: nearly all come whole, and the largest (2 GiB by Kafka's prefix) needs no
+/// more memory than this to be read; bytes.
+pub const FRAME_PART_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The smallest journal of a shard: a handful of the longest events, so that a full one can drain while it fills.
 pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
@@ -135,3 +196,12 @@ pub const SESSION_INDEXED_TOPICS_MAX: usize = 4096;
 /// Blocks remembered of a connection that has not identified itself: a login takes a few; a connection that chats
 /// through more is listed as unidentified until it does.
 pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;
+
+// What reading a recording takes.
+
+/// What one batch's records may inflate to when they are shown: brokers bound a batch as it is compressed (1 MiB by
+/// default, `message.max.bytes`), and honest text shrinks by tens, not by thousands; bytes.
+pub const RECORDS_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a process that is about to abort waits for its last log line to be written by the thread that does.
+pub const LAST_WORDS: Duration = Duration::from_millis(100);

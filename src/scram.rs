@@ -14,6 +14,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, Mac};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -139,6 +141,20 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// Kept in base64.
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&Zeroizing::new(BASE64.encode(&self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(from)?);
+        BASE64.decode(text.as_str()).map(Key::new).map_err(|_| D::Error::custom("a key in base64 is expected"))
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key")
@@ -158,13 +174,9 @@ pub fn salt_password(hash: Hash, password: &str, salt: &[u8], iterations: u32) -
     Ok(Key(salted))
 }
 
-/// What a server keeps of a password: enough to check a proof, not enough to make one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a server keeps of a password, beside salt and iterations: enough to check a proof, not enough to make one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verifier {
-    /// Random bytes of this password's own.
-    pub salt: Vec<u8>,
-    /// How often the password was hashed.
-    pub iterations: u32,
     /// `H(ClientKey)`: what a proof is checked against.
     pub stored_key: Key,
     /// What the server proves itself with.
@@ -176,8 +188,6 @@ impl Verifier {
     pub fn derive(hash: Hash, password: &str, salt: &[u8], iterations: u32) -> Result<Self, ScramError> {
         let salted = salt_password(hash, password, salt, iterations)?;
         Ok(Self {
-            salt: salt.to_vec(),
-            iterations,
             stored_key: hash.digest(&hash.hmac(&salted, b"Client Key").0),
             server_key: hash.hmac(&salted, b"Server Key"),
         })
@@ -300,7 +310,6 @@ pub struct ServerExchange {
     hash: Hash,
     first: ClientFirst,
     challenge: ServerFirst,
-    verifier: Verifier,
 }
 
 impl ServerExchange {
@@ -308,13 +317,19 @@ impl ServerExchange {
     pub fn begin(
         hash: Hash,
         first: ClientFirst,
-        verifier: Verifier,
+        salt: &[u8],
+        iterations: u32,
         nonce: &str,
     ) -> Result<(Self, String), ScramError> {
         let both = checked_nonce(&format!("{}{nonce}", first.nonce))?;
-        let challenge = ServerFirst::new(both, &verifier.salt, verifier.iterations);
+        let challenge = ServerFirst::new(both, salt, iterations);
         let message = challenge.text.clone();
-        Ok((Self { hash, first, challenge, verifier }, message))
+        Ok((Self { hash, first, challenge }, message))
+    }
+
+    /// The hash of the mechanism.
+    pub fn hash(&self) -> Hash {
+        self.hash
     }
 
     /// Who logs in.
@@ -322,8 +337,8 @@ impl ServerExchange {
         &self.first.username
     }
 
-    /// Checks the client's last message: the message that tells it yes. What tells it no is the caller's.
-    pub fn finish(self, message: &[u8]) -> Result<String, ScramError> {
+    /// Reads the client's last message: its proof, to be held against what is kept of the user's passwords.
+    pub fn proof(&self, message: &[u8]) -> Result<Proof, ScramError> {
         let last = ClientFinal::parse(message)?;
         if last.channel_binding != BASE64.encode(&self.first.gs2_header) {
             return Err(ScramError::ChannelBinding);
@@ -332,12 +347,28 @@ impl ServerExchange {
             return Err(ScramError::OtherNonce);
         }
         let signed = auth_message(&self.first, &self.challenge, last.without_proof);
-        let signature = self.hash.hmac(&self.verifier.stored_key, signed.as_bytes());
-        let client_key = last.proof.xor(&signature);
-        if last.proof.0.len() != self.hash.bytes() || self.hash.digest(&client_key.0) != self.verifier.stored_key {
+        Ok(Proof { hash: self.hash, proof: last.proof, signed })
+    }
+}
+
+/// A client's proof that it knows a password, not checked yet.
+#[derive(Debug)]
+pub struct Proof {
+    hash: Hash,
+    proof: Key,
+    signed: String,
+}
+
+impl Proof {
+    /// Checks it, in a time that does not tell how much of it was right: the message that says yes to the client. What says
+    /// no is the caller's.
+    pub fn check(&self, verifier: &Verifier) -> Result<String, ScramError> {
+        let signature = self.hash.hmac(&verifier.stored_key, self.signed.as_bytes());
+        let client_key = self.proof.xor(&signature);
+        if self.proof.0.len() != self.hash.bytes() || self.hash.digest(&client_key.0) != verifier.stored_key {
             return Err(ScramError::Proof);
         }
-        let signature = self.hash.hmac(&self.verifier.server_key, signed.as_bytes());
+        let signature = self.hash.hmac(&verifier.server_key, self.signed.as_bytes());
         Ok(format!("v={}", BASE64.encode(signature.expose())))
     }
 }
@@ -462,12 +493,12 @@ mod tests {
         let (client, first) = ClientExchange::begin(hash, "user", CLIENT_NONCE).unwrap();
         let verifier = Verifier::derive(hash, "pencil", &salt, 4096).unwrap();
         let parsed = ClientFirst::parse(first.as_bytes()).unwrap();
-        let (server, challenge) = ServerExchange::begin(hash, parsed, verifier, SERVER_NONCE).unwrap();
+        let (server, challenge) = ServerExchange::begin(hash, parsed, &salt, 4096, SERVER_NONCE).unwrap();
         assert_eq!(server.username(), "user");
         let read = client.challenge(challenge.as_bytes()).unwrap();
         let salted = salt_password(hash, "pencil", &read.salt, read.iterations).unwrap();
         let (last, expected_server) = client.respond(&read, &salted);
-        let outcome = server.finish(last.as_bytes()).unwrap();
+        let outcome = server.proof(last.as_bytes()).unwrap().check(&verifier).unwrap();
         assert_eq!([first.as_str(), &challenge, &last, &outcome], expected);
         assert_eq!(expected_server.check(outcome.as_bytes()), Ok(()));
     }
@@ -501,12 +532,15 @@ mod tests {
         );
     }
 
+    fn finish(server: &ServerExchange, message: &[u8]) -> Result<String, ScramError> {
+        server.proof(message)?.check(&Verifier::derive(Hash::Sha256, "pencil", b"salt", 4096)?)
+    }
+
     fn server(username: &str) -> (ServerExchange, ClientExchange, ServerFirst) {
         let hash = Hash::Sha256;
         let (client, first) = ClientExchange::begin(hash, username, CLIENT_NONCE).unwrap();
-        let verifier = Verifier::derive(hash, "pencil", b"salt", 4096).unwrap();
         let parsed = ClientFirst::parse(first.as_bytes()).unwrap();
-        let (server, challenge) = ServerExchange::begin(hash, parsed, verifier, SERVER_NONCE).unwrap();
+        let (server, challenge) = ServerExchange::begin(hash, parsed, b"salt", 4096, SERVER_NONCE).unwrap();
         let challenge = client.challenge(challenge.as_bytes()).unwrap();
         (server, client, challenge)
     }
@@ -516,7 +550,7 @@ mod tests {
         let (exchange, client, challenge) = server("user");
         let wrong = salt_password(Hash::Sha256, "pencils", b"salt", 4096).unwrap();
         let (last, _) = client.respond(&challenge, &wrong);
-        assert_eq!(exchange.finish(last.as_bytes()), Err(ScramError::Proof));
+        assert_eq!(finish(&exchange, last.as_bytes()), Err(ScramError::Proof));
         let right = salt_password(Hash::Sha256, "pencil", b"salt", 4096).unwrap();
         for (from, to, error) in [
             ("c=biws", "c=eSws", ScramError::ChannelBinding),
@@ -525,7 +559,7 @@ mod tests {
         ] {
             let (exchange, client, challenge) = server("user");
             let (last, _) = client.respond(&challenge, &right);
-            assert_eq!(exchange.finish(last.replacen(from, to, 1).as_bytes()), Err(error), "{from}");
+            assert_eq!(finish(&exchange, last.replacen(from, to, 1).as_bytes()), Err(error), "{from}");
         }
     }
 
@@ -591,9 +625,13 @@ mod tests {
     fn no_debug_text_holds_a_key() {
         let (exchange, client, challenge) = server("user");
         let salted = salt_password(Hash::Sha256, "pencil", b"salt", 4096).unwrap();
-        let shown = format!("{exchange:?} {salted:?} {:?}", client.respond(&challenge, &salted).1);
-        let stored = format!("{:?}", exchange.verifier.stored_key.expose());
-        assert!(!shown.contains(&stored) && !shown.contains("pencil"), "{shown}");
+        let verifier = Verifier::derive(Hash::Sha256, "pencil", b"salt", 4096).unwrap();
+        let (last, expected) = client.respond(&challenge, &salted);
+        let proof = exchange.proof(last.as_bytes()).unwrap();
+        let shown = format!("{exchange:?} {salted:?} {expected:?} {verifier:?} {proof:?}");
+        for key in [&verifier.stored_key, &verifier.server_key, &salted, &proof.proof] {
+            assert!(!shown.contains(&format!("{:?}", key.expose())) && !shown.contains("pencil"), "{shown}");
+        }
     }
 
     proptest! {

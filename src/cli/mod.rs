@@ -53,7 +53,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
 
 fn serve(config: &ConfigArg) -> Result<(), CliError> {
     let config = Config::load(&config.file)?;
-    logging::start(config.log);
+    let _log = logging::start(config.log);
     if let Some(path) = config.policy.path.as_ref().filter(|_| config.policy.missing) {
         tracing::warn!(
             policy = %path.display(),

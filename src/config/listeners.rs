@@ -8,14 +8,22 @@ use super::reader::{NOT_YET, Reader, Section, found, keys, suggestion};
 use super::yaml::Node;
 use super::{Auth, BrokerPorts, Listener, value};
 
-const AUTH: &[(&str, Auth)] = &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken)];
-const AUTH_LATER: &[&str] = &["jwt", "scram", "mtls"];
-const KEYS: &[&str] = &["name", "cluster", "bind", "brokers", "advertised", "auth", "allow_security_changes"];
+const AUTH: &[(&str, Auth)] =
+    &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken), ("scram", Auth::Scram), ("jwt", Auth::Jwt)];
+const AUTH_LATER: &[&str] = &["mtls"];
+const KEYS: &[&str] =
+    &["name", "cluster", "bind", "brokers", "advertised", "auth", "issuers", "allow_security_changes"];
+
+/// Names that listeners may refer to.
+pub(super) struct Known<'a> {
+    pub(super) clusters: &'a [String],
+    pub(super) issuers: &'a [String],
+}
 
 pub(super) fn read(
     root: &Section<'_>,
     reader: &mut Reader,
-    clusters: &[String],
+    known: &Known<'_>,
     ports: &mut Ports,
 ) -> Option<Vec<Listener>> {
     let node = root.needed(reader, "listeners", "a list of listeners, at least one")?;
@@ -23,7 +31,7 @@ pub(super) fn read(
     let mut names = Vec::new();
     let mut all = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        all.push(listener(item, &format!("listeners[{index}]"), reader, clusters, &mut names, ports));
+        all.push(listener(item, &format!("listeners[{index}]"), reader, known, &mut names, ports));
     }
     all.into_iter().collect()
 }
@@ -32,20 +40,21 @@ fn listener(
     node: &Node,
     path: &str,
     reader: &mut Reader,
-    clusters: &[String],
+    known: &Known<'_>,
     names: &mut Vec<String>,
     ports: &mut Ports,
 ) -> Option<Listener> {
     let section = reader.section(node, path, KEYS, &["tls"])?;
     let name = section.required(reader, "name", "a name for logs and rules", value::name);
     unique(&section, reader, name.as_deref(), names);
-    let cluster = cluster(&section, reader, clusters);
+    let cluster = cluster(&section, reader, known.clusters);
     let bind = section.required(reader, "bind", "the bootstrap address, such as \"127.0.0.1:9292\"", value::bind);
     let expected = "an address and a port per broker, such as \"127.0.0.1:9300-9399\"";
     let brokers = section.required(reader, "brokers", expected, value::broker_ports);
     claim(&section, ports, bind, brokers);
     let advertised = advertised(&section, reader, bind, brokers);
     let auth = auth(&section, reader);
+    let issuers = issuers(&section, reader, auth.as_deref(), known.issuers);
     let allow = section.or(reader, "allow_security_changes", false, value::boolean);
     Some(Listener {
         name: name?,
@@ -54,6 +63,7 @@ fn listener(
         brokers: brokers?,
         advertised: advertised?,
         auth: auth?,
+        issuers: issuers?,
         allow_security_changes: allow?,
     })
 }
@@ -125,4 +135,40 @@ fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {
         }
     }
     (!wrong).then_some(auth)
+}
+
+/// The issuers whose JWTs are taken: all, unless some are named.
+fn issuers(section: &Section<'_>, reader: &mut Reader, auth: Option<&[Auth]>, known: &[String]) -> Option<Vec<String>> {
+    let takes_jwt = auth?.contains(&Auth::Jwt);
+    let path = section.path("issuers");
+    let Some(node) = section.node("issuers") else {
+        if takes_jwt && known.is_empty() {
+            let at = section.node("auth").map_or(section.at, |node| node.at);
+            let what = "`jwt` needs to know whose JWTs are taken; expected the top level section `issuers`";
+            reader.report(at, format!("{}: {what}", section.path("auth")));
+            return None;
+        }
+        return Some(if takes_jwt { known.to_vec() } else { Vec::new() });
+    };
+    if !takes_jwt {
+        reader.report(node.at, format!("{path}: issuers are asked for JWTs only; expected `jwt` in `auth`"));
+        return None;
+    }
+    let items = reader.list(node, &path, "names of issuers")?;
+    let mut all = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let name = reader.scalar(item, &path, value::name);
+        let name = name.filter(|name| {
+            let exists = known.contains(name);
+            if !exists {
+                let names: Vec<&str> = known.iter().map(String::as_str).collect();
+                let what = format!("{path}: no issuer is named `{name}`; {}", suggestion(name, &names));
+                reader.report(item.at, what);
+            }
+            exists
+        });
+        all.push(name);
+    }
+    all.into_iter().collect()
 }

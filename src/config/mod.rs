@@ -8,6 +8,7 @@
 
 mod clusters;
 mod control;
+mod issuers;
 mod limits;
 mod listeners;
 mod policy_file;
@@ -27,7 +28,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::policy::PolicySnapshot;
+use reqwest::Url;
+use rustls::pki_types::CertificateDer;
+
+use crate::policy::{IssuerRules, PolicySnapshot};
 use crate::scram::Hash;
 
 pub use limits::Limits;
@@ -58,6 +62,8 @@ pub struct Config {
     pub drain: Duration,
     /// What one client may take.
     pub limits: Limits,
+    /// The identity providers whose JWTs clients may log in with.
+    pub issuers: Vec<Issuer>,
     /// The Kafka clusters behind.
     pub clusters: Vec<Cluster>,
     /// The addresses in front.
@@ -157,6 +163,21 @@ pub enum LogLevel {
     Trace,
 }
 
+/// An identity provider.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// What its tokens have to be, and how they are read.
+    pub rules: IssuerRules,
+    /// Its URL; the rules hold it as it is written.
+    pub url: Url,
+    /// Where its keys are; none: where its discovery document says.
+    pub jwks: Option<Url>,
+    /// Who may vouch for its server; none: whom the system trusts.
+    pub ca: Option<Vec<CertificateDer<'static>>>,
+    /// It may be asked over plain HTTP.
+    pub allow_http: bool,
+}
+
 /// A Kafka cluster behind Weir.
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -243,6 +264,8 @@ pub struct Listener {
     pub advertised: String,
     /// How clients may say who they are; not empty.
     pub auth: Vec<Auth>,
+    /// The names of the issuers whose JWTs are taken.
+    pub issuers: Vec<String>,
     /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
     pub allow_security_changes: bool,
 }
@@ -273,6 +296,10 @@ pub enum Auth {
     Anonymous,
     /// SASL/PLAIN with a token that Weir issued.
     WeirToken,
+    /// SASL/SCRAM-SHA-256 or -512 with a token that Weir issued.
+    Scram,
+    /// A JWT of one of the issuers, in SASL/OAUTHBEARER or SASL/PLAIN.
+    Jwt,
 }
 
 impl Config {

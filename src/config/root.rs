@@ -4,10 +4,22 @@ use super::clusters::Clusters;
 use super::ports::Ports;
 use super::reader::Reader;
 use super::yaml::{Data, Node};
-use super::{Config, clusters, control, limits, listeners, policy_file, process, store};
+use super::{Config, clusters, control, issuers, limits, listeners, policy_file, process, store};
 
-const KEYS: &[&str] =
-    &["node", "runtime", "shards", "store", "control", "policy", "log", "drain", "limits", "clusters", "listeners"];
+const KEYS: &[&str] = &[
+    "node",
+    "runtime",
+    "shards",
+    "store",
+    "control",
+    "policy",
+    "log",
+    "drain",
+    "limits",
+    "issuers",
+    "clusters",
+    "listeners",
+];
 
 pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     if matches!(tree.data, Data::Null) {
@@ -28,7 +40,9 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     let policy = policy_file::read(&root, reader);
     let limits = limits::read(&root, reader);
     let Clusters { names, read: clusters } = clusters::read(&root, reader);
-    let listeners = listeners::read(&root, reader, &names, &mut ports);
+    let issuers = issuers::read(&root, reader);
+    let known = listeners::Known { clusters: &names, issuers: &issuers.names };
+    let listeners = listeners::read(&root, reader, &known, &mut ports);
     ports.check(reader);
 
     Some(Config {
@@ -42,6 +56,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
         log: log?,
         drain: drain?,
         limits: limits?,
+        issuers: issuers.read?,
         clusters: clusters?,
         listeners: listeners?,
     })

@@ -3,8 +3,10 @@
 //! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
 //! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may
 //! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
+//! `issuers` fetches the keys of identity providers, on a thread of its own as well.
 
 pub mod client;
+mod issuers;
 mod local;
 mod metrics;
 mod problem;
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 
 use crate::recorder::Queries;
 
+pub use issuers::{IssuerError, IssuerKeys, IssuerSource, KeysAt};
 pub use metrics::{InstallError, install as install_metrics};
 pub use readiness::{Check, Readiness};
 pub use recordings::EXCHANGES_PAGE;

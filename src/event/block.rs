@@ -15,7 +15,7 @@ use super::varint::{self, DecodeError, Reader, unzigzag, zigzag};
 use super::{ConnectionNo, Event, SessionId};
 use crate::limits::{BLOCK_BYTES, BLOCK_INFLATED_BYTES_MAX};
 
-/// The layout described here.
+/// The layout described here. Blocks of pieces (`piece_block`) have a number of their own, so that each kind is known.
 pub const FORMAT_VERSION: u64 = 1;
 const PROTOCOL_KAFKA: u64 = 0;
 const BODY_PLAIN: u64 = 0;
@@ -40,7 +40,7 @@ pub struct BlockHeader {
     pub first_ns: u64,
     /// The latest event's time, ns since the Unix epoch.
     pub last_ns: u64,
-    /// How many events.
+    /// How many events, or pieces.
     pub events: u32,
     /// The policy that was in force: its hash, zeros without one.
     pub policy_hash: [u8; 32],
@@ -95,6 +95,11 @@ impl BlockBuilder {
         (self.first_ns, self.last_ns)
     }
 
+    /// How long the block would span with an event of `at_ns`.
+    pub fn would_span_ns(&self, at_ns: u64) -> u64 {
+        if self.is_empty() { 0 } else { self.last_ns.max(at_ns) - self.first_ns.min(at_ns) }
+    }
+
     /// The connections seen and how many events each has.
     pub fn connections(&self) -> &[(ConnectionNo, u32)] {
         &self.connections
@@ -110,7 +115,7 @@ impl BlockBuilder {
             body.extend_from_slice(column);
         }
         let mut out = Vec::with_capacity(body.len() / 2 + 128);
-        put_header(&mut out, header);
+        put_header(&mut out, FORMAT_VERSION, header);
         let packed = if body.len() < COMPRESS_FROM_BYTES { None } else { zstd::bulk::compress(&body, ZSTD_LEVEL).ok() };
         match packed {
             Some(packed) => {
@@ -174,8 +179,9 @@ impl Sink for BlockBuilder {
     }
 }
 
-fn put_header(out: &mut Vec<u8>, header: &BlockHeader) {
-    varint::put(out, FORMAT_VERSION);
+/// Writes a block's header under the format version of its kind.
+pub(super) fn put_header(out: &mut Vec<u8>, version: u64, header: &BlockHeader) {
+    varint::put(out, version);
     varint::put(out, PROTOCOL_KAFKA);
     varint::put_text(out, &header.node);
     varint::put(out, header.boot.into());
@@ -196,9 +202,10 @@ fn put_header(out: &mut Vec<u8>, header: &BlockHeader) {
     }
 }
 
-fn get_header(reader: &mut Reader<'_>) -> Result<BlockHeader, DecodeError> {
+/// Reads the header of a block whose kind has the format version `known`.
+pub(super) fn get_header(reader: &mut Reader<'_>, known: u64) -> Result<BlockHeader, DecodeError> {
     let version = reader.varint()?;
-    if version != FORMAT_VERSION {
+    if version != known {
         return Err(DecodeError::Version(version));
     }
     match reader.varint()? {
@@ -239,7 +246,7 @@ impl Block {
     /// Opens a block: reads the header and inflates the body.
     pub fn parse(bytes: &[u8]) -> Result<Block, DecodeError> {
         let mut reader = Reader::new(bytes);
-        let header = get_header(&mut reader)?;
+        let header = get_header(&mut reader, FORMAT_VERSION)?;
         let body = match reader.varint()? {
             BODY_PLAIN => reader.rest().to_vec(),
             BODY_ZSTD => {

@@ -17,6 +17,7 @@ pub mod block;
 pub mod codec;
 pub mod entry;
 pub mod piece;
+pub mod piece_block;
 pub mod session_id;
 pub mod varint;
 

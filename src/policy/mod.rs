@@ -2,12 +2,21 @@
 //!
 //! Shards hold a snapshot through an `arc-swap` and never wait for anybody who changes one.
 
+mod issuer_table;
+mod jwt;
+mod key_set;
 mod principal;
 mod snapshot;
 mod token;
 mod token_table;
 
+pub use issuer_table::{Issuer, IssuerTable, is_loopback};
+pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
+pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use principal::{Mechanism, Principal};
 pub use snapshot::{PolicySnapshot, RecordingMode};
-pub use token::{Minted, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError};
+pub use token::{
+    Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,
+    looks_like_token, scram_salt,
+};
 pub use token_table::{Login, Refusal, TokenTable};

@@ -29,6 +29,11 @@ pub enum Mechanism {
 }
 
 impl Principal {
+    /// Whether it is the same person or service, whatever its groups and however proven.
+    pub fn is_same_as(&self, other: &Principal) -> bool {
+        (&self.issuer, &self.subject) == (&other.issuer, &other.subject)
+    }
+
     /// Whoever connects to a listener that asks for nothing.
     pub fn anonymous() -> Self {
         Self {

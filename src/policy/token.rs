@@ -3,10 +3,17 @@
 //! A token reads `weir_<id>_<secret>`. The id is not secret: it names the token in lists, logs and recordings. The
 //! secret is 256 random bits, so a plain SHA-256 of it is kept: there is no word list to try, hence nothing for a slow
 //! password hash to slow down. Both are base32 in lower case: one double click selects a whole token, and no shell touches it.
+//!
+//! For SCRAM, whose password is the whole token, its keys are kept for both hashes. All tokens of a subject share one salt,
+//! made of the subject's name: so the salt can be told before it is known which of them is used, and tells nothing of
+//! who exists. A salt is there to make word lists useless, and there is none for these passwords.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::limits::SCRAM_ITERATIONS_MIN;
+use crate::scram::{self, Hash, ScramError};
 
 /// Random bytes that minting one token takes: 5 for the id, 32 for the secret.
 pub const TOKEN_RANDOM_BYTES: usize = ID_BYTES + SECRET_BYTES;
@@ -17,7 +24,7 @@ const ID_BYTES: usize = 5;
 const SECRET_BYTES: usize = 32;
 
 /// Kafka's user names and Weir's groups are short; recordings repeat them.
-const NAME_BYTES_MAX: usize = 255;
+pub(super) const NAME_BYTES_MAX: usize = 255;
 const GROUPS_MAX: usize = 64;
 
 /// Ten years, in nanoseconds: longer than a token should live, short enough for arithmetic to be safe.
@@ -42,6 +49,40 @@ pub struct TokenRecord {
     pub minted_by: String,
     /// SHA-256 of the secret's text.
     pub secret_sha256: [u8; 32],
+    /// What SCRAM checks a proof against; none in tokens of versions that had no SCRAM.
+    #[serde(default)]
+    pub scram: Option<ScramVerifiers>,
+}
+
+/// What is kept of a token for SCRAM; no proof can be made from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScramVerifiers {
+    sha_256: scram::Verifier,
+    sha_512: scram::Verifier,
+}
+
+impl ScramVerifiers {
+    fn derive(subject: &str, token: &str) -> Result<Self, ScramError> {
+        let salt = scram_salt(subject);
+        let derive = |hash| scram::Verifier::derive(hash, token, &salt, SCRAM_ITERATIONS);
+        Ok(Self { sha_256: derive(Hash::Sha256)?, sha_512: derive(Hash::Sha512)? })
+    }
+
+    /// The one of a mechanism's hash.
+    pub fn of(&self, hash: Hash) -> &scram::Verifier {
+        match hash {
+            Hash::Sha256 => &self.sha_256,
+            Hash::Sha512 => &self.sha_512,
+        }
+    }
+}
+
+/// How often a token is hashed for SCRAM: the least that clients accept, since more protects passwords that can be guessed.
+pub const SCRAM_ITERATIONS: u32 = SCRAM_ITERATIONS_MIN;
+
+/// The salt of all tokens of a subject, whether there are any or not.
+pub fn scram_salt(subject: &str) -> [u8; 32] {
+    Sha256::new().chain_update(b"weir SCRAM salt\0").chain_update(subject).finalize().into()
 }
 
 /// What a new token should be.
@@ -71,6 +112,9 @@ pub enum TokenRequestError {
     /// It would not live at all, or for ever.
     #[error("the time to live must be more than nothing and at most ten years")]
     Ttl,
+    /// Its keys for SCRAM cannot be derived.
+    #[error("its keys for SCRAM cannot be derived: {0}")]
+    Scram(#[from] ScramError),
 }
 
 /// A new token: the record to keep, and the text to hand out once.
@@ -82,7 +126,8 @@ pub struct Minted {
 }
 
 impl TokenRequest {
-    /// Makes the token out of `random` bytes, which must come from the operating system and be used once.
+    /// Makes the token out of `random` bytes, which must come from the operating system and be used once. Costs some
+    /// milliseconds of CPU: never on a shard.
     pub fn mint(self, random: &Zeroizing<[u8; TOKEN_RANDOM_BYTES]>, now_ns: u64) -> Result<Minted, TokenRequestError> {
         let name =
             |name: &String| !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
@@ -101,8 +146,10 @@ impl TokenRequest {
         let (id, secret) = random.split_at(ID_BYTES);
         let id = base32(id);
         let secret = Zeroizing::new(base32(secret));
+        let text = Zeroizing::new(format!("{PREFIX}_{id}_{}", *secret));
+        let scram = Some(ScramVerifiers::derive(&self.subject, &text)?);
         let record = TokenRecord {
-            id: id.clone(),
+            id,
             subject: self.subject,
             groups,
             created_ns: now_ns,
@@ -110,9 +157,21 @@ impl TokenRequest {
             revoked_ns: None,
             minted_by: self.minted_by,
             secret_sha256: digest(&secret),
+            scram,
         };
-        Ok(Minted { record, text: Zeroizing::new(format!("{PREFIX}_{id}_{}", *secret)) })
+        Ok(Minted { record, text })
     }
+}
+
+/// Whether a text claims to be a token of Weir.
+pub fn looks_like_token(text: &str) -> bool {
+    text.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('_'))
+}
+
+/// RFC 3339, to the second.
+pub(super) fn clock_time(ns: u64) -> String {
+    let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
 
 /// A token's text taken apart, `(id, secret)`; none where it is not one.
@@ -179,8 +238,18 @@ mod tests {
         assert_eq!(id, minted.record.id);
         assert_eq!(secret.len(), 52);
         let kept = serde_json::to_string(&minted.record).unwrap();
-        assert!(!kept.contains(secret));
+        assert!(!kept.contains(secret) && !kept.contains(minted.text.as_str()));
         assert_eq!(minted.record.secret_sha256, digest(secret));
+    }
+
+    #[test]
+    fn a_record_of_a_version_without_scram_still_loads() {
+        let minted = request().mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10).unwrap();
+        let mut kept = serde_json::to_value(&minted.record).unwrap();
+        assert_eq!(serde_json::from_value::<TokenRecord>(kept.clone()).unwrap(), minted.record);
+        kept.as_object_mut().unwrap().remove("scram");
+        let old: TokenRecord = serde_json::from_value(kept).unwrap();
+        assert_eq!((old.id, old.scram), (minted.record.id, None));
     }
 
     #[test]

@@ -8,13 +8,17 @@ use std::collections::HashMap;
 use subtle::ConstantTimeEq;
 
 use super::principal::{Mechanism, Principal};
-use super::token::{self, TokenRecord};
+use super::token::{self, TokenRecord, clock_time};
+use crate::limits::SCRAM_TOKENS_MAX;
+use crate::scram::{Hash, Key, Proof, Verifier};
 
 /// Every token there is, expired and revoked ones included.
 #[derive(Debug, Default)]
 pub struct TokenTable {
     generation: u64,
     by_id: HashMap<String, TokenRecord>,
+    /// Ids by subject.
+    by_subject: HashMap<String, Vec<String>>,
 }
 
 /// A login that succeeded.
@@ -43,6 +47,12 @@ pub enum Refusal {
         /// Whose secret was tried.
         id: String,
     },
+    /// A SCRAM proof that no token of that subject makes, or there is none.
+    #[error("the SCRAM proof fits no token of the claimed subject")]
+    WrongProof,
+    /// All tokens of that subject were created by a version without SCRAM.
+    #[error("the claimed subject's tokens cannot do SCRAM, they are older than it: create a new one")]
+    BeforeScram,
     /// A valid token presented under another user name.
     #[error("token {id} is not the claimed subject's")]
     WrongSubject {
@@ -73,6 +83,11 @@ impl Refusal {
                 "authentication failed: the password is not a Weir token (weir_<id>_<secret>)".to_owned()
             }
             Refusal::Unknown | Refusal::WrongSecret { .. } => "authentication failed: unknown token".to_owned(),
+            Refusal::WrongProof | Refusal::BeforeScram => {
+                "authentication failed: the password is no token of this user, or one that was created by a version \
+                 without SCRAM (create a new one)"
+                    .to_owned()
+            }
             Refusal::WrongSubject { .. } => "authentication failed: this token belongs to another user name".to_owned(),
             Refusal::Expired { id, at_ns } => {
                 let at = clock_time(*at_ns);
@@ -88,14 +103,22 @@ impl Refusal {
 impl TokenTable {
     /// The first snapshot, of what was kept.
     pub fn new(records: impl IntoIterator<Item = TokenRecord>) -> Self {
-        Self { generation: 1, by_id: records.into_iter().map(|record| (record.id.clone(), record)).collect() }
+        let by_id: HashMap<_, _> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
+        let mut by_subject: HashMap<String, Vec<String>> = HashMap::new();
+        for record in by_id.values() {
+            by_subject.entry(record.subject.clone()).or_default().push(record.id.clone());
+        }
+        Self { generation: 1, by_id, by_subject }
     }
 
     /// The next snapshot, in which `record` is new or replaces the one of its id.
     pub fn with(&self, record: TokenRecord) -> Self {
-        let mut by_id = self.by_id.clone();
+        let (mut by_id, mut by_subject) = (self.by_id.clone(), self.by_subject.clone());
+        if !by_id.contains_key(&record.id) {
+            by_subject.entry(record.subject.clone()).or_default().push(record.id.clone());
+        }
         by_id.insert(record.id.clone(), record);
-        Self { generation: self.generation + 1, by_id }
+        Self { generation: self.generation + 1, by_id, by_subject }
     }
 
     /// The record of a token.
@@ -130,16 +153,37 @@ impl TokenTable {
             return Err(Refusal::WrongSubject { id: record.id.clone() });
         }
         in_force(record, now_ns)?;
-        Ok(Login {
-            principal: Principal {
-                issuer: "weir".to_owned(),
-                subject: record.subject.clone(),
-                groups: record.groups.clone(),
-                mechanism: Mechanism::PlainToken,
-            },
-            token_id: record.id.clone(),
-            expires_ns: record.expires_ns,
-        })
+        Ok(login(record, Mechanism::PlainToken))
+    }
+
+    /// Checks a SCRAM login: the proof may be of any token of `subject`. With the login comes the message that says yes.
+    ///
+    /// At most [`SCRAM_TOKENS_MAX`] are tried, those in force and the newest first. Where there are none, one that cannot
+    /// fit is, so that the time taken does not tell who exists.
+    pub fn verify_scram(
+        &self,
+        hash: Hash,
+        subject: &str,
+        proof: &Proof,
+        now_ns: u64,
+    ) -> Result<(Login, String), Refusal> {
+        let ids = self.by_subject.get(subject).map(Vec::as_slice).unwrap_or_default();
+        let mut records: Vec<&TokenRecord> = ids.iter().filter_map(|id| self.by_id.get(id)).collect();
+        records.sort_by_key(|record| (in_force(record, now_ns).is_err(), std::cmp::Reverse(record.created_ns)));
+        let able: Vec<_> =
+            records.iter().filter_map(|record| Some((*record, record.scram.as_ref()?.of(hash)))).collect();
+        if able.is_empty() {
+            let nobodys = Verifier { stored_key: Key::new(vec![0; hash.bytes()]), server_key: Key::new(Vec::new()) };
+            let _never_fits = proof.check(&nobodys);
+            return Err(if records.is_empty() { Refusal::WrongProof } else { Refusal::BeforeScram });
+        }
+        for (record, verifier) in able.into_iter().take(SCRAM_TOKENS_MAX) {
+            if let Ok(message) = proof.check(verifier) {
+                in_force(record, now_ns)?;
+                return Ok((login(record, Mechanism::ScramToken), message));
+            }
+        }
+        Err(Refusal::WrongProof)
     }
 
     /// Whether a login made earlier by token `id` still holds.
@@ -148,10 +192,17 @@ impl TokenTable {
     }
 }
 
-/// RFC 3339, to the second.
-fn clock_time(ns: u64) -> String {
-    let seconds = i64::try_from(ns / 1_000_000_000).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
+fn login(record: &TokenRecord, mechanism: Mechanism) -> Login {
+    Login {
+        principal: Principal {
+            issuer: "weir".to_owned(),
+            subject: record.subject.clone(),
+            groups: record.groups.clone(),
+            mechanism,
+        },
+        token_id: record.id.clone(),
+        expires_ns: record.expires_ns,
+    }
 }
 
 fn in_force(record: &TokenRecord, now_ns: u64) -> Result<(), Refusal> {
@@ -171,6 +222,7 @@ mod tests {
 
     use super::*;
     use crate::policy::{Minted, TOKEN_RANDOM_BYTES, TokenRequest};
+    use crate::scram::{ClientExchange, ClientFirst, ServerExchange, salt_password};
 
     const CREATED: u64 = 1_000;
     const TTL: u64 = 500;
@@ -260,5 +312,57 @@ mod tests {
         let guessed = format!("weir_{}_{}", token.record.id, "a".repeat(52));
         let refusal = table(token.record).verify("analyst-7", &guessed, CREATED + TTL).unwrap_err();
         assert_eq!(refusal.for_client(), Refusal::Unknown.for_client());
+    }
+
+    /// What a client of `subject` sends as its last message when its password is `token`.
+    fn proof(hash: Hash, subject: &str, token: &str) -> Proof {
+        let (client, first) = ClientExchange::begin(hash, subject, "client").unwrap();
+        let first = ClientFirst::parse(first.as_bytes()).unwrap();
+        let salt = token::scram_salt(subject);
+        let (server, challenge) = ServerExchange::begin(hash, first, &salt, token::SCRAM_ITERATIONS, "server").unwrap();
+        let challenge = client.challenge(challenge.as_bytes()).unwrap();
+        let salted = salt_password(hash, token, &challenge.salt, challenge.iterations).unwrap();
+        server.proof(client.respond(&challenge, &salted).0.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn any_token_in_force_of_a_subject_logs_in_by_scram() {
+        let (first, second, third) = (minted(1), minted(2), minted(3));
+        let table = TokenTable::new([first.record.clone(), second.record.clone()]).with(third.record.clone());
+        for (hash, token) in [(Hash::Sha256, &first), (Hash::Sha512, &second), (Hash::Sha256, &third)] {
+            let proof = proof(hash, "analyst-7", &token.text);
+            let (login, message) = table.verify_scram(hash, "analyst-7", &proof, CREATED).unwrap();
+            assert_eq!((login.token_id, login.principal.mechanism), (token.record.id.clone(), Mechanism::ScramToken));
+            assert!(message.starts_with("v="));
+            let refusal = table.verify_scram(hash, "analyst-7", &proof, CREATED + TTL).unwrap_err();
+            assert!(matches!(refusal, Refusal::Expired { .. }), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn scram_tells_nobody_who_exists_and_the_operator_why_it_failed() {
+        let (mine, mut old) = (minted(1), minted(2));
+        old.record.subject = "old-hand".to_owned();
+        old.record.scram = None;
+        let table = TokenTable::new([mine.record, old.record.clone()]);
+        let refused = |subject: &str, token: &str| {
+            let proof = proof(Hash::Sha256, subject, token);
+            table.verify_scram(Hash::Sha256, subject, &proof, CREATED).unwrap_err()
+        };
+        let wrong = refused("analyst-7", "weir_guess_guess");
+        assert_eq!(wrong, Refusal::WrongProof);
+        assert_eq!(refused("nobody", "weir_guess_guess"), wrong);
+        let before = refused("old-hand", &old.text);
+        assert_eq!(before, Refusal::BeforeScram);
+        assert_eq!(before.for_client(), wrong.for_client());
+        assert!(before.to_string().contains("create a new one") && before.for_client().contains("create a new one"));
+    }
+
+    #[test]
+    fn a_proof_of_another_subjects_token_is_none() {
+        let token = minted(1);
+        let proof = proof(Hash::Sha512, "analyst-8", &token.text);
+        let refusal = table(token.record).verify_scram(Hash::Sha512, "analyst-8", &proof, CREATED).unwrap_err();
+        assert_eq!(refusal, Refusal::WrongProof);
     }
 }

@@ -8,24 +8,29 @@
 use std::collections::BTreeMap;
 
 use super::error::RecorderError;
+use super::gather::Gathered;
 use super::journal::JournalHead;
+use super::journal::tail::Taken;
 use super::keys::{self, BlockKey, ConnectionKey};
 use super::registry::{Registry, block_of_session_value};
-use super::rows::{BlockRef, EndReason};
+use super::rows::{BlockKind, BlockRef, EndReason};
 use super::store::{Family, Rows, Store};
 use crate::event::block::{BlockBuilder, BlockHeader};
+use crate::event::piece::Piece;
+use crate::event::piece_block::Packer;
 use crate::event::varint::{self, Reader};
-use crate::event::{Event, SessionId};
+use crate::event::{ConnectionNo, Event, EventKind, SessionId};
 use crate::limits;
 
-/// No policy is in force yet: its hash is zeros.
-const NO_POLICY: [u8; 32] = [0; 32];
+/// The longest span of a block, ns.
+const SPAN_NS: u64 = limits::BLOCK_SPAN.as_nanos() as u64;
 
 /// One journal on its way into blocks.
 #[derive(Debug)]
 struct Lane {
     head: JournalHead,
     builder: BlockBuilder,
+    pieces: Gathered,
     position: u64,
     sequence: u32,
     moved: bool,
@@ -45,6 +50,7 @@ pub(super) struct Done {
 pub(super) struct Assembler {
     registry: Registry,
     lanes: Vec<Lane>,
+    packer: Packer,
     rows: Rows,
     done: Done,
 }
@@ -53,7 +59,8 @@ impl Assembler {
     /// Goes on from what `store` says.
     pub(super) fn load(store: &Store, idle_ns: u64) -> Result<Assembler, RecorderError> {
         let registry = Registry::load(store, idle_ns)?;
-        Ok(Assembler { registry, lanes: Vec::new(), rows: Rows::default(), done: Done::default() })
+        let (packer, rows) = (Packer::default(), Rows::default());
+        Ok(Assembler { registry, lanes: Vec::new(), packer, rows, done: Done::default() })
     }
 
     /// Adds a journal; the answer is the position from which it must be read.
@@ -62,26 +69,51 @@ impl Assembler {
             Some(value) => decode_progress(&value)?,
             None => (0, 0),
         };
-        self.lanes.push(Lane { head, builder: BlockBuilder::default(), position, sequence, moved: false });
+        let (builder, pieces) = (BlockBuilder::default(), Gathered::default());
+        self.lanes.push(Lane { head, builder, pieces, position, sequence, moved: false });
         Ok(position)
     }
 
-    /// Follows one event of the journal that was added as number `lane`; it ends at `position`.
-    pub(super) fn push(&mut self, lane: usize, event: &Event, position: u64) {
-        let Some(lane) = self.lanes.get_mut(lane) else {
+    /// Follows one entry of the journal that was added as number `lane`; it ends at `position`.
+    pub(super) fn push(&mut self, lane: usize, taken: &Taken<'_>, position: u64) {
+        let Some(at) = self.lanes.get_mut(lane) else {
             return;
         };
+        at.position = position;
+        at.moved = true;
+        match taken {
+            Taken::Event(event) => self.push_event(lane, event),
+            Taken::Piece(connection, at_ns, piece) => self.push_piece(lane, *connection, *at_ns, piece),
+        }
+    }
+
+    fn push_event(&mut self, lane: usize, event: &Event) {
+        let lane = &mut self.lanes[lane];
+        if lane.builder.would_span_ns(event.at_ns) > SPAN_NS {
+            cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
+        }
         let (boot, shard) = (lane.head.boot, lane.head.shard);
         self.registry.apply(ConnectionKey { boot, shard, connection: event.connection }, event, &mut self.rows);
         lane.builder.push(event);
-        lane.position = position;
-        lane.moved = true;
         self.done.events += 1;
-        if let crate::event::EventKind::NotCaptured { events } = event.kind {
+        if let EventKind::NotCaptured { events } = event.kind {
             self.done.not_captured += events;
         }
         if lane.builder.is_full() {
             cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
+        }
+    }
+
+    fn push_piece(&mut self, lane: usize, connection: ConnectionNo, at_ns: u64, piece: &Piece<'_>) {
+        let lane = &mut self.lanes[lane];
+        if lane.pieces.would_span_ns(at_ns) > SPAN_NS {
+            cut_pieces(lane, &mut self.registry, &mut self.packer, &mut self.rows, &mut self.done);
+        }
+        let (boot, shard) = (lane.head.boot, lane.head.shard);
+        self.registry.apply_piece(ConnectionKey { boot, shard, connection }, at_ns, piece, &mut self.rows);
+        lane.pieces.push(connection, at_ns, piece);
+        if lane.pieces.is_full() {
+            cut_pieces(lane, &mut self.registry, &mut self.packer, &mut self.rows, &mut self.done);
         }
     }
 
@@ -111,9 +143,8 @@ impl Assembler {
 
     fn cut_all(&mut self) {
         for lane in &mut self.lanes {
-            if !lane.builder.is_empty() {
-                cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
-            }
+            cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
+            cut_pieces(lane, &mut self.registry, &mut self.packer, &mut self.rows, &mut self.done);
         }
     }
 
@@ -129,43 +160,82 @@ impl Assembler {
     }
 }
 
-/// Closes a lane's block: the block, its rows by session and (with the ledger) its leaf go into the same rows.
+/// Closes a lane's block of events, if there is one.
 fn cut(lane: &mut Lane, registry: &mut Registry, rows: &mut Rows, done: &mut Done) {
+    if lane.builder.is_empty() {
+        return;
+    }
     let builder = std::mem::take(&mut lane.builder);
-    let (first_ns, last_ns) = builder.span_ns();
-    let JournalHead { ref node, boot, shard, .. } = lane.head;
+    let contents = Contents {
+        kind: BlockKind::Events,
+        span_ns: builder.span_ns(),
+        count: builder.events(),
+        connections: builder.connections(),
+    };
+    let (key, header) = place(lane, &contents, registry, rows);
+    put_block(key, builder.finish(&header), rows, done);
+}
+
+/// Closes a lane's blocks of pieces, if there are any.
+fn cut_pieces(lane: &mut Lane, registry: &mut Registry, packer: &mut Packer, rows: &mut Rows, done: &mut Done) {
+    let mut pieces = std::mem::take(&mut lane.pieces);
+    pieces.into_blocks(|builder| {
+        let contents = Contents {
+            kind: BlockKind::Pieces,
+            span_ns: builder.span_ns(),
+            count: builder.pieces(),
+            connections: builder.connections(),
+        };
+        let (key, header) = place(lane, &contents, registry, rows);
+        put_block(key, builder.finish(&header, packer), rows, done);
+    });
+    // Given back empty, for the room it has.
+    lane.pieces = pieces;
+}
+
+/// What a block is about to hold.
+struct Contents<'a> {
+    kind: BlockKind,
+    span_ns: (u64, u64),
+    count: u32,
+    connections: &'a [(ConnectionNo, u32)],
+}
+
+/// Gives a block its key and its header, and writes the rows that lead to it from the sessions in it.
+fn place(
+    lane: &mut Lane,
+    contents: &Contents<'_>,
+    registry: &mut Registry,
+    rows: &mut Rows,
+) -> (BlockKey, BlockHeader) {
+    let (first_ns, last_ns) = contents.span_ns;
+    let JournalHead { ref node, boot, shard, policy_hash, .. } = lane.head;
     let key = BlockKey { first_ns, boot, shard, sequence: lane.sequence };
     lane.sequence += 1;
     let span_ns = last_ns - first_ns;
-    let mut connections = Vec::with_capacity(builder.connections().len());
-    let mut events_of: BTreeMap<SessionId, u32> = BTreeMap::new();
-    for (connection, events) in builder.connections().iter().copied() {
+    let mut connections = Vec::with_capacity(contents.connections.len());
+    let mut count_of: BTreeMap<SessionId, u32> = BTreeMap::new();
+    for (connection, count) in contents.connections.iter().copied() {
         let whose = ConnectionKey { boot, shard, connection };
         let session = registry.session_of(&whose);
         connections.push((connection, session));
         match session {
-            Some(id) => *events_of.entry(id).or_default() += events,
-            None => registry.await_session(whose, BlockRef { key, span_ns, events }, rows),
+            Some(id) => *count_of.entry(id).or_default() += count,
+            None => registry.await_session(whose, BlockRef { kind: contents.kind, key, span_ns, count }, rows),
         }
     }
-    let header = BlockHeader {
-        node: node.clone(),
-        boot,
-        shard,
-        sequence: key.sequence,
-        first_ns,
-        last_ns,
-        events: builder.events(),
-        policy_hash: NO_POLICY,
-        connections,
-    };
-    let block = builder.finish(&header);
+    for (id, count) in count_of {
+        let row_key = keys::block_of_session(id, &key, None);
+        rows.put(contents.kind.by_session(), row_key, block_of_session_value(span_ns, count));
+    }
+    let (node, sequence, events) = (node.clone(), key.sequence, contents.count);
+    (key, BlockHeader { node, boot, shard, sequence, first_ns, last_ns, events, policy_hash, connections })
+}
+
+fn put_block(key: BlockKey, block: Vec<u8>, rows: &mut Rows, done: &mut Done) {
     done.blocks += 1;
     done.block_bytes += block.len() as u64;
     rows.put(Family::Blocks(key.day()), key.encode(), block);
-    for (id, events) in events_of {
-        rows.put(Family::BySession, keys::block_of_session(id, &key, None), block_of_session_value(span_ns, events));
-    }
 }
 
 fn encode_progress(position: u64, sequence: u32) -> Vec<u8> {

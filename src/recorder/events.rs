@@ -9,18 +9,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
 use super::error::RecorderError;
-use super::keys::{self, BlockKey, day_of};
-use super::rows::SessionRow;
-use super::store::{Direction, Family, Store};
+use super::keys::BlockKey;
+use super::rows::{BlockKind, SessionRow};
+use super::session_blocks::{BlockOfSession, SessionBlocks};
+use super::store::{Family, Store};
 use super::summary::Rfc3339;
 use crate::event::block::Block;
-use crate::event::varint::Reader;
 use crate::event::{ConnectionNo, EventKind, Outcome, RequestPart, ResponsePart, SessionId};
 
 /// The place of an event among all of its node's. The default is before the first.
@@ -85,87 +84,34 @@ pub struct RecordedEvent {
     pub kind: EventKind,
 }
 
-/// A block of a session, as its index row says.
-#[derive(Debug)]
-struct BlockOfSession {
-    key: BlockKey,
-    last_ns: u64,
-    /// Connections that the block's own table does not give to the session.
-    late: BTreeSet<ConnectionNo>,
-}
-
 /// Reads a session's events after `from`, in order.
 pub(super) struct EventReader<'a> {
     store: &'a Store,
     session: SessionId,
     from: EventCursor,
-    days: std::ops::RangeInclusive<u32>,
-    blocks: VecDeque<BlockOfSession>,
+    blocks: SessionBlocks<'a>,
     ready: BTreeMap<EventCursor, RecordedEvent>,
 }
 
 impl<'a> EventReader<'a> {
-    pub(super) fn new(store: &'a Store, row: &SessionRow, from: EventCursor) -> EventReader<'a> {
-        // A block belongs to the day of its first event, which may be another session's on the day before.
-        let first = day_of(row.started_ns.max(from.at_ns)).saturating_sub(1);
-        let days = first..=day_of(row.last_activity_ns);
-        EventReader { store, session: row.id, from, days, blocks: VecDeque::new(), ready: BTreeMap::new() }
+    pub(super) fn new(store: &'a Store, row: &SessionRow, from: EventCursor) -> Result<EventReader<'a>, RecorderError> {
+        let blocks = SessionBlocks::new(store, row, BlockKind::Events, from.at_ns)?;
+        Ok(EventReader { store, session: row.id, from, blocks, ready: BTreeMap::new() })
     }
 
     /// The next event.
     pub(super) fn next(&mut self) -> Result<Option<RecordedEvent>, RecorderError> {
         loop {
-            self.find_blocks()?;
-            let next_block_ns = self.blocks.front().map(|block| block.key.first_ns);
+            let next_block_ns = self.blocks.peek_ns()?;
             let is_next = |at_ns| next_block_ns.is_none_or(|first_ns| at_ns < first_ns);
             if let Some(entry) = self.ready.first_entry().filter(|entry| is_next(entry.key().at_ns)) {
                 return Ok(Some(entry.remove()));
             }
-            match self.blocks.pop_front() {
+            match self.blocks.next()? {
                 Some(block) => self.open(&block)?,
                 None => return Ok(None),
             }
         }
-    }
-
-    /// Fills the queue of blocks from the next day that has some.
-    fn find_blocks(&mut self) -> Result<(), RecorderError> {
-        while self.blocks.is_empty() {
-            let Some(day) = self.days.next() else {
-                return Ok(());
-            };
-            let prefix = keys::day_and_session(day, self.session);
-            let to = keys::after(&prefix);
-            let (blocks, from_ns) = (&mut self.blocks, self.from.at_ns);
-            let mut damage = None;
-            self.store.scan(Family::BySession, (&prefix, to.as_deref()), Direction::Up, &mut |key, value| {
-                let Some((key, late)) = keys::block_of_session_of(key) else {
-                    return ControlFlow::Continue(());
-                };
-                let span_ns = match Reader::new(value).varint() {
-                    Ok(span_ns) => span_ns,
-                    Err(error) => {
-                        damage = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                };
-                let last_ns = key.first_ns.saturating_add(span_ns);
-                if last_ns < from_ns {
-                    return ControlFlow::Continue(());
-                }
-                if blocks.back().is_none_or(|block: &BlockOfSession| block.key != key) {
-                    blocks.push_back(BlockOfSession { key, last_ns, late: BTreeSet::new() });
-                }
-                if let (Some(block), Some(late)) = (blocks.back_mut(), late) {
-                    block.late.insert(late);
-                }
-                ControlFlow::Continue(())
-            })?;
-            if let Some(damage) = damage {
-                return Err(RecorderError::damaged("index row")(damage));
-            }
-        }
-        Ok(())
     }
 
     /// Makes the session's events of a block ready.
@@ -176,11 +122,7 @@ impl<'a> EventReader<'a> {
             return Ok(());
         };
         let block = Block::parse(&bytes).map_err(RecorderError::damaged("block"))?;
-        debug_assert_eq!(block.header.last_ns, wanted.last_ns);
-        let table = block.header.connections.iter();
-        let mut ours: BTreeSet<ConnectionNo> =
-            table.filter(|(_, session)| *session == Some(self.session)).map(|(connection, _)| *connection).collect();
-        ours.extend(&wanted.late);
+        let ours = wanted.connections(self.session, &block.header.connections);
         let events = block.events().map_err(RecorderError::damaged("block"))?;
         for (event, place) in events.zip(1u32..) {
             let event = event.map_err(RecorderError::damaged("block"))?;

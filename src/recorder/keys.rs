@@ -3,10 +3,11 @@
 //! | family | key | value |
 //! |---|---|---|
 //! | `sessions` | session | the session's row |
-//! | `blocks-YYYYMMDD` | first event's time, boot, shard, sequence | the block |
-//! | `by_session` | day, session, block's key, for a late connection its number | span and count of events |
+//! | `blocks-YYYYMMDD` | time of the first event or piece, boot, shard, sequence | the block |
+//! | `by_session`, `frames_by_session` | day, session, block's key, for a late connection its number | span, count |
 //! | `by_time` | hour, session | - |
 //! | `by_identity`, `by_topic` | hour, name with its length, session | - |
+//! | `by_address` | hour, address in IPv6's form, session | - |
 //! | `live` | `c`, boot, shard, connection; or `s`, session | an open connection's row; - |
 //! | `meta` | a name | schema, boots, journals' positions |
 //! | `access` | the caller's | the caller's |
@@ -14,6 +15,8 @@
 //! Invariants:
 //! - A day's index rows stand together, so that retention drops them as ranges.
 //! - Block keys sort by time; an index row by session and day leads to exactly its blocks.
+
+use std::net::Ipv6Addr;
 
 use crate::event::{ConnectionNo, SessionId};
 
@@ -150,6 +153,13 @@ pub fn hour_and_name(hour: u32, name: &str) -> Vec<u8> {
     out
 }
 
+/// The start of all rows of a client address in an hour.
+pub fn hour_and_address(hour: u32, address: Ipv6Addr) -> Vec<u8> {
+    let mut out = self::hour(hour);
+    out.extend_from_slice(&address.octets());
+    out
+}
+
 /// A session behind a prefix.
 pub fn with_session(mut prefix: Vec<u8>, id: SessionId) -> Vec<u8> {
     prefix.extend_from_slice(&session(id));
@@ -195,6 +205,8 @@ pub fn journal(epoch: u64) -> Vec<u8> {
 
 /// Where `meta` keeps the schema version.
 pub const SCHEMA: &[u8] = b"schema";
+/// Where `meta` keeps the day from which on a store that began under the first schema holds what the second added.
+pub const SECOND_SCHEMA_FROM: &[u8] = b"second-schema-from";
 /// Where `meta` keeps the number of the latest start.
 pub const BOOT: &[u8] = b"boot";
 /// Where `meta` keeps how long after its last connection a session ends, ns: what was recorded is taken over by the rule

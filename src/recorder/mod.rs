@@ -23,7 +23,9 @@ mod assemble;
 mod error;
 mod events;
 mod folder;
+mod frame_reader;
 mod frames;
+mod gather;
 mod health;
 mod journal;
 mod keys;
@@ -32,6 +34,7 @@ mod recovery;
 mod registry;
 mod retention;
 mod rows;
+mod session_blocks;
 mod store;
 mod summary;
 mod tally;
@@ -40,7 +43,7 @@ mod writer;
 pub use access::{AccessRow, AccessStore, open_access};
 pub use error::RecorderError;
 pub use events::{EventCursor, RecordedEvent};
-pub use frames::{CapturedFrame, Stretch};
+pub use frames::{CapturedFrame, FrameCursor, FramePage, Stretch};
 pub use health::RecorderHealth;
 pub use journal::{JournalFull, ShardJournal};
 pub use queries::{Queries, SessionFilter, open_read_only};
@@ -77,6 +80,8 @@ pub struct RecorderOptions {
     pub session_idle: Duration,
     /// How long a stop waits for a store that fails.
     pub stop_limit: Duration,
+    /// The policy in force: its hash, which stands in every block; zeros without one.
+    pub policy_hash: [u8; 32],
 }
 
 impl RecorderOptions {
@@ -91,6 +96,7 @@ impl RecorderOptions {
             retention_days: None,
             session_idle: Duration::from_secs(60),
             stop_limit: Duration::from_secs(5),
+            policy_hash: [0; 32],
         }
     }
 
@@ -141,8 +147,8 @@ impl Recorder {
         let mut assembler = Assembler::load(&store, options.idle_ns())?;
         let (mut writing, mut tails) = (Vec::new(), Vec::new());
         for shard in 0..options.shards as u16 {
-            let (node, capacity) = (options.node.clone(), options.journal_bytes);
-            let head = JournalHead { node, boot, shard, capacity, epoch: random()? };
+            let (node, capacity, policy_hash) = (options.node.clone(), options.journal_bytes, options.policy_hash);
+            let head = JournalHead { node, boot, shard, capacity, epoch: random()?, policy_hash };
             let (journal, consumer) = journal::create(&journals, &head, wake.clone())?;
             assembler.add_journal(&store, head.clone())?;
             writing.push(journal);

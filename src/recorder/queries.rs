@@ -13,6 +13,8 @@ use std::sync::Arc;
 use super::error::RecorderError;
 use super::events::{EventCursor, EventReader, JoinedReader, RecordedEvent};
 use super::folder;
+use super::frame_reader::FrameReader;
+use super::frames::{FrameCursor, FramePage};
 use super::keys::{self, hour_of};
 use super::recovery;
 use super::rows::SessionRow;
@@ -108,7 +110,7 @@ impl Queries {
         let Some(row) = self.row(id)? else {
             return Ok(Vec::new());
         };
-        let mut reader = EventReader::new(&self.store, &row, from);
+        let mut reader = EventReader::new(&self.store, &row, from)?;
         collect(limit, || reader.next())
     }
 
@@ -123,8 +125,30 @@ impl Queries {
         let Some(row) = self.row(id)? else {
             return Ok(Vec::new());
         };
-        let mut reader = JoinedReader::new(EventReader::new(&self.store, &row, from));
+        let mut reader = JoinedReader::new(EventReader::new(&self.store, &row, from)?);
         collect(limit, || reader.next())
+    }
+
+    /// The frames of a session after `from`, in the order in which they began, until they have `limit_bytes` together: at
+    /// least one, where there is one. A frame that is still on its way is not there yet, nor is what began after it. A
+    /// frame of more than [`crate::limits::FRAME_PART_BYTES`] comes in parts of that size.
+    pub fn frames(&self, id: SessionId, from: FrameCursor, limit_bytes: usize) -> Result<FramePage, RecorderError> {
+        let mut page = FramePage { frames: Vec::new(), next: from, is_last: true };
+        let Some(row) = self.row(id)? else {
+            return Ok(page);
+        };
+        let mut reader = FrameReader::new(&self.store, &row, from)?;
+        let mut bytes = 0;
+        while let Some(frame) = reader.next()? {
+            bytes += frame.bytes.len();
+            page.next = frame.id;
+            page.frames.push(frame);
+            if bytes >= limit_bytes {
+                page.is_last = false;
+                break;
+            }
+        }
+        Ok(page)
     }
 
     fn row(&self, id: SessionId) -> Result<Option<SessionRow>, RecorderError> {

@@ -58,8 +58,8 @@ pub(super) fn replay(
     // Beyond the head there may be entries that were complete when the process died; the checksums end them.
     let limits = vec![u64::MAX; tails.len()];
     while let Some(lane) = tail::earliest(&mut tails, &limits)? {
-        if let Some(event) = tails[lane].take() {
-            assembler.push(lane, &event, tails[lane].position);
+        if let Some((taken, position)) = tails[lane].take()? {
+            assembler.push(lane, &taken, position);
         }
         if assembler.is_full() {
             let (rows, done) = assembler.finish();

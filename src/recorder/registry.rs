@@ -11,14 +11,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::ControlFlow;
 
 use super::error::RecorderError;
 use super::keys::{self, ConnectionKey, hour_of};
 use super::rows::{BlockRef, ConnectionRow, EndReason, SessionRow, Tally};
 use super::store::{Direction, Family, Rows, Store};
-use super::tally::{tally_of, topics_of};
+use super::tally::{tally_of, tally_of_piece, topics_of};
+use crate::event::piece::Piece;
 use crate::event::varint;
 use crate::event::{Event, EventKind, Identity, Mechanism, SessionId};
 use crate::limits;
@@ -162,7 +163,27 @@ impl Registry {
         session.note_topics(kind, rows);
     }
 
-    /// A block holds `events` events of a connection that has no session yet.
+    /// Follows one piece of a frame. One of a connection that is not open counts nowhere: a journal is read in order, so
+    /// its opening was lost with what was damaged there.
+    pub(super) fn apply_piece(&mut self, key: ConnectionKey, at_ns: u64, piece: &Piece<'_>, rows: &mut Rows) {
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        connection.row.last_ns = connection.row.last_ns.max(at_ns);
+        let tally = tally_of_piece(piece);
+        match connection.row.session.and_then(|id| self.sessions.get_mut(&id)) {
+            Some(session) => {
+                session.row.tally.add(&tally);
+                self.touch_session_of(key, at_ns, rows);
+            }
+            None => {
+                connection.row.tally.add(&tally);
+                self.touch_connection(key);
+            }
+        }
+    }
+
+    /// A block holds something of a connection that has no session yet.
     pub(super) fn await_session(&mut self, key: ConnectionKey, block: BlockRef, rows: &mut Rows) {
         let Some(connection) = self.connections.get_mut(&key) else {
             return;
@@ -218,7 +239,7 @@ impl Registry {
         }
         for block in connection.row.blocks.drain(..) {
             let row_key = keys::block_of_session(id, &block.key, Some(key.connection));
-            rows.put(Family::BySession, row_key, block_of_session_value(block.span_ns, block.events));
+            rows.put(block.kind.by_session(), row_key, block_of_session_value(block.span_ns, block.count));
         }
     }
 
@@ -413,6 +434,8 @@ impl Session {
         rows.put(Family::ByTime, keys::with_session(keys::hour(hour), self.row.id), []);
         let subject = keys::hour_and_name(hour, &self.row.identity.subject);
         rows.put(Family::ByIdentity, keys::with_session(subject, self.row.id), []);
+        let address = keys::hour_and_address(hour, ipv6_form(self.row.client_ip));
+        rows.put(Family::ByAddress, keys::with_session(address, self.row.id), []);
     }
 
     fn note_topics(&mut self, kind: &EventKind, rows: &mut Rows) {
@@ -439,12 +462,20 @@ impl Session {
     }
 }
 
-/// The value of a `by_session` row.
-pub(super) fn block_of_session_value(span_ns: u64, events: u32) -> Vec<u8> {
+/// The value of a row that leads from a session to a block.
+pub(super) fn block_of_session_value(span_ns: u64, count: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(8);
     varint::put(&mut out, span_ns);
-    varint::put(&mut out, events.into());
+    varint::put(&mut out, count.into());
     out
+}
+
+/// An address as `by_address` has it.
+pub(super) fn ipv6_form(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
 }
 
 fn key_of(row: &SessionRow) -> SessionKey {

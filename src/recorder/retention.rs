@@ -42,10 +42,12 @@ fn drop_rows(store: &Store, day: u32) -> Result<(), RecorderError> {
             rows.delete(Family::Sessions, keys::session(id));
         }
     }
-    for family in [Family::ByTime, Family::ByIdentity, Family::ByTopic] {
+    for family in [Family::ByTime, Family::ByIdentity, Family::ByTopic, Family::ByAddress] {
         rows.delete_range(family, Vec::new(), hour.clone());
     }
-    rows.delete_range(Family::BySession, Vec::new(), day.to_be_bytes().to_vec());
+    for family in [Family::BySession, Family::FramesBySession] {
+        rows.delete_range(family, Vec::new(), day.to_be_bytes().to_vec());
+    }
     store.write(&rows)
 }
 

@@ -1,16 +1,19 @@
 //! The rows of sessions and of open connections, and their bytes.
 //!
 //! Invariants:
-//! - A row's bytes start with their format version; what is added later goes to the end under a higher one.
+//! - A row's bytes start with their format version; what is added later goes to the end under a higher one, and older rows
+//!   are read as if it were zero there.
 //! - Reading a damaged row is an error, never a panic.
 
 use std::net::IpAddr;
 
 use super::keys::BlockKey;
+use super::store::Family;
 use crate::event::varint::{self, DecodeError, Reader};
 use crate::event::{Identity, Mechanism, SessionId};
 
-const FORMAT_VERSION: u64 = 1;
+/// The second added what full recording counts.
+const FORMAT_VERSION: u64 = 2;
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,6 +34,12 @@ pub struct Tally {
     pub records_read: u64,
     /// Events without their detail.
     pub not_captured: u64,
+    /// Frames of which pieces are kept.
+    pub frames: u64,
+    /// Bytes of frames that are kept.
+    pub frame_bytes: u64,
+    /// Bytes of frames that were withheld.
+    pub frame_bytes_withheld: u64,
 }
 
 /// Why a session ended.
@@ -77,15 +86,36 @@ pub struct SessionRow {
     pub topics_omitted: u64,
 }
 
-/// A block that holds events of a connection whose session was not known yet.
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockKind {
+    /// Events.
+    Events,
+    /// Pieces of frames.
+    Pieces,
+}
+
+impl BlockKind {
+    /// The family that leads from sessions to such blocks.
+    pub fn by_session(self) -> Family {
+        match self {
+            BlockKind::Events => Family::BySession,
+            BlockKind::Pieces => Family::FramesBySession,
+        }
+    }
+}
+
+/// A block that holds something of a connection whose session was not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockRef {
+    /// What it holds.
+    pub kind: BlockKind,
     /// The block.
     pub key: BlockKey,
-    /// From its first event to its last, ns.
+    /// From its first event or piece to its last, ns.
     pub span_ns: u64,
-    /// The connection's events in it.
-    pub events: u32,
+    /// The connection's events or pieces in it.
+    pub count: u32,
 }
 
 /// An open connection as stored, so that a restart can go on where the journal does.
@@ -108,38 +138,52 @@ pub struct ConnectionRow {
 }
 
 impl Tally {
-    fn fields(&self) -> [u64; 8] {
-        let Tally { exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured } =
-            *self;
-        [exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured]
-    }
-
-    fn from_fields(fields: [u64; 8]) -> Tally {
-        let [exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured] = fields;
-        Tally { exchanges, errors, refused, bytes_in, bytes_out, records_written, records_read, not_captured }
+    /// In the order in which they are stored; those of the second format are the last.
+    fn fields(&mut self) -> [&mut u64; 11] {
+        [
+            &mut self.exchanges,
+            &mut self.errors,
+            &mut self.refused,
+            &mut self.bytes_in,
+            &mut self.bytes_out,
+            &mut self.records_written,
+            &mut self.records_read,
+            &mut self.not_captured,
+            &mut self.frames,
+            &mut self.frame_bytes,
+            &mut self.frame_bytes_withheld,
+        ]
     }
 
     /// Adds what another counted.
     pub fn add(&mut self, other: &Tally) {
-        let mut sum = self.fields();
-        for (mine, theirs) in sum.iter_mut().zip(other.fields()) {
-            *mine = mine.saturating_add(theirs);
+        let mut other = *other;
+        for (mine, theirs) in self.fields().into_iter().zip(other.fields()) {
+            *mine = mine.saturating_add(*theirs);
         }
-        *self = Tally::from_fields(sum);
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
-        self.fields().into_iter().for_each(|field| varint::put(out, field));
+    fn first(reader: &mut Reader<'_>) -> Result<Tally, DecodeError> {
+        let mut tally = Tally::default();
+        tally.get(reader, FIRST_FIELDS)?;
+        Ok(tally)
     }
 
-    fn get(reader: &mut Reader<'_>) -> Result<Tally, DecodeError> {
-        let mut fields = [0; 8];
-        for field in &mut fields {
-            *field = reader.varint()?;
+    fn put(mut self, out: &mut Vec<u8>, fields: std::ops::Range<usize>) {
+        self.fields()[fields].iter().for_each(|field| varint::put(out, **field));
+    }
+
+    fn get(&mut self, reader: &mut Reader<'_>, fields: std::ops::Range<usize>) -> Result<(), DecodeError> {
+        for field in &mut self.fields()[fields] {
+            **field = reader.varint()?;
         }
-        Ok(Tally::from_fields(fields))
+        Ok(())
     }
 }
+
+/// The fields of a tally in the first format, and those that the second added.
+const FIRST_FIELDS: std::ops::Range<usize> = 0..8;
+const SECOND_FIELDS: std::ops::Range<usize> = 8..11;
 
 impl SessionRow {
     /// As stored.
@@ -157,9 +201,10 @@ impl SessionRow {
         varint::put(&mut out, self.end.map_or(0, |(ended_ns, _)| ended_ns));
         varint::put(&mut out, self.connections_open.into());
         varint::put(&mut out, self.connections_total.into());
-        self.tally.put(&mut out);
+        self.tally.put(&mut out, FIRST_FIELDS);
         put_texts(&mut out, &self.topics);
         varint::put(&mut out, self.topics_omitted);
+        self.tally.put(&mut out, SECOND_FIELDS);
         out
     }
 
@@ -167,8 +212,8 @@ impl SessionRow {
     pub fn decode(bytes: &[u8]) -> Result<SessionRow, DecodeError> {
         let mut reader = Reader::new(bytes);
         let reader = &mut reader;
-        check_version(reader)?;
-        Ok(SessionRow {
+        let version = version_of(reader)?;
+        let mut row = SessionRow {
             id: SessionId::from_u64(reader.varint()?),
             identity: get_identity(reader)?,
             client_id: get_optional(reader)?,
@@ -179,10 +224,14 @@ impl SessionRow {
             end: get_end(reader)?,
             connections_open: reader.number("a count of connections")?,
             connections_total: reader.number("a count of connections")?,
-            tally: Tally::get(reader)?,
+            tally: Tally::first(reader)?,
             topics: get_texts(reader)?,
             topics_omitted: reader.varint()?,
-        })
+        };
+        if version > 1 {
+            row.tally.get(reader, SECOND_FIELDS)?;
+        }
+        Ok(row)
     }
 }
 
@@ -196,13 +245,17 @@ impl ConnectionRow {
         varint::put_text(&mut out, &self.listener);
         varint::put(&mut out, self.opened_ns);
         varint::put(&mut out, self.last_ns);
-        self.tally.put(&mut out);
-        varint::put(&mut out, self.blocks.len() as u64);
-        for block in &self.blocks {
-            out.extend_from_slice(&block.key.encode());
-            varint::put(&mut out, block.span_ns);
-            varint::put(&mut out, block.events.into());
+        self.tally.put(&mut out, FIRST_FIELDS);
+        for kind in [BlockKind::Events, BlockKind::Pieces] {
+            let blocks = || self.blocks.iter().filter(|block| block.kind == kind);
+            varint::put(&mut out, blocks().count() as u64);
+            for block in blocks() {
+                out.extend_from_slice(&block.key.encode());
+                varint::put(&mut out, block.span_ns);
+                varint::put(&mut out, block.count.into());
+            }
         }
+        self.tally.put(&mut out, SECOND_FIELDS);
         out
     }
 
@@ -210,7 +263,7 @@ impl ConnectionRow {
     pub fn decode(bytes: &[u8]) -> Result<ConnectionRow, DecodeError> {
         let mut reader = Reader::new(bytes);
         let reader = &mut reader;
-        check_version(reader)?;
+        let version = version_of(reader)?;
         let session = reader.varint()?;
         let mut row = ConnectionRow {
             session: (session != 0).then(|| SessionId::from_u64(session)),
@@ -218,22 +271,32 @@ impl ConnectionRow {
             listener: reader.text()?.to_owned(),
             opened_ns: reader.varint()?,
             last_ns: reader.varint()?,
-            tally: Tally::get(reader)?,
+            tally: Tally::first(reader)?,
             blocks: Vec::new(),
         };
-        for _ in 0..reader.varint()? {
-            let key = BlockKey::decode(reader.take(BlockKey::BYTES)?).ok_or(DecodeError::Truncated)?;
-            row.blocks.push(BlockRef { key, span_ns: reader.varint()?, events: reader.number("a count of events")? });
+        get_blocks(reader, BlockKind::Events, &mut row.blocks)?;
+        if version > 1 {
+            get_blocks(reader, BlockKind::Pieces, &mut row.blocks)?;
+            row.tally.get(reader, SECOND_FIELDS)?;
         }
         Ok(row)
     }
 }
 
-fn check_version(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+fn version_of(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
     match reader.varint()? {
-        FORMAT_VERSION => Ok(()),
+        version @ 1..=FORMAT_VERSION => Ok(version),
         version => Err(DecodeError::Version(version)),
     }
+}
+
+fn get_blocks(reader: &mut Reader<'_>, kind: BlockKind, blocks: &mut Vec<BlockRef>) -> Result<(), DecodeError> {
+    for _ in 0..reader.varint()? {
+        let key = BlockKey::decode(reader.take(BlockKey::BYTES)?).ok_or(DecodeError::Truncated)?;
+        let (span_ns, count) = (reader.varint()?, reader.number("a block's count")?);
+        blocks.push(BlockRef { kind, key, span_ns, count });
+    }
+    Ok(())
 }
 
 fn put_identity(out: &mut Vec<u8>, identity: &Identity) {

@@ -23,7 +23,7 @@ use super::error::RecorderError;
 use super::keys;
 
 /// The schema described in `keys`.
-pub const SCHEMA_VERSION: u64 = 1;
+pub const SCHEMA_VERSION: u64 = 2;
 
 /// Read cache shared by all families: queries are a person's, the writer hardly reads.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -55,22 +55,28 @@ pub enum Family {
     ByIdentity,
     /// Sessions by hour and topic.
     ByTopic,
-    /// Blocks by day and session.
+    /// Sessions by hour and client address.
+    ByAddress,
+    /// Blocks of events by day and session.
     BySession,
+    /// Blocks of pieces of frames by day and session.
+    FramesBySession,
     /// Tokens, later access requests and grants.
     Access,
     /// A day's blocks, the day counted from the Unix epoch.
     Blocks(u32),
 }
 
-const STANDING: [Family; 8] = [
+const STANDING: [Family; 10] = [
     Family::Meta,
     Family::Live,
     Family::Sessions,
     Family::ByTime,
     Family::ByIdentity,
     Family::ByTopic,
+    Family::ByAddress,
     Family::BySession,
+    Family::FramesBySession,
     Family::Access,
 ];
 
@@ -86,7 +92,9 @@ impl Family {
             Family::ByTime => "by_time",
             Family::ByIdentity => "by_identity",
             Family::ByTopic => "by_topic",
+            Family::ByAddress => "by_address",
             Family::BySession => "by_session",
+            Family::FramesBySession => "frames_by_session",
             Family::Access => "access",
             Family::Blocks(day) => {
                 let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(i64::from(day)));
@@ -174,12 +182,31 @@ impl Store {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let db = RwLock::new(Some(open(folder, &cache)?));
         let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
-        if !store.has_schema()? {
-            let mut rows = Rows::default();
-            rows.put(Family::Meta, keys::SCHEMA, SCHEMA_VERSION.to_be_bytes());
-            store.write(&rows)?;
-        }
+        store.bring_up()?;
         Ok(store)
+    }
+
+    /// Gives a new store its schema version, and one of the first schema what the second has beyond it: sessions are
+    /// indexed by address, and blocks are short, from the day after the latest that it holds.
+    fn bring_up(&self) -> Result<(), RecorderError> {
+        let known_before = self.schema()?;
+        if known_before == Some(SCHEMA_VERSION) {
+            return Ok(());
+        }
+        let mut rows = Rows::default();
+        rows.put(Family::Meta, keys::SCHEMA, SCHEMA_VERSION.to_be_bytes());
+        if known_before.is_some() {
+            let from = self.days()?.last().map_or(0, |day| u64::from(*day) + 2);
+            rows.put(Family::Meta, keys::SECOND_SCHEMA_FROM, from.to_be_bytes());
+        }
+        self.write(&rows)
+    }
+
+    /// The day from which on the store holds what the second schema has beyond the first.
+    pub fn second_schema_from(&self) -> Result<u32, RecorderError> {
+        let from = self.number(keys::SECOND_SCHEMA_FROM)?.unwrap_or(0);
+        let first_schema_only = self.schema()? != Some(SCHEMA_VERSION);
+        Ok(if first_schema_only { u32::MAX } else { u32::try_from(from).unwrap_or(u32::MAX) })
     }
 
     /// Opens the database under `folder` without changing anything there.
@@ -193,17 +220,17 @@ impl Store {
         let db = Db::open_cf_with_opts_for_read_only(&database_options(), &path, families, false);
         let db = RwLock::new(Some(db.map_err(RecorderError::store("be opened read-only"))?));
         let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
-        store.has_schema()?;
+        store.schema()?;
         Ok(store)
     }
 
-    /// True when the store says its schema version and this build knows it, false in a new store.
-    fn has_schema(&self) -> Result<bool, RecorderError> {
+    /// The schema version the store says, if this build knows it; none in a new store.
+    fn schema(&self) -> Result<Option<u64>, RecorderError> {
         match self.number(keys::SCHEMA)? {
             Some(found) if found > SCHEMA_VERSION => {
                 Err(RecorderError::NewerSchema { path: self.folder.clone(), found, known: SCHEMA_VERSION })
             }
-            found => Ok(found.is_some()),
+            found => Ok(found),
         }
     }
 

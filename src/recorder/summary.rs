@@ -88,6 +88,12 @@ pub struct SessionSummary {
     pub records_read: u64,
     /// Events without their detail.
     pub not_captured: u64,
+    /// Frames that full recording kept.
+    pub frames: u64,
+    /// Bytes of them that are kept.
+    pub frame_bytes: u64,
+    /// Bytes of them that were withheld.
+    pub frame_bytes_withheld: u64,
     /// The first topics it touched.
     pub topics: Vec<String>,
     /// Topics beyond those, each counted once an hour.
@@ -125,6 +131,9 @@ impl From<SessionRow> for SessionSummary {
             records_written: row.tally.records_written,
             records_read: row.tally.records_read,
             not_captured: row.tally.not_captured,
+            frames: row.tally.frames,
+            frame_bytes: row.tally.frame_bytes,
+            frame_bytes_withheld: row.tally.frame_bytes_withheld,
             topics: row.topics,
             topics_omitted: row.topics_omitted,
         }

@@ -1,6 +1,7 @@
-//! What one event adds to its session's counts.
+//! What one event or piece adds to its session's counts.
 
 use super::rows::Tally;
+use crate::event::piece::{Content, Piece};
 use crate::event::{EventKind, Item, Outcome, Resource};
 
 /// The topics an event names, as often as it names them.
@@ -44,6 +45,15 @@ pub(super) fn tally_of(kind: &EventKind) -> Tally {
         EventKind::Opened { .. } | EventKind::Identified { .. } | EventKind::Closed { .. } => {}
     }
     tally
+}
+
+/// A frame counts with its first piece.
+pub(super) fn tally_of_piece(piece: &Piece<'_>) -> Tally {
+    let frames = (piece.at == 0).into();
+    match piece.content {
+        Content::Bytes(bytes) => Tally { frames, frame_bytes: bytes.len() as u64, ..Tally::default() },
+        Content::Withheld { bytes, .. } => Tally { frames, frame_bytes_withheld: bytes, ..Tally::default() },
+    }
 }
 
 fn records(items: &[Item]) -> u64 {

@@ -93,8 +93,8 @@ impl Writer {
         };
         let limits: Vec<u64> = self.tails.iter().map(limit_of).collect();
         while let Some(lane) = tail::earliest(&mut self.tails, &limits)? {
-            if let Some(event) = self.tails[lane].take() {
-                self.assembler.push(lane, &event, self.tails[lane].position);
+            if let Some((taken, position)) = self.tails[lane].take()? {
+                self.assembler.push(lane, &taken, position);
             }
             if self.assembler.is_full() {
                 self.commit()?;

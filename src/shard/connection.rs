@@ -23,11 +23,11 @@ use tokio::sync::Notify;
 
 use super::clock::Clock;
 use super::listener::Door;
+use super::login::Login;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
 use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
-use super::sasl::Login;
 use super::state::Shard;
 use super::{requests, responses};
 use crate::event::{CloseReason, ConnectionNo, Event, EventKind, Outcome};

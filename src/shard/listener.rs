@@ -51,8 +51,14 @@ pub struct ListenerOptions {
     pub advertised: String,
     /// Clients that do not log in are let in.
     pub anonymous: bool,
-    /// Clients may log in with Weir's tokens.
+    /// Clients may log in with Weir's tokens by PLAIN.
     pub weir_token: bool,
+    /// Clients may log in with Weir's tokens by SCRAM.
+    pub scram: bool,
+    /// Clients may log in with JWTs, by OAUTHBEARER or PLAIN.
+    pub jwt: bool,
+    /// The names of the issuers whose JWTs are taken.
+    pub issuers: Vec<String>,
     /// Changes of credentials, ACLs, quotas, features and the quorum are forwarded.
     pub allow_security_changes: bool,
 }

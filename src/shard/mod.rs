@@ -2,7 +2,7 @@
 //! shards but immutable snapshots.
 //!
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
-//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `sasl` finds out who it
+//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `login` finds out who it
 //! is, `dial` connects and logs in upstream, `outgoing` writes. `pool` lends buffers, `sweep` looks for what has been
 //! idle, expired or revoked, `meter` counts.
 //!
@@ -16,6 +16,7 @@ mod clock;
 mod connection;
 mod dial;
 mod listener;
+mod login;
 mod meter;
 mod outgoing;
 mod pool;
@@ -24,11 +25,11 @@ mod renew;
 mod requests;
 mod responses;
 pub mod runtime;
-mod sasl;
 mod state;
 mod sweep;
 
 pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, bind};
+pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

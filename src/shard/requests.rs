@@ -17,7 +17,7 @@ use rustix::net::Shutdown;
 use super::connection::Connection;
 use super::outgoing::Outgoing;
 use super::runtime::{Runtime, Stream};
-use super::{dial, pool, renew, sasl};
+use super::{dial, login, pool, renew};
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
 use crate::pipeline::exchange::Exchange;
@@ -130,7 +130,8 @@ impl<R: Runtime> Requests<R> {
                 }
                 Action::RelayKept(head) => batch.out.own(head),
                 Action::Token(token) => {
-                    let answer = sasl::bare_token(&c, &token);
+                    let answer = login::bare(&c, &token).await;
+                    self.inbound.token_next = answer.goes_on;
                     self.answer_login(None, answer).await?;
                 }
                 Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
@@ -153,7 +154,7 @@ impl<R: Runtime> Requests<R> {
 
     /// Tells the recording who the connection acts for, before the first thing it does.
     async fn introduce(&mut self) {
-        if let Some(event) = sasl::introduce(&self.c, self.client_id.as_deref()) {
+        if let Some(event) = login::introduce(&self.c, self.client_id.as_deref()) {
             self.c.record(event).await;
         }
     }
@@ -171,7 +172,11 @@ impl<R: Runtime> Requests<R> {
         let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
         let body = &frame[body_at..];
         match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
-            Verdict::Here => self.answer_here(exchange, body).await,
+            Verdict::Here => {
+                // Answering may take a moment: what came before does not wait for it.
+                self.send(batch, buffer).await?;
+                self.answer_here(exchange, body).await
+            }
             Verdict::Refuse { code, why } => self.refuse(exchange, body, code, why).await,
             Verdict::Forward(description) => {
                 let changes = description.changes_something();
@@ -227,12 +232,12 @@ impl<R: Runtime> Requests<R> {
         let (version, correlation_id) = (exchange.version, exchange.correlation_id);
         match exchange.api_key {
             key::SASL_HANDSHAKE => {
-                let answer = sasl::handshake(&c, version, correlation_id, body);
-                self.inbound.token_next = version == 0 && answer.fatal.is_none();
+                let answer = login::handshake(&c, version, correlation_id, body);
+                self.inbound.token_next = version == 0 && answer.goes_on;
                 self.answer_login(Some(exchange), answer).await
             }
             key::SASL_AUTHENTICATE => {
-                let answer = sasl::authenticate(&c, version, correlation_id, body);
+                let answer = login::authenticate(&c, version, correlation_id, body).await;
                 self.answer_login(Some(exchange), answer).await
             }
             _ => {
@@ -251,11 +256,11 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    async fn answer_login(&mut self, exchange: Option<Box<Exchange>>, answer: sasl::Answer) -> Result<(), Fault> {
+    async fn answer_login(&mut self, exchange: Option<Box<Exchange>>, answer: login::Answer) -> Result<(), Fault> {
         if let Some(event) = answer.event {
             self.c.record(event).await;
         }
-        let code = if answer.fatal.is_some() { sasl::SASL_AUTHENTICATION_FAILED } else { 0 };
+        let code = if answer.fatal.is_some() { login::SASL_AUTHENTICATION_FAILED } else { 0 };
         match (exchange, answer.frame) {
             (Some(exchange), Some(frame)) => self.answered(exchange, frame, Outcome::AnsweredHere, code).await?,
             (None, Some(frame)) => {
@@ -388,11 +393,11 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
 
 impl<R: Runtime> Doorkeeper<'_, R> {
     fn must_be_somebody(&mut self, head: &RequestHead<'_>) -> Result<(), Fault> {
-        sasl::is_somebody(self.c)
+        login::is_somebody(self.c)
             .map_err(|why| Fault::Authentication(format!("{} is not taken: {why}", api::name(head.api_key))))?;
         if self.client_id.is_none() {
             *self.client_id = Some(head.client_id.unwrap_or_default().to_owned());
         }
-        sasl::in_force(self.c, self.now_ns).map_err(Fault::Authentication)
+        login::in_force(self.c, self.now_ns).map_err(Fault::Authentication)
     }
 }

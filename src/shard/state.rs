@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc};
 use super::census::Census;
 use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
+use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
 use super::runtime::{Epoll, Runtime, Uring};
@@ -55,6 +56,8 @@ pub struct ShardOptions {
     pub journal: ShardJournal,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    /// The identity providers.
+    pub issuers: Issuers,
     /// Limits.
     pub limits: Limits,
     /// Connections an identity, shared by all shards.
@@ -112,6 +115,7 @@ pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
             ended.unwrap_or_else(|_| {
                 // A gateway that lost a shard would answer some clients and not others: better a restart.
                 tracing::error!("a shard panicked, a fault of Weir's own; the process ends and the recording is taken over at the next start");
+                std::thread::sleep(limits::LAST_WORDS);
                 std::process::abort()
             })
         })?;
@@ -160,6 +164,7 @@ pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
     pub tokens: Arc<ArcSwap<TokenTable>>,
+    pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
     pub request_buffers: Rc<Pool>,
@@ -184,6 +189,7 @@ impl<R: Runtime> Shard<R> {
             listeners: options.listeners,
             journal: RefCell::new(options.journal),
             tokens: options.tokens,
+            issuers: options.issuers,
             limits: options.limits,
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),

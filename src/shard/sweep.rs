@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::login;
 use super::runtime::Runtime;
-use super::sasl;
 use super::state::Shard;
 use crate::event::CloseReason;
 use crate::limits;
@@ -44,7 +44,7 @@ fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
     let now_ns = c.clock.now_ns();
     let passed = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
     let login = c.login.borrow();
-    let must_log_in = login.who.is_none() && (login.handshaken || !c.door.listener.anonymous);
+    let must_log_in = login.who.is_none() && (login.is_under_way() || !c.door.listener.anonymous);
     drop(login);
     if must_log_in && passed(c.opened_ns, c.shard.limits.handshake) {
         return Some(Fault::Authentication(format!("no login within {:?}", c.shard.limits.handshake)));
@@ -54,7 +54,7 @@ fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
         let limit = c.shard.limits.request;
         return Some(Fault::Limit(format!("a request did not come in whole within {limit:?}")));
     }
-    sasl::in_force(c, now_ns).err().map(Fault::Authentication)
+    login::in_force(c, now_ns).err().map(Fault::Authentication)
 }
 
 fn is_idle<R: Runtime>(c: &Connection<R>) -> bool {

@@ -1,12 +1,13 @@
 //! A shard's journal: the ring it appends events to, and how entries stand in it.
 //!
-//! An entry is `[crc32c][length][event]`. The checksum is seeded with the journal's random number and the lap, so that the
+//! An entry is `[crc32c][length][event]`, or with the length's highest bit set `[crc32c][length][piece]`. The checksum is seeded with the journal's random number and the lap, so that the
 //! bytes of an earlier lap, or of another file that had these blocks before, never pass for an entry. An entry never
 //! crosses the ring's end: a pad entry fills what is left.
 //!
 //! Invariants:
 //! - Appending allocates nothing and makes no system call, but for a wake of the writer each half megabyte.
 //! - What `append` accepted is in the page cache before it returns: it survives the process being killed.
+//! - Pieces of frames leave a quarter of the journal to events: what is detail never stands in the way of what happened.
 
 pub(super) mod ring;
 pub(super) mod tail;
@@ -21,13 +22,16 @@ use rustix::fs::{FallocateFlags, fallocate};
 use thiserror::Error;
 
 use super::error::RecorderError;
+use crate::event::piece::{Content, Piece};
 use crate::event::varint::{self, Reader};
-use crate::event::{Event, entry};
+use crate::event::{ConnectionNo, Event, entry};
 use crate::limits;
 use ring::{Consumer, DATA_START, HEAD_AT, Producer};
 
 /// Checksum and length.
 pub(super) const ENTRY_HEAD: usize = 8;
+/// The bit of the length that says: this is a piece of a frame.
+const PIECE: u32 = 1 << 31;
 /// The length that says: nothing more in this lap.
 const PAD: u32 = u32::MAX;
 const MAGIC: &[u8; 8] = b"weirjrn1";
@@ -46,6 +50,8 @@ pub(super) struct JournalHead {
     pub capacity: u64,
     /// Random: seeds the checksums and names the journal in the store.
     pub epoch: u64,
+    /// The policy under which its events happen: its hash, zeros without one.
+    pub policy_hash: [u8; 32],
 }
 
 /// The appending end of a shard's journal.
@@ -63,15 +69,50 @@ impl ShardJournal {
     /// Appends `event`. It is safe from the death of the process when this returns.
     #[inline]
     pub fn append(&mut self, event: &Event) -> Result<(), JournalFull> {
-        let seed = seed(self.epoch, self.producer.head() / self.capacity);
-        match write_entry(self.producer.free(), seed, event) {
-            Some(length) => self.producer.publish(length, 1),
-            None => self.append_in_next_lap(event)?,
-        }
-        if self.producer.head() - self.woken_at >= self.wake_bytes {
-            self.wake_writer();
-        }
+        self.append_entry(1, |room, seed| {
+            let length = entry::encode(event, room.get_mut(ENTRY_HEAD..)?)?;
+            seal(room, seed, length as u32, length);
+            Some(ENTRY_HEAD + length)
+        })?;
+        self.wake_at(self.wake_bytes);
         Ok(())
+    }
+
+    /// Appends a piece of a frame that passed at `at_ns`, all of it or nothing. It is full for pieces already when less
+    /// than a quarter of it would be left to events; a piece of more than half of a journal is never taken.
+    pub fn append_piece(&mut self, connection: ConnectionNo, at_ns: u64, piece: &Piece<'_>) -> Result<(), JournalFull> {
+        let length = match piece.content {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::Withheld { .. } => 0,
+        };
+        let entries = length.div_ceil(limits::PIECE_BYTES_MAX).max(1);
+        // A pad at the ring's end may take the room of one more.
+        let heads = (entries + 1) * (ENTRY_HEAD + entry::PIECE_HEAD_BYTES_MAX) + limits::PIECE_BYTES_MAX;
+        if self.producer.room() < (length + heads) as u64 + self.capacity / 4 {
+            self.wake_writer();
+            return Err(JournalFull);
+        }
+        match piece.content {
+            Content::Withheld { .. } => self.append_one_piece(connection, at_ns, piece)?,
+            Content::Bytes(bytes) => {
+                let mut at = piece.at;
+                for bytes in bytes.chunks(limits::PIECE_BYTES_MAX) {
+                    let content = Content::Bytes(bytes);
+                    self.append_one_piece(connection, at_ns, &Piece { at, content, ..*piece })?;
+                    at += bytes.len() as u64;
+                }
+            }
+        }
+        self.wake_at(self.wake_bytes);
+        Ok(())
+    }
+
+    fn append_one_piece(&mut self, connection: ConnectionNo, at_ns: u64, piece: &Piece<'_>) -> Result<(), JournalFull> {
+        self.append_entry(0, |room, seed| {
+            let length = entry::encode_piece(connection, at_ns, piece, room.get_mut(ENTRY_HEAD..)?)?;
+            seal(room, seed, length as u32 | PIECE, length);
+            Some(ENTRY_HEAD + length)
+        })
     }
 
     /// Asks the writer to drain now instead of at its next tick.
@@ -81,8 +122,36 @@ impl ShardJournal {
         let _ = self.wake.try_send(());
     }
 
+    #[inline]
+    fn wake_at(&mut self, bytes: u64) {
+        if self.producer.head() - self.woken_at >= bytes {
+            self.wake_writer();
+        }
+    }
+
+    /// Appends what `write` writes to the start of the room it is given under the seed it is given. `events` of it count.
+    #[inline]
+    fn append_entry(
+        &mut self,
+        events: u64,
+        write: impl Fn(&mut [u8], u32) -> Option<usize>,
+    ) -> Result<(), JournalFull> {
+        let seed = seed(self.epoch, self.producer.head() / self.capacity);
+        match write(self.producer.free(), seed) {
+            Some(length) => {
+                self.producer.publish(length, events);
+                Ok(())
+            }
+            None => self.append_in_next_lap(events, write),
+        }
+    }
+
     #[cold]
-    fn append_in_next_lap(&mut self, event: &Event) -> Result<(), JournalFull> {
+    fn append_in_next_lap(
+        &mut self,
+        events: u64,
+        write: impl Fn(&mut [u8], u32) -> Option<usize>,
+    ) -> Result<(), JournalFull> {
         let lap = self.producer.head() / self.capacity;
         let left = self.producer.lap_left() as usize;
         let free = self.producer.free();
@@ -94,9 +163,9 @@ impl ShardJournal {
             seal(free, seed(self.epoch, lap), PAD, 0);
         }
         self.producer.publish(left, 0);
-        match write_entry(self.producer.free(), seed(self.epoch, lap + 1), event) {
+        match write(self.producer.free(), seed(self.epoch, lap + 1)) {
             Some(length) => {
-                self.producer.publish(length, 1);
+                self.producer.publish(length, events);
                 Ok(())
             }
             None => {
@@ -111,12 +180,6 @@ fn seed(epoch: u64, lap: u64) -> u32 {
     (epoch ^ lap) as u32
 }
 
-fn write_entry(room: &mut [u8], seed: u32, event: &Event) -> Option<usize> {
-    let length = entry::encode(event, room.get_mut(ENTRY_HEAD..)?)?;
-    seal(room, seed, length as u32, length);
-    Some(ENTRY_HEAD + length)
-}
-
 /// Writes the entry's head before its `payload` bytes. `room` holds both.
 fn seal(room: &mut [u8], seed: u32, length: u32, payload: usize) {
     room[4..ENTRY_HEAD].copy_from_slice(&length.to_le_bytes());
@@ -129,6 +192,8 @@ fn seal(room: &mut [u8], seed: u32, length: u32, payload: usize) {
 pub(super) enum Entry<'a> {
     /// An event's bytes.
     Event(&'a [u8]),
+    /// The bytes of a piece of a frame.
+    Piece(&'a [u8]),
     /// Nothing more in this lap.
     Pad,
 }
@@ -141,7 +206,7 @@ pub(super) fn read_entry<'a>(bytes: &'a [u8], head: &JournalHead, position: u64)
     }
     let checksum = u32::from_le_bytes(*bytes.first_chunk::<4>()?);
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk::<4>()?);
-    let payload = if length == PAD { 0 } else { length as usize };
+    let payload = if length == PAD { 0 } else { (length & !PIECE) as usize };
     if length == 0 || payload > limits::EVENT_BYTES_MAX {
         return None;
     }
@@ -150,7 +215,11 @@ pub(super) fn read_entry<'a>(bytes: &'a [u8], head: &JournalHead, position: u64)
     if crc32c::crc32c_append(seed, covered) != checksum {
         return None;
     }
-    Some(if length == PAD { Entry::Pad } else { Entry::Event(&covered[4..]) })
+    Some(match length {
+        PAD => Entry::Pad,
+        length if length & PIECE != 0 => Entry::Piece(&covered[4..]),
+        _ => Entry::Event(&covered[4..]),
+    })
 }
 
 /// The file of a shard's journal under the store's folder.
@@ -208,6 +277,7 @@ impl JournalHead {
         varint::put(&mut fields, self.shard.into());
         varint::put(&mut fields, self.capacity);
         varint::put(&mut fields, self.epoch);
+        fields.extend_from_slice(&self.policy_hash);
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&crc32c::crc32c(&fields).to_le_bytes());
         out.extend_from_slice(&(fields.len() as u16).to_le_bytes());
@@ -232,6 +302,9 @@ impl JournalHead {
         let boot = reader.number("a boot number").ok()?;
         let shard = reader.number("a shard number").ok()?;
         let capacity = reader.varint().ok().filter(|capacity| *capacity > 0)?;
-        Some(JournalHead { node, boot, shard, capacity, epoch: reader.varint().ok()? })
+        let epoch = reader.varint().ok()?;
+        // Journals of the first schema end here.
+        let policy_hash = reader.rest().first_chunk().copied().unwrap_or_default();
+        Some(JournalHead { node, boot, shard, capacity, epoch, policy_hash })
     }
 }

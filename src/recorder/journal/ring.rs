@@ -90,6 +90,11 @@ impl Producer {
         self.ring.lap_left(self.head)
     }
 
+    /// How many bytes are free, in one piece or two.
+    pub fn room(&self) -> u64 {
+        self.ring.capacity - (self.head - self.ring.tail.load(Ordering::Acquire))
+    }
+
     /// The free bytes from the head on, as far as they lie in one piece.
     #[inline]
     #[allow(unsafe_code)]

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::ring::{Consumer, DATA_START, Gauge, HEAD_AT};
 use super::{ENTRY_HEAD, Entry, JournalHead, read_entry};
-use crate::event::{Event, entry};
+use crate::event::piece::Piece;
+use crate::event::{ConnectionNo, Event, entry};
 use crate::limits::EVENT_BYTES_MAX;
 use crate::recorder::error::RecorderError;
 
@@ -54,16 +55,37 @@ impl Bytes {
     }
 }
 
-/// A place in a journal from which events are read.
+/// The entry that is next.
+#[derive(Debug)]
+enum Next {
+    Event(Event),
+    /// A piece stays where it is until it is taken: from this position on, so many bytes.
+    Piece {
+        at_ns: u64,
+        from: u64,
+        length: usize,
+    },
+}
+
+/// An entry as it is taken.
+#[derive(Debug)]
+pub(in crate::recorder) enum Taken<'a> {
+    /// An event.
+    Event(Event),
+    /// A piece of a frame: its connection, when it passed, itself.
+    Piece(ConnectionNo, u64, Piece<'a>),
+}
+
+/// A place in a journal from which entries are read.
 #[derive(Debug)]
 pub(in crate::recorder) struct Tail {
     pub head: JournalHead,
     pub bytes: Bytes,
-    /// After the last event that was taken.
+    /// After the last entry that was taken.
     pub position: u64,
     /// Entries whose checksum was right and whose content was not: another version's.
     pub unreadable: u64,
-    next: Option<(Event, u64)>,
+    next: Option<(Next, u64)>,
     read_to: u64,
 }
 
@@ -99,7 +121,7 @@ impl Tail {
         Ok(Some(Tail::new(head, bytes, 0)))
     }
 
-    /// The time of the next event that starts before `limit`.
+    /// The time of the next entry that starts before `limit`.
     pub(in crate::recorder) fn peek_ns(&mut self, limit: u64) -> Result<Option<u64>, RecorderError> {
         while self.next.is_none() && self.read_to < limit {
             let (capacity, at) = (self.head.capacity, self.read_to);
@@ -109,7 +131,15 @@ impl Tail {
                 Some(Entry::Event(bytes)) => {
                     self.read_to += (ENTRY_HEAD + bytes.len()) as u64;
                     match entry::decode(bytes) {
-                        Ok(event) => self.next = Some((event, self.read_to)),
+                        Ok(event) => self.next = Some((Next::Event(event), self.read_to)),
+                        Err(_) => self.unreadable += 1,
+                    }
+                }
+                Some(Entry::Piece(bytes)) => {
+                    let (from, length) = (at + ENTRY_HEAD as u64, bytes.len());
+                    self.read_to = from + length as u64;
+                    match entry::decode_piece(bytes) {
+                        Ok((_, at_ns, _)) => self.next = Some((Next::Piece { at_ns, from, length }, self.read_to)),
                         Err(_) => self.unreadable += 1,
                     }
                 }
@@ -118,7 +148,10 @@ impl Tail {
         if self.next.is_none() {
             self.position = self.position.max(self.read_to);
         }
-        Ok(self.next.as_ref().map(|(event, _)| event.at_ns))
+        Ok(self.next.as_ref().map(|(next, _)| match next {
+            Next::Event(event) => event.at_ns,
+            Next::Piece { at_ns, .. } => *at_ns,
+        }))
     }
 
     /// Gives up on what lies before `limit` when no valid entry stands there; the answer is how many bytes that were.
@@ -137,15 +170,24 @@ impl Tail {
         }
     }
 
-    /// Takes the event that was peeked at.
-    pub(in crate::recorder) fn take(&mut self) -> Option<Event> {
-        let (event, end) = self.next.take()?;
+    /// Takes the entry that was peeked at; it ends at the position that comes with it.
+    pub(in crate::recorder) fn take(&mut self) -> Result<Option<(Taken<'_>, u64)>, RecorderError> {
+        let Some((next, end)) = self.next.take() else {
+            return Ok(None);
+        };
         self.position = end;
-        Some(event)
+        match next {
+            Next::Event(event) => Ok(Some((Taken::Event(event), end))),
+            Next::Piece { from, length, .. } => {
+                let bytes = self.bytes.at(from, self.head.capacity)?;
+                let piece = bytes.get(..length).and_then(|bytes| entry::decode_piece(bytes).ok());
+                Ok(piece.map(|(connection, at_ns, piece)| (Taken::Piece(connection, at_ns, piece), end)))
+            }
+        }
     }
 }
 
-/// The tail with the earliest next event, each read up to its limit. Each journal keeps its own order.
+/// The tail with the earliest next entry, each read up to its limit. Each journal keeps its own order.
 pub(in crate::recorder) fn earliest(tails: &mut [Tail], limits: &[u64]) -> Result<Option<usize>, RecorderError> {
     let mut earliest: Option<(u64, usize)> = None;
     for (place, (tail, limit)) in tails.iter_mut().zip(limits).enumerate() {
@@ -173,7 +215,7 @@ mod tests {
     }
 
     fn journal_of(folder: &Path, capacity: u64, epoch: u64) -> (ShardJournal, Tail) {
-        let head = JournalHead { node: "weir-1".into(), boot: 1, shard: 0, capacity, epoch };
+        let head = JournalHead { node: "weir-1".into(), boot: 1, shard: 0, capacity, epoch, policy_hash: [0; 32] };
         let (journal, consumer) = journal::create(folder, &head, bounded(1).0).unwrap();
         (journal, Tail::new(head, Bytes::Live(consumer), 0))
     }
@@ -181,7 +223,10 @@ mod tests {
     fn take_one(tail: &mut Tail) -> Option<Event> {
         let limit = tail.bytes.head();
         tail.peek_ns(limit).unwrap();
-        let event = tail.take();
+        let event = tail.take().unwrap().map(|(taken, _)| match taken {
+            Taken::Event(event) => event,
+            Taken::Piece(..) => panic!("no piece went in"),
+        });
         if let Bytes::Live(consumer) = &mut tail.bytes {
             consumer.release_to(tail.position);
         }
@@ -213,7 +258,7 @@ mod tests {
             left.start_at(tail.position);
             while let Some(at_ns) = left.peek_ns(u64::MAX).unwrap() {
                 prop_assert_eq!(at_ns, taken);
-                left.take();
+                left.take().unwrap();
                 taken += 1;
             }
             prop_assert_eq!(taken, appended);

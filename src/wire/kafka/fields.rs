@@ -60,6 +60,48 @@ impl<'a> Fields<'a> {
         Ok(self.take(4)?.get_i32())
     }
 
+    /// `int8`.
+    pub(super) fn int8(&mut self) -> Result<i8, Stop> {
+        Ok(self.take(1)?.get_i8())
+    }
+
+    /// `int64`.
+    pub(super) fn int64(&mut self) -> Result<i64, Stop> {
+        Ok(self.take(8)?.get_i64())
+    }
+
+    /// Bytes behind an `int32` length, -1 for null, as in messages before batches.
+    pub(super) fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, Stop> {
+        match self.int32()? {
+            -1 => Ok(None),
+            n => self.take(usize::try_from(n).map_err(|_| Stop::BadLength)?).map(Some),
+        }
+    }
+
+    /// Zigzag varint of at most 64 bits, as in the records of a batch.
+    pub(super) fn varlong(&mut self) -> Result<i64, Stop> {
+        let mut zigzag = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(1)?[0];
+            if shift == 63 && byte > 1 {
+                return Err(Stop::BadLength);
+            }
+            zigzag |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+            }
+        }
+        Err(Stop::BadLength)
+    }
+
+    /// Bytes behind a zigzag varint length, -1 for null.
+    pub(super) fn varint_bytes(&mut self) -> Result<Option<&'a [u8]>, Stop> {
+        match self.varlong()? {
+            -1 => Ok(None),
+            n => self.take(usize::try_from(n).map_err(|_| Stop::BadLength)?).map(Some),
+        }
+    }
+
     /// Unsigned varint of at most 32 bits.
     pub(super) fn unsigned_varint(&mut self) -> Result<u32, Stop> {
         let mut value = 0u32;

@@ -3,12 +3,15 @@
 pub mod addresses;
 pub mod api;
 pub mod batch;
+pub mod compression;
 pub mod correlation;
 mod edit;
 pub mod error_reply;
 mod fields;
 pub mod frame;
 pub mod layout;
+pub mod oauthbearer;
+pub mod records;
 #[cfg(test)]
 pub(crate) mod samples;
 pub mod sasl;

@@ -152,6 +152,12 @@ pub fn authenticate_response(version: i16, correlation_id: i32, answer: Authenti
     respond(key::SASL_AUTHENTICATE, version, correlation_id, &response)
 }
 
+/// A mechanism's message without a frame's header, as version 0 handshakes have them: the frame.
+pub fn bare_message(message: &[u8]) -> Option<Bytes> {
+    let len = i32::try_from(message.len()).ok()?;
+    Some([&len.to_be_bytes()[..], message].concat().into())
+}
+
 fn respond(key: i16, version: i16, correlation_id: i32, response: &impl Encodable) -> Option<Bytes> {
     let api = served(key, version)?;
     let mut writer = FrameWriter::response(correlation_id, api.response_header_version(version));

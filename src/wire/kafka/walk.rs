@@ -82,6 +82,10 @@ pub trait Visitor {
     fn close(&mut self, _group: Group, _at: u64) {}
     /// A tagged field begins.
     fn tagged(&mut self, _field: TaggedField) {}
+    /// Whether batches are wanted one by one; else a records field is passed over without being looked into.
+    fn wants_batches(&self) -> bool {
+        true
+    }
     /// A record batch's header.
     fn batch(&mut self, _batch: &Batch) {}
     /// The records field ends within a batch's header (Fetch only); so many bytes of it are there.

@@ -150,8 +150,11 @@ impl Walker {
             return Err(Stop::Bad(Fault::PastTheEnd));
         }
         let span = self.span(taken + size);
-        self.records_end = span.end;
         visitor.value(role, Value::Records(length), span);
+        if !visitor.wants_batches() {
+            return self.pass_over(taken, size as u64);
+        }
+        self.records_end = span.end;
         Ok(taken)
     }
 

@@ -1,0 +1,299 @@
+//! Inflates the records of a batch: gzip, snappy, lz4 and zstd, in the forms that Kafka's clients write.
+//!
+//! Invariants:
+//! - No more than the caller's cap comes out, however small the input: inflating stops there, with an error that says so.
+//! - Nothing is allocated by a length that the input states before that length is known to be possible.
+//! - The output buffer is the caller's and is reused; after an error it is empty.
+
+use std::hash::Hasher;
+use std::io::Read;
+
+use twox_hash::XxHash32;
+
+/// How records are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Not at all.
+    None,
+    /// RFC 1952, one member or several.
+    Gzip,
+    /// Blocks of snappy: a bare one, or several in the frame of snappy-java.
+    Snappy,
+    /// The LZ4 frame format.
+    Lz4,
+    /// RFC 8878 (KIP-110).
+    Zstd,
+}
+
+impl Codec {
+    /// The codec of a number in a batch's attributes, bits 0 to 2.
+    pub fn from_number(number: u8) -> Option<Codec> {
+        Some(match number {
+            0 => Codec::None,
+            1 => Codec::Gzip,
+            2 => Codec::Snappy,
+            3 => Codec::Lz4,
+            4 => Codec::Zstd,
+            _ => return None,
+        })
+    }
+
+    /// Its name in Kafka's `compression.type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::None => "none",
+            Codec::Gzip => "gzip",
+            Codec::Snappy => "snappy",
+            Codec::Lz4 => "lz4",
+            Codec::Zstd => "zstd",
+        }
+    }
+}
+
+/// Why records could not be inflated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InflateError {
+    /// More would come out than the caller takes.
+    #[error("{} of {compressed} bytes inflates to more than {cap} bytes", codec.name())]
+    TooLarge {
+        /// The codec.
+        codec: Codec,
+        /// Bytes that went in.
+        compressed: usize,
+        /// The caller's cap.
+        cap: usize,
+    },
+    /// It is not what the codec writes, or its end is missing.
+    #[error("this is no whole {}: {what}", codec.name())]
+    Corrupt {
+        /// The codec.
+        codec: Codec,
+        /// What is wrong, without content.
+        what: String,
+    },
+}
+
+/// Inflates `input` into `out`, which is cleared first; at most `cap` bytes. In messages of magic 0 the header checksum of
+/// lz4 is known to be wrong and is not looked at (KIP-57, KAFKA-3160).
+pub fn inflate(codec: Codec, magic: u8, input: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
+    out.clear();
+    let inflated = match codec {
+        Codec::None => drain(codec, input, input, cap, out),
+        Codec::Gzip => drain(codec, flate2::bufread::MultiGzDecoder::new(input), input, cap, out),
+        Codec::Snappy => snappy(input, cap, out),
+        Codec::Lz4 => lz4(input, magic, cap, out),
+        Codec::Zstd => zstd::stream::read::Decoder::with_buffer(input)
+            .map_err(|e| corrupt(codec, e))
+            .and_then(|decoder| drain(codec, decoder, input, cap, out)),
+    };
+    if inflated.is_err() {
+        out.clear();
+    }
+    inflated
+}
+
+fn corrupt(codec: Codec, what: impl ToString) -> InflateError {
+    InflateError::Corrupt { codec, what: what.to_string() }
+}
+
+/// Reads until the end or one byte past the cap; the buffer grows with what really comes.
+fn drain(codec: Codec, from: impl Read, input: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
+    let one_more = (cap as u64).saturating_add(1);
+    from.take(one_more).read_to_end(out).map_err(|e| corrupt(codec, e))?;
+    if out.len() > cap {
+        return Err(InflateError::TooLarge { codec, compressed: input.len(), cap });
+    }
+    Ok(())
+}
+
+/// How snappy-java's stream begins: a magic number, its version and the oldest version that reads it.
+const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
+const XERIAL_HEADER: usize = 16;
+
+/// The most that a byte of snappy can stand for: a copy element takes three bytes for 64, rounded up.
+const SNAPPY_GROWTH_MAX: usize = 22;
+
+fn snappy(input: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
+    if !input.starts_with(XERIAL_MAGIC) {
+        return snappy_block(input, input.len(), cap, out);
+    }
+    let mut rest = input.get(XERIAL_HEADER..).ok_or_else(|| corrupt(Codec::Snappy, "cut off in its header"))?;
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let length = usize::try_from(i32::from_be_bytes(*length)).ok().filter(|length| *length <= after.len());
+        let (block, after) = after.split_at(length.ok_or_else(|| corrupt(Codec::Snappy, "a block goes past the end"))?);
+        snappy_block(block, input.len(), cap, out)?;
+        rest = after;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(corrupt(Codec::Snappy, "cut off between two blocks")) }
+}
+
+/// Appends what a bare block holds. Its length stands first; it is believed only as far as the block can hold it.
+fn snappy_block(block: &[u8], compressed: usize, cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
+    let length = snap::raw::decompress_len(block).map_err(|e| corrupt(Codec::Snappy, e))?;
+    if length > block.len().saturating_mul(SNAPPY_GROWTH_MAX) {
+        return Err(corrupt(Codec::Snappy, "it states a length that it cannot have"));
+    }
+    let start = out.len();
+    if length > cap - start {
+        return Err(InflateError::TooLarge { codec: Codec::Snappy, compressed, cap });
+    }
+    out.resize(start + length, 0);
+    let written = snap::raw::Decoder::new().decompress(block, &mut out[start..]);
+    let written = written.map_err(|e| corrupt(Codec::Snappy, e))?;
+    out.truncate(start + written);
+    Ok(())
+}
+
+/// Bytes of lz4's magic number, which Kafka's old checksum wrongly covered.
+const LZ4_MAGIC: usize = 4;
+/// The bit of lz4's flags that announces four bytes of checksum behind the end mark.
+const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
+
+/// One frame. For magic 0 the right header checksum is put in place of whatever is there; the decoder takes a missing end
+/// mark for an end, so that is looked at here.
+fn lz4(input: &[u8], magic: u8, cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
+    let cut_off = |where_| corrupt(Codec::Lz4, format!("cut off {where_}"));
+    // Flags: bit 3 announces eight bytes of content size, bit 0 four of a dictionary's id; a block descriptor follows.
+    let flags = *input.get(LZ4_MAGIC).ok_or_else(|| cut_off("in its header"))?;
+    let described = 2 + if flags & 0x08 != 0 { 8 } else { 0 } + if flags & 0x01 != 0 { 4 } else { 0 };
+    let checksum_at = LZ4_MAGIC + described;
+    let (Some(stated), Some(mut blocks)) = (input.get(checksum_at), input.get(checksum_at + 1..)) else {
+        return Err(cut_off("in its header"));
+    };
+    let mut hasher = XxHash32::with_seed(0);
+    hasher.write(&input[LZ4_MAGIC..checksum_at]);
+    let checksum = [if magic == 0 { (hasher.finish() >> 8) as u8 } else { *stated }];
+    let frame = input[..checksum_at].chain(&checksum[..]).chain(&mut blocks);
+    drain(Codec::Lz4, lz4_flex::frame::FrameDecoder::new(frame), input, cap, out)?;
+    let taken = &input[checksum_at + 1..input.len() - blocks.len()];
+    let behind = if flags & LZ4_CONTENT_CHECKSUM != 0 { 4 } else { 0 };
+    let marked = taken.len().checked_sub(behind).is_some_and(|end| taken[..end].ends_with(&[0; 4]));
+    if marked { Ok(()) } else { Err(cut_off("before its end mark")) }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CAP: usize = 1 << 20;
+    const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+
+    pub fn deflate(codec: Codec, plain: &[u8]) -> Vec<u8> {
+        match codec {
+            Codec::None => plain.to_vec(),
+            Codec::Gzip => {
+                let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                writer.write_all(plain).unwrap();
+                writer.finish().unwrap()
+            }
+            Codec::Snappy => snap::raw::Encoder::new().compress_vec(plain).unwrap(),
+            Codec::Lz4 => {
+                let mut writer = lz4_flex::frame::FrameEncoder::new(Vec::new());
+                writer.write_all(plain).unwrap();
+                writer.finish().unwrap()
+            }
+            Codec::Zstd => zstd::encode_all(plain, 3).unwrap(),
+        }
+    }
+
+    fn xerial(plain: &[u8], block: usize) -> Vec<u8> {
+        let mut framed = [XERIAL_MAGIC, &[0, 0, 0, 1, 0, 0, 0, 1]].concat();
+        for chunk in plain.chunks(block) {
+            let block = deflate(Codec::Snappy, chunk);
+            framed.extend((block.len() as u32).to_be_bytes());
+            framed.extend(block);
+        }
+        framed
+    }
+
+    /// What Kafka wrote before KIP-57: a checksum that covers the magic number, too.
+    fn with_broken_checksum(mut frame: Vec<u8>) -> Vec<u8> {
+        let mut hasher = XxHash32::with_seed(0);
+        hasher.write(&frame[..6]);
+        assert_eq!(frame[4] & 0x09, 0, "the encoder states neither size nor dictionary");
+        frame[6] = (hasher.finish() >> 8) as u8;
+        frame
+    }
+
+    fn inflated(codec: Codec, magic: u8, input: &[u8]) -> Result<Vec<u8>, InflateError> {
+        let mut out = vec![7; 3];
+        inflate(codec, magic, input, CAP, &mut out).map(|()| out)
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_codec_deflates_comes_back(plain in prop::collection::vec(0u8..4, 0..5000), block in 1usize..2000) {
+            for codec in CODECS {
+                prop_assert_eq!(&inflated(codec, 2, &deflate(codec, &plain)).unwrap(), &plain);
+            }
+            prop_assert_eq!(&inflated(Codec::Snappy, 2, &xerial(&plain, block)).unwrap(), &plain);
+            let old = with_broken_checksum(deflate(Codec::Lz4, &plain));
+            prop_assert!(inflated(Codec::Lz4, 1, &old).is_err());
+            prop_assert_eq!(&inflated(Codec::Lz4, 0, &old).unwrap(), &plain);
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_bounded(bytes in prop::collection::vec(any::<u8>(), 0..300), magic in 0u8..3) {
+            for codec in CODECS {
+                let mut out = Vec::new();
+                let _ = inflate(codec, magic, &bytes, 1000, &mut out);
+                prop_assert!(out.len() <= 1000);
+            }
+        }
+
+        #[test]
+        fn what_is_cut_off_is_never_taken_for_whole(plain in prop::collection::vec(any::<u8>(), 1..2000), cut in 1usize..20) {
+            for codec in CODECS {
+                let whole = deflate(codec, &plain);
+                let part = &whole[..whole.len() - cut.min(whole.len())];
+                prop_assert!(inflated(codec, 2, part).is_err() || part.is_empty(), "{codec:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_stops_at_the_cap() {
+        let plain = vec![0u8; 64 << 20];
+        for codec in CODECS {
+            let bomb = if codec == Codec::Snappy { xerial(&plain, 32 << 10) } else { deflate(codec, &plain) };
+            let mut out = Vec::new();
+            let error = inflate(codec, 2, &bomb, CAP, &mut out).unwrap_err();
+            assert_eq!(error, InflateError::TooLarge { codec, compressed: bomb.len(), cap: CAP });
+            assert!(out.is_empty() && out.capacity() <= 4 * CAP, "{codec:?}: {}", out.capacity());
+        }
+        let exact = deflate(Codec::Zstd, &plain[..CAP]);
+        assert_eq!(inflated(Codec::Zstd, 2, &exact).unwrap().len(), CAP);
+    }
+
+    #[test]
+    fn a_stated_length_is_believed_only_as_far_as_the_bytes_can_hold_it() {
+        // A bare block that says it holds almost 4 GiB, and has five bytes.
+        let liar = [0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0];
+        let mut out = Vec::new();
+        assert!(inflate(Codec::Snappy, 2, &liar, usize::MAX, &mut out).is_err());
+        assert_eq!(out.capacity(), 0);
+        let mut framed = [XERIAL_MAGIC, &[0, 0, 0, 1, 0, 0, 0, 1]].concat();
+        framed.extend(i32::MAX.to_be_bytes());
+        assert!(inflated(Codec::Snappy, 2, &framed).is_err());
+        framed.truncate(20);
+        framed[16..].copy_from_slice(&(-5i32).to_be_bytes());
+        assert!(inflated(Codec::Snappy, 2, &framed).is_err());
+    }
+
+    #[test]
+    fn gzip_of_several_members_is_read_to_the_end() {
+        let members = [deflate(Codec::Gzip, b"one "), deflate(Codec::Gzip, b"two")].concat();
+        assert_eq!(inflated(Codec::Gzip, 2, &members).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn an_error_holds_no_content_and_names_the_codec() {
+        let error = inflated(Codec::Zstd, 2, b"4111 1111 1111 1111").unwrap_err().to_string();
+        assert!(error.contains("zstd") && !error.contains("4111"), "{error}");
+    }
+}

@@ -21,8 +21,8 @@ use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, Keys
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ListenerTls, OnOverload, RecordingOptions,
-    ShardHandle, ShardOptions, Subjects,
+    self, BrokerPorts, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload,
+    RecordingOptions, ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
@@ -176,8 +176,26 @@ fn runtime_name(io_uring: bool) -> &'static str {
 fn recorder_options(config: &Config) -> RecorderOptions {
     let mut options = RecorderOptions::new(&config.store.path, &config.node, config.shards);
     options.journal_bytes = config.store.journal_bytes;
+    options.synced = config.store.durability == config::Durability::Synced;
+    options.policy_hash = config.policy.snapshot.hash;
     options.retention_days = Some(config.store.retention_days);
     options
+}
+
+fn recording_options(config: &Config) -> RecordingOptions {
+    RecordingOptions {
+        rules: Arc::new(config.policy.snapshot.recording.clone()),
+        durability: match config.store.durability {
+            config::Durability::Flushed => Durability::Flushed,
+            config::Durability::Synced => Durability::Synced,
+            config::Durability::Relaxed => Durability::Relaxed,
+        },
+        on_overload: match config.store.on_overload {
+            config::OnOverload::Block => OnOverload::Block,
+            config::OnOverload::Metadata => OnOverload::Metadata,
+        },
+        shards: config.shards,
+    }
 }
 
 /// The clusters; whatever has to follow its files is added to `followed`.
@@ -305,14 +323,7 @@ fn shard_options(
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let issuers = shard::Issuers { table: who.issuers.table(), refresh: Arc::new(who.issuers.refresher()) };
-    let recording = RecordingOptions {
-        rules: Arc::new(config.policy.snapshot.recording.clone()),
-        on_overload: match config.store.on_overload {
-            config::OnOverload::Block => OnOverload::Block,
-            config::OnOverload::Metadata => OnOverload::Metadata,
-        },
-        shards: config.shards,
-    };
+    let recording = recording_options(config);
     let options = |(index, journal)| ShardOptions {
         index,
         core: cores.get(index).copied(),

@@ -226,5 +226,16 @@ pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;
 /// default, `message.max.bytes`), and honest text shrinks by tens, not by thousands; bytes.
 pub const RECORDS_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Recorded frames in one answer of the local socket, at least one frame; a page of a few megabytes keeps both ends busy
+/// and neither large; bytes.
+pub const FRAMES_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Frames that a command keeps because their exchanges come later: those of the slowest answers; bytes.
+pub const FRAMES_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The longest frame whose records are shown: above what clients may send and brokers answer by default (100 MiB and 50);
+/// bytes.
+pub const SHOWN_FRAME_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// How long a process that is about to abort waits for its last log line to be written by the thread that does.
 pub const LAST_WORDS: Duration = Duration::from_millis(100);

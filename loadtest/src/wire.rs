@@ -173,13 +173,31 @@ impl Connection {
 
     /// SASL/PLAIN as current clients do it (SaslHandshake v1, SaslAuthenticate v2); the answer says whether it worked.
     pub fn login_plain(&mut self, user: &str, password: &str) -> Result<SaslAuthenticateResponse> {
-        let mechanism = StrBytes::from_static_str("PLAIN");
-        let handshake = self.call(1, &SaslHandshakeRequest::default().with_mechanism(mechanism))?;
-        if handshake.error_code != 0 {
-            return Err(Failure::new(format!("SaslHandshake: error {}", handshake.error_code)));
+        self.handshake(1, "PLAIN")?;
+        self.authenticate(format!("\0{user}\0{password}").as_bytes())
+    }
+
+    /// SASL/OAUTHBEARER with `token`; a refusal is acknowledged (RFC 7628, 3.2.3), and the last answer given.
+    pub fn login_bearer(&mut self, token: &str) -> Result<SaslAuthenticateResponse> {
+        self.handshake(1, "OAUTHBEARER")?;
+        let answer = self.authenticate(format!("n,,\x01auth=Bearer {token}\x01\x01").as_bytes())?;
+        if answer.error_code == 0 && !answer.auth_bytes.is_empty() { self.authenticate(b"\x01") } else { Ok(answer) }
+    }
+
+    /// Agrees on a mechanism; an error of the server's is a failure.
+    pub fn handshake(&mut self, version: i16, mechanism: &str) -> Result<()> {
+        let mechanism = StrBytes::from_string(mechanism.to_owned());
+        let answer = self.call(version, &SaslHandshakeRequest::default().with_mechanism(mechanism))?;
+        match answer.error_code {
+            0 => Ok(()),
+            code => Err(Failure::new(format!("SaslHandshake: error {code}"))),
         }
-        let token = Bytes::from(format!("\0{user}\0{password}"));
-        self.call(2, &SaslAuthenticateRequest::default().with_auth_bytes(token))
+    }
+
+    /// One message of the mechanism agreed on, and its answer.
+    pub fn authenticate(&mut self, message: &[u8]) -> Result<SaslAuthenticateResponse> {
+        let message = Bytes::copy_from_slice(message);
+        self.call(2, &SaslAuthenticateRequest::default().with_auth_bytes(message))
     }
 
     /// Whether the peer closes (or resets) within `limit` without sending another byte.

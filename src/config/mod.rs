@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use rustls::pki_types::CertificateDer;
 
 use crate::policy::{IssuerRules, PolicySnapshot, SubjectMapping};
 use crate::scram::Hash;
@@ -182,7 +181,7 @@ pub struct Issuer {
     /// Where its keys are; none: where its discovery document says.
     pub jwks: Option<Url>,
     /// Who may vouch for its server; none: whom the system trusts.
-    pub ca: Option<Vec<CertificateDer<'static>>>,
+    pub ca: Option<PathBuf>,
     /// It may be asked over plain HTTP.
     pub allow_http: bool,
 }

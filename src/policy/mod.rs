@@ -12,7 +12,7 @@ mod subject;
 mod token;
 mod token_table;
 
-pub use issuer_table::{Issuer, IssuerTable, is_loopback};
+pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use principal::{Mechanism, Principal};

@@ -57,9 +57,12 @@ pub(super) struct Connection<R: Runtime> {
     /// Weir's own session with the broker.
     pub renewal: Renewal,
     pub login: RefCell<Login>,
-    /// What full recording keeps, before and after it is known who it acts for; looked up when first asked.
+    /// What full recording keeps before it is known who it acts for; looked up when first asked.
     pub scope_before_login: OnceCell<Option<Rc<Scope>>>,
-    pub scope: OnceCell<Option<Rc<Scope>>>,
+    /// The same from then on; none until it was looked up.
+    pub scope: RefCell<Option<Option<Rc<Scope>>>>,
+    /// Behind its last event in the journal.
+    pub recorded_to: Cell<u64>,
     /// Exchanges in flight of which a piece found no room in the journal.
     pub incomplete: RefCell<Vec<u64>>,
     pub traffic: Traffic,
@@ -131,7 +134,8 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         renewal: Renewal::default(),
         login: RefCell::default(),
         scope_before_login: OnceCell::new(),
-        scope: OnceCell::new(),
+        scope: RefCell::default(),
+        recorded_to: Cell::new(0),
         incomplete: RefCell::default(),
         traffic: Traffic::default(),
         reads_ended: Cell::new(false),
@@ -247,6 +251,7 @@ impl<R: Runtime> Connection<R> {
 
     /// Writes to the client.
     pub async fn write_client(&self, out: &mut Outgoing, buffer: &[u8]) -> Result<u64, CloseReason> {
+        self.may_be_told().await?;
         let (bytes, blocked_ns) = out.write(&self.client, buffer).await.map_err(|_| CloseReason::Client)?;
         self.traffic.bytes_out.set(self.traffic.bytes_out.get() + bytes);
         self.shard.meter.bytes_out(bytes);

@@ -37,5 +37,5 @@ pub use census::Census;
 pub use listener::{BrokerPorts, ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
-pub use recording::{OnOverload, RecordingOptions};
+pub use recording::{Durability, OnOverload, RecordingOptions};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

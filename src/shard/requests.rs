@@ -16,6 +16,7 @@ use rustix::net::Shutdown;
 
 use super::connection::Connection;
 use super::outgoing::Outgoing;
+use super::recording::Durability;
 use super::runtime::Runtime;
 use super::{dial, handshake, login, pool, renew};
 use crate::event::piece::Way;
@@ -94,6 +95,8 @@ struct Requests<R: Runtime> {
 #[derive(Default)]
 struct Batch {
     out: Outgoing,
+    /// A note among them has to be on the disk first.
+    to_sync: bool,
     unanswered: Vec<Exchange>,
 }
 
@@ -229,6 +232,12 @@ impl<R: Runtime> Requests<R> {
         self.introduce().await;
         if changes && let Some(note) = exchange.note() {
             self.c.record(note).await;
+            let risky = exchange.api.is_none_or(|api| matches!(api.class, Class::Risky | Class::Security));
+            batch.to_sync |= match self.c.shard.recording.durability {
+                Durability::Synced => true,
+                Durability::Flushed => risky,
+                Durability::Relaxed => false,
+            };
         }
         exchange.moments.forwarded_ns = self.c.clock.now_ns();
         if exchange.unanswered {
@@ -241,6 +250,15 @@ impl<R: Runtime> Requests<R> {
 
     /// Sends the batch to the broker.
     async fn send(&mut self, batch: &mut Batch, buffer: &[u8]) -> Result<(), Fault> {
+        if std::mem::take(&mut batch.to_sync)
+            && let Err(reason) = self.c.synced().await
+        {
+            // Nothing of it is passed on: what cannot be recorded is not done.
+            batch.out.clear();
+            batch.unanswered.clear();
+            self.c.end(reason);
+            return Ok(());
+        }
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
             if batch.out.write(upstream, buffer).await.is_err() {
@@ -373,8 +391,10 @@ impl<R: Runtime> Requests<R> {
         let mut out = Outgoing::default();
         self.c.traffic.answer_under_way.set(true);
         self.c.take_answered(&mut out).await;
-        if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
-            self.c.end(CloseReason::Client);
+        if !out.is_empty()
+            && let Err(reason) = self.c.write_client(&mut out, &[]).await
+        {
+            self.c.end(reason);
         }
         self.c.traffic.answer_under_way.set(false);
         Ok(())

@@ -18,7 +18,7 @@ use super::listener::{self, ListenerOptions};
 use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
-use super::recording::{Frames, RecordingOptions};
+use super::recording::{Recording, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
 use super::tls::Scratch;
@@ -167,7 +167,7 @@ async fn run<R: Runtime>(
 pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
-    pub frames: Frames,
+    pub recording: Recording,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
@@ -193,8 +193,8 @@ impl<R: Runtime> Shard<R> {
     fn new(options: ShardOptions, others: Vec<mpsc::UnboundedSender<Command>>) -> Self {
         Shard {
             listeners: options.listeners,
+            recording: Recording::new(&options.recording, &options.journal),
             journal: RefCell::new(options.journal),
-            frames: Frames::new(&options.recording),
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,

@@ -324,6 +324,10 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
     let left_ns = hold.expires_ns.saturating_sub(c.clock.now_ns());
     login.changed |= changed;
     login.who = Some(Who { principal, hold: Some(hold), place });
+    if changed {
+        // Rules go by groups.
+        *c.scope.borrow_mut() = None;
+    }
     // 0 would mean for ever.
     Ok(i64::try_from(left_ns / 1_000_000).unwrap_or(i64::MAX).max(1))
 }

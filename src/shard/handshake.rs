@@ -89,9 +89,10 @@ async fn farewell<R: Runtime>(tls: &TlsStream<R::Stream>) {
 fn words(error: &HandshakeError, peer: Peer) -> String {
     match error {
         HandshakeError::Io(error) => explain_io(error, peer),
-        HandshakeError::Closed { .. } => format!(
-            "{peer} closed the connection within it: it does not trust the certificate that it was shown, or does not speak TLS"
-        ),
+        HandshakeError::Closed { .. } => match peer {
+            Peer::Client => "the client closed within it: it may not trust the certificate that it was shown".into(),
+            Peer::Broker => "the broker closed within it: its address may not be that of a TLS listener".into(),
+        },
         HandshakeError::Tls { error, opening } => not_tls(opening).unwrap_or_else(|| explain(error, peer)),
     }
 }

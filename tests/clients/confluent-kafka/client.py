@@ -6,10 +6,11 @@ with the codec to send it under. Standard output: what the group read, one JSON 
 """
 
 import json
+import os
 import sys
 import time
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 LIMIT_S = 60
@@ -37,10 +38,20 @@ def login_of(login):
     return config | {"sasl.username": login["user"], "sasl.password": login["password"]}
 
 
+def on_error(error):
+    # librdkafka would try again for as long as it is let.
+    if error.code() == KafkaError._AUTHENTICATION:
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
+
+
 def create_topic(config, topic, partitions):
-    admin = AdminClient(config)  # a name of its own: a collected client takes its pending answers with it
-    created = admin.create_topics([NewTopic(topic, partitions, 1)])
-    created[topic].result(timeout=LIMIT_S)
+    # A name of its own: a collected client takes its pending answers with it.
+    admin = AdminClient(config | {"error_cb": on_error})
+    created = admin.create_topics([NewTopic(topic, partitions, 1)], request_timeout=LIMIT_S)[topic]
+    while not created.done():
+        admin.poll(0.1)
+    created.result()
 
 
 def produce(config, topic, codec, records):

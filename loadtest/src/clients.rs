@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::scratch::Scratch;
+use crate::tls::Files;
 use crate::weir::Token;
 use crate::{During, Failure, Result, cache, kafka, process};
 
@@ -28,8 +29,21 @@ pub struct Target {
     pub bootstrap: String,
     /// How the client logs in.
     pub login: Login,
+    /// Speaks TLS when there is something to do it with.
+    pub tls: Option<ClientTls>,
     /// What the client calls itself.
     pub client_id: String,
+}
+
+/// What a client speaks TLS with.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    /// PEM file of the authority it trusts.
+    pub ca: PathBuf,
+    /// Its own certificate, where it shows one.
+    pub identity: Option<Files>,
+    /// The one version that Java's clients may speak, such as `TLSv1.2`; whatever the client takes when none is said.
+    pub version: Option<&'static str>,
 }
 
 /// How a client logs in.
@@ -75,14 +89,41 @@ impl Target {
 
     /// Logged in.
     pub fn with_login(bootstrap: impl Into<String>, client_id: &str, login: Login) -> Self {
-        Self { bootstrap: bootstrap.into(), login, client_id: client_id.to_owned() }
+        Self { bootstrap: bootstrap.into(), login, tls: None, client_id: client_id.to_owned() }
+    }
+
+    /// With TLS.
+    #[must_use]
+    pub fn over_tls(mut self, tls: ClientTls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The client properties of Kafka's Java tools.
     pub fn properties(&self) -> String {
+        let protocol = match (&self.login, &self.tls) {
+            (Login::Anonymous, None) => "PLAINTEXT",
+            (_, None) => "SASL_PLAINTEXT",
+            (Login::Anonymous, Some(_)) => "SSL",
+            (_, Some(_)) => "SASL_SSL",
+        };
+        let mut text = format!("client.id={}\nsecurity.protocol={protocol}\n", self.client_id);
+        if let Some(ClientTls { ca, identity, version }) = &self.tls {
+            text += &format!("ssl.truststore.type=PEM\nssl.truststore.location={}\n", ca.display());
+            if let Some(identity) = identity {
+                text += &format!("ssl.keystore.type=PEM\nssl.keystore.location={}\n", identity.both.display());
+            }
+            if let Some(version) = version {
+                text += &format!("ssl.protocol={version}\nssl.enabled.protocols={version}\n");
+            }
+        }
+        text + &self.sasl_properties()
+    }
+
+    fn sasl_properties(&self) -> String {
         const SECURITY: &str = "org.apache.kafka.common.security";
         let (mechanism, module, options) = match &self.login {
-            Login::Anonymous => return format!("client.id={}\n", self.client_id),
+            Login::Anonymous => return String::new(),
             Login::Plain { user, password } => {
                 ("PLAIN", "plain.PlainLoginModule", format!("username=\"{user}\" password=\"{password}\""))
             }
@@ -95,11 +136,8 @@ impl Target {
                 format!("clientId=\"{client}\" clientSecret=\"{secret}\""),
             ),
         };
-        let mut text = format!(
-            "client.id={}\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism={mechanism}\n\
-             sasl.jaas.config={SECURITY}.{module} required {options};\n",
-            self.client_id
-        );
+        let mut text =
+            format!("sasl.mechanism={mechanism}\nsasl.jaas.config={SECURITY}.{module} required {options};\n");
         if let Login::Oidc { endpoint, .. } = &self.login {
             text += &format!(
                 "sasl.login.callback.handler.class={SECURITY}.oauthbearer.OAuthBearerLoginCallbackHandler\n\
@@ -213,6 +251,11 @@ impl Scene<'_> {
             "client_id": self.target.client_id,
             "login": self.target.to_json(),
             "topic": self.topic,
+            "tls": self.target.tls.as_ref().map(|tls| json!({
+                "ca": tls.ca,
+                "certificate": tls.identity.as_ref().map(|files| &files.certificate),
+                "key": tls.identity.as_ref().map(|files| &files.key),
+            })),
             "partitions": self.partitions,
             "group": self.group,
         });

@@ -6,7 +6,9 @@
 mod args;
 mod error;
 mod exchange;
+mod export;
 mod logging;
+mod records;
 mod sessions;
 mod show;
 mod source;
@@ -46,6 +48,7 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Check(config) => check(&config, out)?,
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,
+        Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }
     Ok(out.flush()?)

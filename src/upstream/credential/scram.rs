@@ -176,7 +176,8 @@ mod tests {
         let mut conversation = credential.begin();
         let first = send(conversation.as_mut(), None).await;
         let first = ClientFirst::parse(&first).unwrap();
-        let (server, challenge) = ServerExchange::begin(HASH, first, b"salt", 4096, &fresh_nonce().unwrap()).unwrap();
+        let nonce = fresh_nonce().unwrap();
+        let (server, challenge) = ServerExchange::begin(HASH, first, b"salt", 4096, &nonce).unwrap();
         let last = send(conversation.as_mut(), Some(challenge.as_bytes())).await;
         let outcome = server.proof(&last)?.check(&verifier)?;
         conversation.answer(Some(outcome.as_bytes())).await

@@ -1,6 +1,6 @@
 """Plays the scene of loadtest/src/clients.rs with librdkafka.
 
-One argument, a JSON object: bootstrap, client_id, login, topic, partitions, group. The login is null or an object:
+One argument, a JSON object: bootstrap, client_id, login, tls, topic, partitions, group. The login is null or an object:
 mechanism, user, password, and for OAUTHBEARER the endpoint that gives tokens. Standard input: one JSON record per line
 with the codec to send it under. Standard output: what the group read, one JSON record per line.
 """
@@ -24,10 +24,10 @@ def decoded(data):
     return None if data is None else data.decode()
 
 
-def login_of(login):
+def login_of(login, tls):
     if login is None:
         return {}
-    config = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": login["mechanism"]}
+    config = {"security.protocol": "SASL_PLAINTEXT" if tls is None else "SASL_SSL", "sasl.mechanism": login["mechanism"]}
     if login["mechanism"] == "OAUTHBEARER":
         return config | {
             "sasl.oauthbearer.method": "oidc",
@@ -99,7 +99,12 @@ def consume(config, topic, group, expected):
 def main():
     scene = json.loads(sys.argv[1])
     config = {"bootstrap.servers": scene["bootstrap"], "client.id": scene["client_id"]}
-    config |= login_of(scene["login"])
+    tls = scene.get("tls")
+    if tls is not None:
+        config |= {"security.protocol": "SSL", "ssl.ca.location": tls["ca"]}
+        if tls["certificate"] is not None:
+            config |= {"ssl.certificate.location": tls["certificate"], "ssl.key.location": tls["key"]}
+    config |= login_of(scene["login"], tls)
     by_codec = {}
     for line in sys.stdin:
         record = json.loads(line)

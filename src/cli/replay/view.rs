@@ -87,13 +87,7 @@ impl View {
         paused: bool,
         out: &mut RawLines<impl Write>,
     ) -> Result<(), CliError> {
-        let line = status(
-            width(),
-            self.clock.time_of_day(now_ns),
-            now_ns.saturating_sub(self.started_ns),
-            self,
-            (speed, paused),
-        );
+        let line = self.status_line(width(), now_ns, speed, paused);
         write!(out, "\r{}\u{1b}[K", self.style.bold(&line))?;
         Ok(out.flush()?)
     }

@@ -19,6 +19,14 @@ pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 /// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: Duration = Duration::from_secs(3);
 
+/// A TLS handshake message of which not all is there yet, bytes: a chain of ten large certificates fits; each connection
+/// in its handshake may hold as much.
+pub const TLS_PARTIAL_BYTES_MAX: usize = 32 * 1024;
+
+/// After a TLS handshake failed, how long what the client still sends is read and dropped: a close with bytes unread is a
+/// reset, which takes the alert with it that tells the client why.
+pub const TLS_FAREWELL: Duration = Duration::from_millis(500);
+
 // Who clients are.
 
 /// A JWT, bytes: directories that state hundreds of groups make some of 20 KiB.
@@ -125,6 +133,14 @@ pub const SHARD_CAPTURE_HELD_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
 pub const JOURNAL_RETRY: Duration = Duration::from_millis(2);
+
+/// Bytes that one call encrypts, a system call each: four records of the largest size. What the peer's socket does not take
+/// of them stays with its connection.
+pub const TLS_WRITE_BYTES: usize = 64 * 1024;
+
+/// How often certificate files are looked at: soon enough for who waits for a new one to be taken, and a handful of calls
+/// each time.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(3);
 
 // What an event keeps.
 

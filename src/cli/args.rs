@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::replay::Speed;
 use super::time::parse_moment;
 use crate::event::SessionId;
+use crate::recorder::AddressRange;
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -106,6 +107,9 @@ pub(super) struct SessionsArgs {
     /// Only those that touched this topic
     #[arg(long)]
     pub(super) topic: Option<String>,
+    /// Only those from this address or network (10.1.2.3, 10.1.0.0/16)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) address: Option<AddressRange>,
     /// Only those active after: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub(super) since: Option<u64>,

@@ -128,6 +128,9 @@ fn sessions_path(filter: &SessionFilter) -> String {
             path.push_str(&format!("&{name}={}", encoded(value)));
         }
     }
+    if let Some(address) = &filter.address {
+        path.push_str(&format!("&address={}", encoded(&address.to_string())));
+    }
     for (name, value) in [("since_ns", filter.since_ns), ("until_ns", filter.until_ns)] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={value}"));

@@ -33,6 +33,8 @@ pub(super) fn routes() -> Router<Served> {
 struct SessionsQuery {
     identity: Option<String>,
     topic: Option<String>,
+    /// The client's address, or a network: `10.1.0.0/16`.
+    address: Option<String>,
     since_ns: Option<u64>,
     until_ns: Option<u64>,
     limit: Option<usize>,
@@ -43,7 +45,9 @@ async fn sessions(
     query: Result<Query<SessionsQuery>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
+    let address = query.address.map(|address| address.parse()).transpose().map_err(Problem::bad_request)?;
     let filter = SessionFilter {
+        address,
         identity: query.identity,
         topic: query.topic,
         since_ns: query.since_ns,

@@ -1,6 +1,7 @@
 //! What a connection puts into its shard's journal: events always, frames where a rule asks for them.
 //!
 //! Invariants:
+//! - With durability `synced`, nothing is written to a client before its events so far are on the disk.
 //! - An event is never dropped: while the journal is full, its connection waits.
 //! - A piece of a frame waits too, or, where the configuration says so, is left out; then the exchange's further pieces are
 //!   as well, and one event says that an exchange is without its detail.
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::runtime::Runtime;
 use crate::event::piece::{Content, Piece, Way};
-use crate::event::{Event, EventKind};
+use crate::event::{CloseReason, Event, EventKind};
 use crate::limits;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::capture::{Beginning, Capture, Cut, Kept, SampleBudgets, Scope};
 use crate::policy::RecordingRules;
+use crate::recorder::{JournalSync, ShardJournal};
 
 /// What happens to frames for which the journal has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,19 +30,34 @@ pub enum OnOverload {
     Metadata,
 }
 
+/// When an exchange counts as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// In the journal before its answer's last byte leaves.
+    Flushed,
+    /// On the disk before its answer's last byte leaves.
+    Synced,
+    /// In the journal once its answer has left.
+    Relaxed,
+}
+
 /// How a shard records.
 #[derive(Debug, Clone)]
 pub struct RecordingOptions {
     /// Whose frames are kept.
     pub rules: Arc<RecordingRules>,
+    /// When an exchange counts as recorded.
+    pub durability: Durability,
     /// What happens to frames for which the journal has no room.
     pub on_overload: OnOverload,
     /// Shards that share what samples may take.
     pub shards: usize,
 }
 
-/// A shard's part in full recording.
-pub(super) struct Frames {
+/// A shard's part in the recording.
+pub(super) struct Recording {
+    pub durability: Durability,
+    sync: JournalSync,
     rules: Arc<RecordingRules>,
     on_overload: OnOverload,
     samples: SampleBudgets,
@@ -48,9 +65,11 @@ pub(super) struct Frames {
     numbers: RandomState,
 }
 
-impl Frames {
-    pub fn new(options: &RecordingOptions) -> Self {
-        Frames {
+impl Recording {
+    pub fn new(options: &RecordingOptions, journal: &ShardJournal) -> Self {
+        Recording {
+            durability: options.durability,
+            sync: journal.sync(),
             rules: options.rules.clone(),
             on_overload: options.on_overload,
             samples: SampleBudgets::new(&options.rules, options.shards as u64),
@@ -68,28 +87,50 @@ impl<R: Runtime> Connection<R> {
             self.shard.meter.journal_full();
             R::sleep(limits::JOURNAL_RETRY).await;
         }
+        self.recorded_to.set(self.shard.journal.borrow().position());
+    }
+
+    /// Waits until every event of this connection is on the disk.
+    pub async fn synced(&self) -> Result<(), CloseReason> {
+        let synced = self.shard.recording.sync.reached(self.recorded_to.get()).await;
+        synced.map_err(|error| {
+            let (listener, peer) = (&self.door.listener.name, self.peer);
+            tracing::error!(listener, %peer, connection = self.number.0, "connection closed, {error}");
+            CloseReason::Internal
+        })
+    }
+
+    /// Waits until it may be said to the client: what it did is recorded.
+    pub async fn may_be_told(&self) -> Result<(), CloseReason> {
+        match self.shard.recording.durability {
+            Durability::Synced => self.synced().await,
+            Durability::Flushed | Durability::Relaxed => Ok(()),
+        }
     }
 
     /// What full recording keeps of an exchange that begins; none where no rule asks for a frame of it.
     pub fn capture(&self, ordinal: u64, api_key: i16, request_bytes: u64, now_ns: u64) -> Option<Box<Capture>> {
         let scope = self.scope()?;
-        let number = self.shard.frames.numbers.hash_one((self.number.0, ordinal));
+        let number = self.shard.recording.numbers.hash_one((self.number.0, ordinal));
         scope.begin(Beginning { ordinal, api_key, number, request_bytes }, now_ns)
     }
 
-    fn scope(&self) -> Option<&Rc<Scope>> {
-        let frames = &self.shard.frames;
-        if frames.rules.is_empty() {
+    fn scope(&self) -> Option<Rc<Scope>> {
+        let recording = &self.shard.recording;
+        if recording.rules.is_empty() {
             return None;
         }
         let listener = &self.door.listener.name;
-        let of_plan = |plan| Some(Scope::new(plan?, frames.samples.clone(), frames.held.clone()));
-        let login = self.login.borrow();
-        let scope = match &login.who {
-            Some(who) => self.scope.get_or_init(|| of_plan(frames.rules.plan(listener, &who.principal.groups))),
-            None => self.scope_before_login.get_or_init(|| of_plan(frames.rules.plan_before_login(listener))),
-        };
-        scope.as_ref()
+        let of_plan = |plan| Some(Scope::new(plan?, recording.samples.clone(), recording.held.clone()));
+        match &self.login.borrow().who {
+            None => {
+                self.scope_before_login.get_or_init(|| of_plan(recording.rules.plan_before_login(listener))).clone()
+            }
+            Some(who) => {
+                let mut scope = self.scope.borrow_mut();
+                scope.get_or_insert_with(|| of_plan(recording.rules.plan(listener, &who.principal.groups))).clone()
+            }
+        }
     }
 
     /// Appends what was cut from `passed`; to be awaited before these bytes leave.
@@ -125,7 +166,7 @@ impl<R: Runtime> Connection<R> {
             return;
         }
         while self.shard.journal.borrow_mut().append_piece(self.number, at_ns, piece).is_err() {
-            if self.shard.frames.on_overload == OnOverload::Metadata {
+            if self.shard.recording.on_overload == OnOverload::Metadata {
                 self.incomplete.borrow_mut().push(piece.ordinal);
                 self.record(EventKind::NotCaptured { events: 1 }).await;
                 return;

@@ -16,8 +16,9 @@ use rustix::net::Shutdown;
 
 use super::connection::Connection;
 use super::outgoing::Outgoing;
-use super::runtime::{Runtime, Stream};
-use super::{dial, login, pool, renew};
+use super::recording::Durability;
+use super::runtime::Runtime;
+use super::{dial, handshake, login, pool, renew};
 use crate::event::piece::Way;
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
@@ -27,6 +28,7 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
 use crate::pipeline::head::RequestHead;
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
+use crate::tls;
 use crate::wire::kafka::api::{Class, key};
 use crate::wire::kafka::{api, error_reply, versions};
 
@@ -34,6 +36,9 @@ use crate::wire::kafka::{api, error_reply, versions};
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     let door = &c.door;
     c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
+    if !handshake::with_client(c).await? {
+        return Ok(Some(CloseReason::Client));
+    }
     let mut requests = Requests {
         c: c.clone(),
         inbound: Inbound::new(c.shard.limits.request_frame_bytes),
@@ -45,6 +50,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
             Ok((_, 0)) => return client_closed(c),
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if tls::is_at_fault(&e) => return Err(Fault::ClientTls(tls::explain_io(&e, "the client"))),
             Err(_) => return client_closed(c),
         };
         requests.take_in(&buffer, read).await?;
@@ -69,7 +75,7 @@ fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason
     if let Some(upstream) = c.upstream.get()
         && !c.is_ending()
     {
-        let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Write);
+        upstream.shutdown(Shutdown::Write);
         c.traffic.lingers_since_ns.set(c.clock.now_ns());
         c.answered.notify_one();
         return Ok(None);
@@ -89,6 +95,8 @@ struct Requests<R: Runtime> {
 #[derive(Default)]
 struct Batch {
     out: Outgoing,
+    /// A note among them has to be on the disk first.
+    to_sync: bool,
     unanswered: Vec<Exchange>,
 }
 
@@ -224,6 +232,12 @@ impl<R: Runtime> Requests<R> {
         self.introduce().await;
         if changes && let Some(note) = exchange.note() {
             self.c.record(note).await;
+            let risky = exchange.api.is_none_or(|api| matches!(api.class, Class::Risky | Class::Security));
+            batch.to_sync |= match self.c.shard.recording.durability {
+                Durability::Synced => true,
+                Durability::Flushed => risky,
+                Durability::Relaxed => false,
+            };
         }
         exchange.moments.forwarded_ns = self.c.clock.now_ns();
         if exchange.unanswered {
@@ -236,6 +250,15 @@ impl<R: Runtime> Requests<R> {
 
     /// Sends the batch to the broker.
     async fn send(&mut self, batch: &mut Batch, buffer: &[u8]) -> Result<(), Fault> {
+        if std::mem::take(&mut batch.to_sync)
+            && let Err(reason) = self.c.synced().await
+        {
+            // Nothing of it is passed on: what cannot be recorded is not done.
+            batch.out.clear();
+            batch.unanswered.clear();
+            self.c.end(reason);
+            return Ok(());
+        }
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
             if batch.out.write(upstream, buffer).await.is_err() {
@@ -368,8 +391,10 @@ impl<R: Runtime> Requests<R> {
         let mut out = Outgoing::default();
         self.c.traffic.answer_under_way.set(true);
         self.c.take_answered(&mut out).await;
-        if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
-            self.c.end(CloseReason::Client);
+        if !out.is_empty()
+            && let Err(reason) = self.c.write_client(&mut out, &[]).await
+        {
+            self.c.end(reason);
         }
         self.c.traffic.answer_under_way.set(false);
         Ok(())

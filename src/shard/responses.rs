@@ -15,21 +15,25 @@ use super::connection::Connection;
 use super::listener;
 use super::outgoing::Outgoing;
 use super::pool;
+use super::recording::Durability;
 use super::renew;
 use super::runtime::Runtime;
-use crate::event::{CloseReason, Outcome};
+use crate::event::{CloseReason, EventKind, Outcome};
 use crate::pipeline::budget::Reservation;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::response::{self, Action, Ended, Outbound};
+use crate::tls;
 use crate::wire::kafka::addresses::Outward;
 use crate::wire::kafka::correlation::Surprise;
 
 /// The answering task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
-    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0, own: Vec::new() };
+    let (outbound, own, later) = (Outbound::default(), Vec::new(), Vec::new());
+    let mut responses = Responses { c: c.clone(), outbound, blocked_ns: 0, later, own };
     let end = responses.pump().await;
+    responses.record_later().await;
     if let Some(mut exchange) = responses.outbound.unfinished() {
         c.keep(exchange.finish_capture(c.clock.now_ns()), &[]).await;
         c.shard.meter.exchange(&exchange, Outcome::Unknown, c.clock.now_ns());
@@ -43,6 +47,8 @@ struct Responses<R: Runtime> {
     outbound: Outbound,
     /// For how long the client did not take the answer that is under way, ns.
     blocked_ns: u64,
+    /// With durability `relaxed`: what is recorded once the answers at hand have left.
+    later: Vec<EventKind>,
     /// What has come of an answer to Weir itself.
     own: Vec<u8>,
 }
@@ -75,6 +81,9 @@ impl<R: Runtime> Responses<R> {
                 Some(Ok((_, 0))) => return self.upstream_closed(),
                 Some(Ok(read)) => read,
                 Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Some(Err(e)) if tls::is_at_fault(&e) => {
+                    return Err(Fault::UpstreamTls(tls::explain_io(&e, "the broker")));
+                }
                 Some(Err(_)) => return self.upstream_closed(),
             };
             self.pass_on(&buffer, read).await?;
@@ -147,17 +156,29 @@ impl<R: Runtime> Responses<R> {
         for exchange in ended {
             c.shard.meter.exchange(&exchange, Outcome::Answered, now_ns);
         }
+        self.record_later().await;
         Ok(())
     }
 
-    /// Records an exchange whose answer is whole.
+    /// Records an exchange whose answer is whole, or puts it off until the answer has left.
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
         let Ended { mut exchange, response } = ended;
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
-        self.c.record(exchange.finish(response, self.c.clock.now_ns())).await;
+        let event = exchange.finish(response, self.c.clock.now_ns());
+        match self.c.shard.recording.durability {
+            Durability::Relaxed => self.later.push(event),
+            Durability::Flushed | Durability::Synced => self.c.record(event).await,
+        }
         self.c.kept(exchange.ordinal);
         self.c.room.notify_one();
         exchange
+    }
+
+    /// Records what was put off: answers of one read at the most.
+    async fn record_later(&mut self) {
+        for event in std::mem::take(&mut self.later) {
+            self.c.record(event).await;
+        }
     }
 
     async fn write(&mut self, out: &mut Outgoing, buffer: &[u8]) -> Result<(), Fault> {

@@ -18,9 +18,10 @@ use super::listener::{self, ListenerOptions};
 use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
-use super::recording::{Frames, RecordingOptions};
+use super::recording::{Recording, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
+use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
 use crate::policy::TokenTable;
@@ -166,13 +167,14 @@ async fn run<R: Runtime>(
 pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
-    pub frames: Frames,
+    pub recording: Recording,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
     pub request_buffers: Rc<Pool>,
     pub response_buffers: Rc<Pool>,
+    pub scratch: Rc<Scratch>,
     pub request_budget: Budget,
     pub response_budget: Budget,
     pub meter: Meter,
@@ -191,14 +193,15 @@ impl<R: Runtime> Shard<R> {
     fn new(options: ShardOptions, others: Vec<mpsc::UnboundedSender<Command>>) -> Self {
         Shard {
             listeners: options.listeners,
+            recording: Recording::new(&options.recording, &options.journal),
             journal: RefCell::new(options.journal),
-            frames: Frames::new(&options.recording),
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
+            scratch: Rc::default(),
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             meter: Meter::default(),

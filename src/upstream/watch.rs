@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::client::{Client, ClientError};
-use super::cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
-use super::credential::{self, Credential, Upkeep};
+use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
+use super::credential;
 use super::http::HttpError;
 use crate::limits;
 use crate::wire::kafka::api::key;
@@ -57,7 +57,11 @@ impl Watcher {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let (mut shared, mut inboxes, mut upkeeps) = (Vec::new(), Vec::new(), Vec::new());
         for options in clusters {
-            let (credential, upkeep) = open(&options)?;
+            let opened = options.credential.clone().map(|credential| credential::open(&options.name, credential));
+            let opened = opened
+                .transpose()
+                .map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
+            let (credential, upkeep) = opened.map_or((None, None), |o| (Some(o.credential), o.upkeep));
             let (cluster, inbox) = Cluster::new(options, credential);
             shared.push(cluster);
             inboxes.push(inbox);
@@ -76,15 +80,6 @@ impl Watcher {
         })?;
         Ok((Watcher { stop: Some(stop), thread: Some(thread) }, shared))
     }
-}
-
-/// The cluster's credential, where it asks for one, and what has to be run for it.
-fn open(options: &ClusterOptions) -> Result<(Option<Arc<dyn Credential>>, Option<Upkeep>), WatchError> {
-    let Some(credential) = options.credential.clone() else { return Ok((None, None)) };
-    let opened = credential::open(&options.name, credential);
-    let (credential, upkeep) =
-        opened.map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
-    Ok((Some(credential), upkeep))
 }
 
 impl Drop for Watcher {
@@ -178,13 +173,15 @@ async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
     for address in &cluster.bootstrap {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "9092"));
         let port = port.parse().unwrap_or(9092);
-        bootstrap.extend(resolve(host.trim_matches(['[', ']']), port).await);
+        let host = host.trim_matches(['[', ']']);
+        let name: Arc<str> = Arc::from(host);
+        let addresses = resolve(host, port).await.into_iter();
+        bootstrap.extend(addresses.map(|address| Endpoint { address, host: name.clone() }));
     }
     if bootstrap.is_empty() {
         return Err(format!("none of the bootstrap names resolve ({})", cluster.bootstrap.join(", ")));
     }
-    let known = was.brokers.values().flat_map(|b| b.addresses.iter().copied());
-    let candidates: Vec<SocketAddr> = bootstrap.iter().copied().chain(known).collect();
+    let candidates: Vec<Endpoint> = bootstrap.iter().cloned().chain(was.known()).collect();
     let (mut client, versions) = reach_any(cluster, &candidates).await?;
     let first_look = cluster.topics.load().is_empty();
     let metadata = ask_metadata(&mut client, &versions, if first_look { None } else { Some(Vec::new()) }).await?;
@@ -197,10 +194,10 @@ async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
     Ok(View { brokers, bootstrap, versions: Some(Arc::new(common.unwrap_or(versions))), trouble: None })
 }
 
-async fn reach_any(cluster: &Cluster, candidates: &[SocketAddr]) -> Result<(Client, ClusterVersions), String> {
+async fn reach_any(cluster: &Cluster, candidates: &[Endpoint]) -> Result<(Client, ClusterVersions), String> {
     let mut trouble = String::from("no address is known");
-    for address in candidates {
-        match reach(cluster, *address).await {
+    for endpoint in candidates {
+        match reach(cluster, endpoint).await {
             Ok(reached) => return Ok(reached),
             Err(error) => trouble = error.to_string(),
         }
@@ -213,11 +210,12 @@ async fn reach_any(cluster: &Cluster, candidates: &[SocketAddr]) -> Result<(Clie
 const PROBES: [i16; 3] = [4, 3, 0];
 
 /// Connects and asks for the versions.
-async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, ClusterVersions), ClientError> {
+async fn reach(cluster: &Cluster, endpoint: &Endpoint) -> Result<(Client, ClusterVersions), ClientError> {
     let wait = limits::UPSTREAM_CONNECT_WAIT;
-    let unusable = ClientError::Malformed { address, what: "ApiVersions" };
+    let unusable = || ClientError::Malformed { address: endpoint.address, what: "ApiVersions" };
+    let mut trouble = unusable();
     for version in PROBES {
-        let mut client = Client::connect(address, cluster.credential.as_deref(), wait).await?;
+        let mut client = Client::connect(endpoint, cluster.tls.as_deref(), cluster.credential.as_deref(), wait).await?;
         let mut request = ApiVersionsRequest::default();
         if version >= 3 {
             request = request
@@ -226,13 +224,14 @@ async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, Cluste
         }
         match client.call(&request, version).await {
             Ok(answer) if answer.error_code == 0 => {
-                return Ok((client, ClusterVersions::from_response(&answer).map_err(|_| unusable)?));
+                return Ok((client, ClusterVersions::from_response(&answer).map_err(|_| unusable())?));
             }
-            Ok(_) | Err(ClientError::Malformed { .. } | ClientError::Broken { .. }) => {}
+            Ok(_) | Err(ClientError::Malformed { .. }) => trouble = unusable(),
+            Err(error @ ClientError::Broken { .. }) => trouble = error,
             Err(error) => return Err(error),
         }
     }
-    Err(unusable)
+    Err(trouble)
 }
 
 async fn ask_metadata(
@@ -257,7 +256,8 @@ async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse)
         }
         let mut versions = before.and_then(|b| b.versions.clone());
         if let Some(address) = addresses.first() {
-            match reach(cluster, *address).await {
+            let endpoint = Endpoint { address: *address, host: Arc::from(&*host) };
+            match reach(cluster, &endpoint).await {
                 Ok((_, probed)) => versions = Some(Arc::new(probed)),
                 Err(error) => tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}"),
             }
@@ -273,7 +273,7 @@ fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
 }
 
 async fn look_up_topics(cluster: &Cluster, ids: Vec<[u8; 16]>) {
-    let candidates = cluster.view.load().addresses_of(None);
+    let candidates = cluster.view.load().endpoints_of(None);
     let asked =
         ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
     let asked = asked.take(limits::TOPIC_LOOKUPS_MAX).collect();

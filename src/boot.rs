@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -60,6 +60,9 @@ pub enum BootError {
     },
 }
 
+/// The environment variable that lets the gateway's memory be looked at, for finding faults.
+pub const ALLOW_CORE: &str = "WEIR_ALLOW_CORE";
+
 /// How often brokers are looked at without a cause.
 const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
 
@@ -67,6 +70,7 @@ const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
 pub fn serve(config: Config) -> Result<(), BootError> {
     let begun = Instant::now();
     raise_open_files();
+    keep_memory_private();
     let io_uring = choose_runtime(&config)?;
     can_bind(&config)?;
     let metrics = control::install_metrics()?;
@@ -113,6 +117,20 @@ fn raise_open_files() {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!("the limit on open files stays at {:?}: {error}", limit.current);
+    }
+}
+
+/// A core file, or another process of the same user that attaches, would give away what Weir logs in with and what clients
+/// send. Core files that are piped to a collector heed no limit, hence both.
+fn keep_memory_private() {
+    if std::env::var_os(ALLOW_CORE).is_some() {
+        tracing::warn!("{ALLOW_CORE} is set: a core file may be written, and it holds secrets");
+        return;
+    }
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let kept = setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = kept {
+        tracing::warn!("the process's memory cannot be kept from core files: {error}");
     }
 }
 
@@ -166,7 +184,8 @@ fn recorder_options(config: &Config) -> RecorderOptions {
     options
 }
 
-fn clusters(config: &Config) -> Vec<ClusterOptions> {
+/// The clusters, as the upstream side takes them.
+pub fn clusters(config: &Config) -> Vec<ClusterOptions> {
     let options = |cluster: &config::Cluster| ClusterOptions {
         name: cluster.name.clone(),
         bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
@@ -177,7 +196,7 @@ fn clusters(config: &Config) -> Vec<ClusterOptions> {
 }
 
 /// How Weir logs in to a cluster, as the upstream side takes it.
-pub fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
+fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
     let text = |secret: &config::Secret| Zeroizing::new(secret.expose().to_owned());
     match sasl {
         config::Sasl::Plain { username, password } => {
@@ -199,7 +218,8 @@ pub fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
     }
 }
 
-fn issuers(config: &Config) -> Vec<IssuerSource> {
+/// The issuers, as the control plane takes them.
+pub fn issuers(config: &Config) -> Vec<IssuerSource> {
     let source = |issuer: &config::Issuer| IssuerSource {
         rules: issuer.rules.clone(),
         keys: issuer.jwks.clone().map_or_else(|| KeysAt::Discovery(issuer.url.clone()), KeysAt::Jwks),
@@ -272,7 +292,7 @@ fn shard_options(
 /// The cores to pin shards to, out of those that this process may use: a container's set need not begin with 0. None
 /// where shards would have to share them, or where a quota gives less time than the cores have: every gateway of a host
 /// would crowd onto the same first few.
-fn cores_for(shards: usize) -> Vec<usize> {
+pub fn cores_for(shards: usize) -> Vec<usize> {
     let Ok(allowed) = sched_getaffinity(None) else { return Vec::new() };
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
     let time_for = std::thread::available_parallelism().map_or(1, usize::from);

@@ -6,6 +6,7 @@ set -eu
 here="$(cd "$(dirname "$0")/.." && pwd)"
 cache="${WEIR_CACHE:-$HOME/.cache/weir}"
 kafka_version=4.3.1
+keycloak_version=26.7.3
 
 missing=""
 packages=""
@@ -118,6 +119,20 @@ fetch_kafka() {
     rm -rf "$libs" && mv "$libs.new" "$libs"
 }
 
+# Built for a database in memory, so that a start takes seconds. The build writes into the distribution, hence its place.
+fetch_keycloak() {
+    home="$cache/keycloak/$keycloak_version"
+    rm -rf "$home" "$home.new" && mkdir -p "$home.new" || return 1
+    mvn -q -B -Dstyle.color=never org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+        "-Dartifact=org.keycloak:keycloak-quarkus-dist:$keycloak_version:tar.gz" "-DoutputDirectory=$home.new" || return 1
+    tar -xzf "$home.new/keycloak-quarkus-dist-$keycloak_version.tar.gz" -C "$home.new" || return 1
+    mv "$home.new/keycloak-$keycloak_version" "$home" && rm -r "$home.new" || return 1
+    JAVA_OPTS_KC_HEAP="-Xms64m -Xmx512m" "$home/bin/kc.sh" build --db=dev-mem >"$home.log" 2>&1 || {
+        cat "$home.log"
+        return 1
+    }
+}
+
 make_venv() {
     python3 -m venv --clear "$cache/venv" &&
         "$cache/venv/bin/pip" install -q --no-input --disable-pip-version-check \
@@ -142,6 +157,7 @@ clients="$here/tests/clients"
 stamped "kafka-$kafka_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_kafka
 for part in "$@"; do
     if [ "$part" = test ]; then
+        stamped "keycloak-$keycloak_version" built fetch_keycloak
         stamped python-clients "$(sum_of "$clients/confluent-kafka/requirements.txt")" make_venv
         stamped go-clients "$(sum_of "$clients/franz-go"/*)" build_go_client
     fi

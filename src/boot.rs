@@ -18,9 +18,13 @@ use zeroize::Zeroizing;
 
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
-use crate::policy::IssuerTable;
+use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
-use crate::shard::{self, BrokerPorts, Census, Command, IoUring, ListenerOptions, ShardHandle, ShardOptions};
+use crate::shard::{
+    self, BrokerPorts, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload,
+    RecordingOptions, ShardHandle, ShardOptions, Subjects,
+};
+use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
 
 /// Why the gateway does not start, or did not stop cleanly.
@@ -47,6 +51,14 @@ pub enum BootError {
     /// The metrics registry does not start.
     #[error(transparent)]
     Metrics(#[from] control::InstallError),
+    /// Certificates cannot be used.
+    #[error("TLS of {owner}: {source}")]
+    Tls {
+        /// The listener or cluster.
+        owner: String,
+        /// Why.
+        source: TlsError,
+    },
     /// The clusters cannot be watched.
     #[error(transparent)]
     Upstream(#[from] WatchError),
@@ -78,8 +90,11 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
     let issuers = IssuerKeys::start(issuers(&config))?;
-    let (watcher, clusters) = Watcher::start(clusters(&config))?;
-    let listeners = listeners(&config, &clusters);
+    let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
+    let (watcher, clusters) = Watcher::start(clusters(&config, &mut followed)?)?;
+    let listeners = listeners(&config, &clusters, &mut followed)?;
+    let reloader =
+        Reloader::start(followed).map_err(|source| BootError::Own { what: "the certificates' thread", source })?;
     let who = Who { tokens: &tokens, issuers: &issuers };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
     let shards = shard::start(shards).map_err(|source| BootError::Own { what: "a shard did not start", source })?;
@@ -103,8 +118,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     readiness.draining.store(true, Ordering::Relaxed);
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
-    drop(watcher);
-    drop(issuers);
+    drop((reloader, watcher, issuers));
     recorder.shutdown()?;
     control.stop();
     tracing::info!("stopped");
@@ -180,19 +194,46 @@ fn runtime_name(io_uring: bool) -> &'static str {
 fn recorder_options(config: &Config) -> RecorderOptions {
     let mut options = RecorderOptions::new(&config.store.path, &config.node, config.shards);
     options.journal_bytes = config.store.journal_bytes;
+    options.synced = config.store.durability == config::Durability::Synced;
+    options.policy_hash = config.policy.snapshot.hash;
     options.retention_days = Some(config.store.retention_days);
     options
 }
 
-/// The clusters, as the upstream side takes them.
-pub fn clusters(config: &Config) -> Vec<ClusterOptions> {
-    let options = |cluster: &config::Cluster| ClusterOptions {
-        name: cluster.name.clone(),
-        bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
-        credential: cluster.sasl.as_ref().map(credential_options),
-        refresh: CLUSTER_REFRESH,
+fn recording_options(config: &Config) -> RecordingOptions {
+    RecordingOptions {
+        rules: Arc::new(config.policy.snapshot.recording.clone()),
+        durability: match config.store.durability {
+            config::Durability::Flushed => Durability::Flushed,
+            config::Durability::Synced => Durability::Synced,
+            config::Durability::Relaxed => Durability::Relaxed,
+        },
+        on_overload: match config.store.on_overload {
+            config::OnOverload::Block => OnOverload::Block,
+            config::OnOverload::Metadata => OnOverload::Metadata,
+        },
+        shards: config.shards,
+    }
+}
+
+/// The clusters, as the upstream side takes them; whatever has to follow its files is added to `followed`.
+pub fn clusters(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<Vec<ClusterOptions>, BootError> {
+    let mut options = |cluster: &config::Cluster| {
+        let tls = cluster.tls.clone().map(|files| {
+            let owner = || format!("cluster {}", cluster.name);
+            let live =
+                ClientTls::open(&cluster.name, files).map_err(|source| BootError::Tls { owner: owner(), source });
+            live.map(Arc::new).inspect(|live| followed.push(live.clone()))
+        });
+        Ok(ClusterOptions {
+            name: cluster.name.clone(),
+            bootstrap: cluster.bootstrap.iter().map(ToString::to_string).collect(),
+            tls: tls.transpose()?,
+            credential: cluster.sasl.as_ref().map(credential_options),
+            refresh: CLUSTER_REFRESH,
+        })
     };
-    config.clusters.iter().map(options).collect()
+    config.clusters.iter().map(&mut options).collect()
 }
 
 /// How Weir logs in to a cluster, as the upstream side takes it.
@@ -229,16 +270,26 @@ pub fn issuers(config: &Config) -> Vec<IssuerSource> {
     config.issuers.iter().map(source).collect()
 }
 
-fn listeners(config: &Config, clusters: &[Arc<Cluster>]) -> Vec<Arc<ListenerOptions>> {
-    let options = |listener: &config::Listener| {
+/// The listeners; whatever has to follow its files is added to `followed`.
+fn listeners(
+    config: &Config,
+    clusters: &[Arc<Cluster>],
+    followed: &mut Vec<Arc<dyn Reload>>,
+) -> Result<Vec<Arc<ListenerOptions>>, BootError> {
+    let mut options = |listener: &config::Listener| {
         // The configuration was checked: every listener's cluster exists.
         let cluster = clusters.iter().find(|cluster| cluster.name == listener.cluster)?.clone();
+        let tls = match listener.tls.as_ref().map(|tls| listener_tls(listener, tls, followed)).transpose() {
+            Ok(tls) => tls,
+            Err(error) => return Some(Err(error)),
+        };
         let ports = &listener.brokers;
-        Some(Arc::new(ListenerOptions {
+        Some(Ok(Arc::new(ListenerOptions {
             name: listener.name.clone(),
             cluster,
             bind: listener.bind,
             brokers: BrokerPorts { host: ports.host, low: ports.low, high: ports.high },
+            tls,
             advertised: listener.advertised.clone(),
             anonymous: listener.auth.contains(&config::Auth::Anonymous),
             weir_token: listener.auth.contains(&config::Auth::WeirToken),
@@ -246,9 +297,25 @@ fn listeners(config: &Config, clusters: &[Arc<Cluster>]) -> Vec<Arc<ListenerOpti
             jwt: listener.auth.contains(&config::Auth::Jwt),
             issuers: listener.issuers.clone(),
             allow_security_changes: listener.allow_security_changes,
-        }))
+        })))
     };
-    config.listeners.iter().filter_map(options).collect()
+    config.listeners.iter().filter_map(&mut options).collect()
+}
+
+fn listener_tls(
+    listener: &config::Listener,
+    tls: &config::ListenerTls,
+    followed: &mut Vec<Arc<dyn Reload>>,
+) -> Result<ListenerTls, BootError> {
+    let owner = || format!("listener {}", listener.name);
+    let live = ServerTls::open(&listener.name, tls.files.clone())
+        .map_err(|source| BootError::Tls { owner: owner(), source })?;
+    let server = Arc::new(live);
+    followed.push(server.clone());
+    let subjects = listener.auth.contains(&config::Auth::Mtls).then(|| {
+        Arc::new(Subjects { mapping: SubjectMapping::clone(&tls.mapping), units_are_groups: tls.units_are_groups })
+    });
+    Ok(ListenerTls { server, subjects })
 }
 
 /// What says who clients are.
@@ -275,12 +342,14 @@ fn shard_options(
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let issuers = shard::Issuers { table: who.issuers.table(), refresh: Arc::new(who.issuers.refresher()) };
+    let recording = recording_options(config);
     let options = |(index, journal)| ShardOptions {
         index,
         core: cores.get(index).copied(),
         io_uring,
         listeners: listeners.to_vec(),
         journal,
+        recording: recording.clone(),
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,

@@ -15,5 +15,6 @@ pub mod policy;
 pub mod recorder;
 pub mod scram;
 pub mod shard;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

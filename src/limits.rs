@@ -19,6 +19,14 @@ pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 /// After a client closed with requests in flight, or failed to log in again, how long the answers due are awaited.
 pub const LINGER: Duration = Duration::from_secs(3);
 
+/// A TLS handshake message of which not all is there yet, bytes: a chain of ten large certificates fits; each connection
+/// in its handshake may hold as much.
+pub const TLS_PARTIAL_BYTES_MAX: usize = 32 * 1024;
+
+/// After a TLS handshake failed, how long what the client still sends is read and dropped: a close with bytes unread is a
+/// reset, which takes the alert with it that tells the client why.
+pub const TLS_FAREWELL: Duration = Duration::from_millis(500);
+
 // Who clients are.
 
 /// A JWT, bytes: directories that state hundreds of groups make some of 20 KiB.
@@ -116,8 +124,23 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes of an exchange's frames that are held until it is known whether a recording rule asks for them: heads and names
+/// of some thousand partitions; what needs more is kept.
+pub const CAPTURE_HELD_BYTES_MAX: u64 = 64 * 1024;
+
+/// Bytes held so on one shard: a few hundred exchanges that need the most.
+pub const SHARD_CAPTURE_HELD_BYTES: u64 = 16 * 1024 * 1024;
+
 /// How long a connection waits before it tries again to append to a full journal; the writer needs about as long a block.
 pub const JOURNAL_RETRY: Duration = Duration::from_millis(2);
+
+/// Bytes that one call encrypts, a system call each: four records of the largest size. What the peer's socket does not take
+/// of them stays with its connection.
+pub const TLS_WRITE_BYTES: usize = 64 * 1024;
+
+/// How often certificate files are looked at: soon enough for who waits for a new one to be taken, and a handful of calls
+/// each time.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(3);
 
 // What an event keeps.
 
@@ -202,6 +225,17 @@ pub const UNIDENTIFIED_BLOCKS_MAX: usize = 64;
 /// What one batch's records may inflate to when they are shown: brokers bound a batch as it is compressed (1 MiB by
 /// default, `message.max.bytes`), and honest text shrinks by tens, not by thousands; bytes.
 pub const RECORDS_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Recorded frames in one answer of the local socket, at least one frame; a page of a few megabytes keeps both ends busy
+/// and neither large; bytes.
+pub const FRAMES_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Frames that a command keeps because their exchanges come later: those of the slowest answers; bytes.
+pub const FRAMES_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The longest frame whose records are shown: above what clients may send and brokers answer by default (100 MiB and 50);
+/// bytes.
+pub const SHOWN_FRAME_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// How long a process that is about to abort waits for its last log line to be written by the thread that does.
 pub const LAST_WORDS: Duration = Duration::from_millis(100);

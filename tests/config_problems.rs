@@ -69,11 +69,6 @@ fn unknown_and_repeated_keys() {
             "    auth: [anonymous]\n    advertized: a.example.com",
             &["weir.yaml:15:5: listeners[0].advertized: unknown key; did you mean `advertised`?"],
         ),
-        (
-            "    auth: [anonymous]",
-            "    auth: [anonymous]\n    tls: {}",
-            &["weir.yaml:15:5: listeners[0].tls: not in this version: refusing to start rather than ignore it"],
-        ),
     ]);
 }
 
@@ -82,6 +77,16 @@ fn wrong_types_and_values_out_of_range() {
     const TIME: &str = "expected a time with its unit, such as 500ms, 5s, 15m, 24h or 7d, from 0s to 10m";
     let drain = |value: &str| format!("weir.yaml:2:8: drain: found {value}; {TIME}");
     check(&[
+        (
+            "  path: ./data",
+            "  path: ./data\n  durability: safe",
+            &["weir.yaml:4:15: store.durability: found `safe`; expected `flushed`, `synced` or `relaxed`"],
+        ),
+        (
+            "  path: ./data",
+            "  path: ./data\n  on_overload: drop",
+            &["weir.yaml:4:16: store.on_overload: found `drop`; expected `block` or `metadata`"],
+        ),
         (
             "node: n1",
             "node: n1\nshards: many",
@@ -126,13 +131,14 @@ fn wrong_types_and_values_out_of_range() {
         (
             "    auth: [anonymous]",
             "    auth: anonymous",
-            &["weir.yaml:14:11: listeners[0].auth: found `anonymous`; expected a list of `anonymous` or `weir_token`"],
+            &["weir.yaml:14:11: listeners[0].auth: found `anonymous`; \
+                 expected a list of `anonymous`, `weir_token`, `scram`, `jwt` or `mtls`"],
         ),
         (
             "    auth: [anonymous]",
             "    auth: []",
             &["weir.yaml:14:11: listeners[0].auth: found an empty list; \
-             expected a list of `anonymous` or `weir_token`, at least one"],
+             expected a list of `anonymous`, `weir_token`, `scram`, `jwt` or `mtls`, at least one"],
         ),
         (
             "    auth: [anonymous]",
@@ -215,32 +221,73 @@ fn names_that_refer_to_nothing_or_are_taken() {
 
 #[test]
 fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
-    const NOT_YET: &str = "not in this version: refusing to start rather than ignore it";
+    const AUTH: &str = "`anonymous`, `weir_token`, `scram`, `jwt` or `mtls`";
+    check(&[(
+        "[anonymous]",
+        "[anonymous, anonymous, jwtt]",
+        &[
+            "weir.yaml:14:23: listeners[0].auth[1]: found `anonymous` a second time; expected once",
+            &format!("weir.yaml:14:34: listeners[0].auth[2]: found `jwtt`; expected {AUTH}"),
+        ],
+    )]);
+}
+
+#[test]
+fn issuers_are_checked_as_far_as_files_can_tell() {
+    const JWT: &str = "[jwt]\nissuers:\n";
+    let issuer = |more: &str| format!("{JWT}  - {{ name: main, audience: [kafka], {more} }}");
+    const URL: &str = "a URL that begins with https:// (or http:// on this machine, or with `allow_http: true`)";
     check(&[
         (
-            "  path: ./data",
-            "  path: ./data\n  durability: synced",
-            &[&format!("weir.yaml:4:15: store.durability: `synced` is {NOT_YET}; expected `flushed`")],
-        ),
-        (
-            "  path: ./data",
-            "  path: ./data\n  on_overload: metadata",
-            &[&format!("weir.yaml:4:16: store.on_overload: `metadata` is {NOT_YET}; expected `block`")],
-        ),
-        (
-            "  path: ./data",
-            "  path: ./data\n  on_overload: drop",
-            &["weir.yaml:4:16: store.on_overload: found `drop`; expected `block`"],
+            "[anonymous]",
+            "[jwt]",
+            &["weir.yaml:14:11: listeners[0].auth: `jwt` needs to know whose JWTs are taken; \
+               expected the top level section `issuers`"],
         ),
         (
             "[anonymous]",
-            "[anonymous, jwt, anonymous, jwtt]",
+            "[anonymous]\n    issuers: [main]",
+            &["weir.yaml:15:14: listeners[0].issuers: issuers are asked for JWTs only; expected `jwt` in `auth`"],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"http://id.example.com\""),
+            &[&format!("weir.yaml:16:46: issuers[0].issuer: found `\"http://id.example.com\"`; expected {URL}")],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"https://me:pw@id.example.com\""),
+            &[&format!("weir.yaml:16:46: issuers[0].issuer: found `\"https://me:pw@id.example.com\"`; expected {URL}")],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"https://id.example.com\", algorithms: [RS256, none, HS256]"),
             &[
-                &format!(
-                    "weir.yaml:14:23: listeners[0].auth[1]: `jwt` is {NOT_YET}; expected `anonymous` or `weir_token`"
-                ),
-                "weir.yaml:14:28: listeners[0].auth[2]: found `anonymous` a second time; expected once",
-                "weir.yaml:14:39: listeners[0].auth[3]: found `jwtt`; expected `anonymous` or `weir_token`",
+                "weir.yaml:16:92: issuers[0].algorithms[1]: found `none`; expected `RS256`, `RS384`, `RS512`, `PS256`, \
+                 `PS384`, `PS512`, `ES256`, `ES384` or `EdDSA`",
+                "weir.yaml:16:98: issuers[0].algorithms[2]: found `HS256`; expected `RS256`, `RS384`, `RS512`, `PS256`, \
+                 `PS384`, `PS512`, `ES256`, `ES384` or `EdDSA`",
+            ],
+        ),
+        (
+            "[anonymous]",
+            "[jwt]\n    issuers: [mian]\nissuers:\n  - { name: main, issuer: \"https://id.example.com\" }",
+            &[
+                "weir.yaml:15:15: listeners[0].issuers[0]: no issuer is named `mian`; did you mean `main`?",
+                "weir.yaml:17:5: issuers[0].audience: missing; expected what its tokens have to say in `aud`, \
+                 such as [\"kafka\"]",
+            ],
+        ),
+        (
+            "[anonymous]",
+            &issuer("issuer: \"https://id.example.com\", groups: realm_access., clock_skew: 10m, ca: absent.pem"),
+            &[
+                "weir.yaml:16:80: issuers[0].groups: found `realm_access.`; expected the name of a claim, with dots \
+                 into objects, such as `realm_access.roles`",
+                "weir.yaml:16:107: issuers[0].clock_skew: found `10m`; expected a time with its unit, such as 500ms, \
+                 5s, 15m, 24h or 7d, from 0s to 5m",
+                "weir.yaml:16:116: issuers[0].ca: absent.pem cannot be read: I/O error: No such file or directory \
+                 (os error 2)",
             ],
         ),
     ]);
@@ -382,15 +429,6 @@ fn a_policy_that_cannot_be_honoured_stops_the_start() {
                 &format!("policy.yaml:5:1: access: {NOT_YET}"),
             ],
         ),
-        ("recording:\n  - mode: full\n", &[&format!("policy.yaml:2:11: recording[0].mode: `full` is {NOT_YET}")]),
-        (
-            "recording:\n  - topics: [a]\n    mode: metadata\n",
-            &[&format!("policy.yaml:2:5: recording[0].topics: {NOT_YET}")],
-        ),
-        (
-            "recording:\n  - mode: metadata\n  - mode: metadata\n",
-            &[&format!("policy.yaml:3:5: recording[1]: {NOT_YET}; expected one rule, `mode: metadata`")],
-        ),
         ("- a\n", &["policy.yaml:1:1: found a list; expected a mapping with `recording`"]),
     ];
     for (text, expected) in cases {
@@ -468,4 +506,59 @@ listeners:
             "policy.yaml:1:1: access",
         ]
     );
+}
+
+#[test]
+fn recording_rules_that_cannot_be_read_or_never_decide() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    let config = format!("policy: policy.yaml\n{GOOD}");
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "recording:\n  - mode: sample\n",
+            &[
+                "policy.yaml:2:11: recording[0].mode: found `sample`; expected `mode: metadata` with `sample: { rate: 0.01, \
+               max_bytes_per_second: 1MiB }` beside it",
+            ],
+        ),
+        (
+            "recording:\n  - mode: all\n  - topics: [a]\n",
+            &[
+                "policy.yaml:2:11: recording[0].mode: found `all`; expected `full` or `metadata`",
+                "policy.yaml:3:5: recording[1].mode: missing; expected `full` or `metadata`",
+            ],
+        ),
+        (
+            "recording:\n  - listeners: [main, outer]\n    mode: full\n",
+            &["policy.yaml:2:23: recording[0].listeners[1]: found `outer`; no listener has this name; expected `main`"],
+        ),
+        (
+            "recording:\n  - topics: [\"a[\"]\n    mode: full\n",
+            &[
+                "policy.yaml:2:14: recording[0].topics[0]: found `\"a[\"`; error parsing glob 'a[': unclosed character class; \
+               missing ']'",
+            ],
+        ),
+        (
+            "recording:\n  - mode: metadata\n    sample: { rate: 1.5, max_bytes_per_second: 1 }\n",
+            &[
+                "policy.yaml:3:21: recording[0].sample.rate: found `1.5`; expected a share above 0 and at most 1, such as \
+                 0.01",
+                "policy.yaml:3:48: recording[0].sample.max_bytes_per_second: found `1`; expected a size with its unit, such \
+                 as 64KiB, 1MiB or 2GiB, from 1KiB to 1GiB",
+            ],
+        ),
+        (
+            "recording:\n  - mode: full\n    sample: { rate: 0.5, max_bytes_per_second: 1MiB }\n",
+            &["policy.yaml:2:11: recording[0].mode: `full` keeps everything; `sample` goes with `mode: metadata`"],
+        ),
+        (
+            "recording:\n  - mode: metadata\n  - name: late\n    topics: [a]\n    mode: full\n",
+            &["policy.yaml:3:5: recording[1]: never decides: recording[0] matches all that it does"],
+        ),
+    ];
+    for (text, expected) in cases {
+        fs::write(&policy, text).unwrap();
+        assert_eq!(problems(folder.path(), &config), *expected, "\n{text}");
+    }
 }

@@ -22,11 +22,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["mask"]),
     ("pipeline", &["wire", "mask", "policy", "event"]),
     ("ledger", &[]),
+    ("tls", &[]),
     ("recorder", &["event", "wire", "ledger"]),
-    ("upstream", &["wire"]),
-    ("shard", &["pipeline", "recorder", "upstream", "wire", "policy", "event"]),
+    ("upstream", &["wire", "tls"]),
+    ("shard", &["pipeline", "recorder", "upstream", "wire", "policy", "event", "tls"]),
     ("control", &["policy", "recorder", "ledger", "upstream", "event"]),
-    ("config", &["policy"]),
+    ("config", &["policy", "tls"]),
 ];
 
 /// These see everything: commands, and the start and drain order.

@@ -79,6 +79,13 @@ fn leads(broker: SocketAddr, name: &str, partition: i32) -> Result<Option<()>> {
     Ok(answered.filter(|p| p.error_code == 0).map(|_| ()))
 }
 
+/// The ids of topics, as whoever `connection` leads to tells them.
+pub fn known_by(connection: &mut Connection, names: &[&str]) -> Result<Vec<Uuid>> {
+    let asked = names.iter().map(|name| MetadataRequestTopic::default().with_name(Some(topic(name)))).collect();
+    let request = MetadataRequest::default().with_topics(Some(asked)).with_allow_auto_topic_creation(false);
+    Ok(connection.call(12, &request)?.topics.into_iter().map(|topic| topic.topic_id).collect())
+}
+
 fn known(broker: SocketAddr, name: &str, partitions: usize) -> Result<Option<Uuid>> {
     let asked = vec![MetadataRequestTopic::default().with_name(Some(topic(name)))];
     let request = MetadataRequest::default().with_topics(Some(asked)).with_allow_auto_topic_creation(false);

@@ -1,4 +1,4 @@
-//! One GET, for `/readyz` and `/metrics`: as little HTTP as that takes.
+//! One request, for `/readyz`, `/metrics` and an identity provider's API: as little HTTP as that takes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,14 +6,27 @@ use std::time::Duration;
 
 use crate::{During, Failure, Result};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Status code and body of `GET path`. HTTP/1.0, so that the body ends with the connection and is never chunked.
+/// Status code and body of `GET path`.
 pub fn get(address: SocketAddr, path: &str) -> Result<(u16, String)> {
-    let doing = format!("GET http://{address}{path}");
+    request(address, &format!("GET {path}"), &[], "")
+}
+
+/// Status code and body of `POST path`, with these headers beside the body's length.
+pub fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+    request(address, &format!("POST {path}"), headers, body)
+}
+
+/// HTTP/1.0, so that the body ends with the connection and is never chunked.
+fn request(address: SocketAddr, what: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+    let doing = format!("{what} at {address}");
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).during(&doing)?;
     stream.set_read_timeout(Some(TIMEOUT)).during(&doing)?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").during(&doing)?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    write!(stream, "{what} HTTP/1.0\r\nHost: {address}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+        .during(&doing)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).during(&doing)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| Failure::new(format!("{doing}: no HTTP answer")))?;

@@ -27,6 +27,15 @@ pub const VERSION: &str = "4.3.1";
 const READY_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
+/// The certificate that brokers show, and whose certificates they take.
+#[derive(Debug, Clone)]
+pub struct BrokerTls {
+    /// PEM file with the key and the certificate.
+    pub key_store: PathBuf,
+    /// PEM file with the authority of clients.
+    pub trust_store: PathBuf,
+}
+
 /// What a cluster is like besides its size.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -34,6 +43,8 @@ pub struct Options {
     pub users: Vec<(String, String)>,
     /// How they may log in there. OAUTHBEARER takes any unsigned token ([`crate::token_endpoint`]), of users or not.
     pub mechanisms: Vec<&'static str>,
+    /// Two more listeners: `SSL` asks clients for no certificate, `MTLS` for one. Both advertise `localhost`.
+    pub tls: Option<BrokerTls>,
     /// One JSON line per request in [`Cluster::request_log`]: API, version and client as the broker saw them.
     pub request_log: bool,
     /// Java heap per broker, MiB.
@@ -50,6 +61,7 @@ impl Default for Options {
         Self {
             users: Vec::new(),
             mechanisms: vec!["PLAIN"],
+            tls: None,
             request_log: false,
             heap_mib: 256,
             for_load: false,
@@ -75,6 +87,7 @@ pub struct Cluster {
 struct Broker {
     port: u16,
     sasl_port: Option<u16>,
+    tls_ports: Option<[u16; 2]>,
     process: Option<Process>,
 }
 
@@ -115,6 +128,15 @@ impl Cluster {
     /// The same for the SASL listener; empty without [`Options::users`].
     pub fn sasl_bootstrap(&self) -> String {
         join(self.brokers.values().filter_map(|b| b.sasl_port))
+    }
+
+    /// What a client takes as bootstrap servers for TLS, and for TLS with a certificate of its own; empty without
+    /// [`Options::tls`].
+    pub fn tls_bootstraps(&self) -> [String; 2] {
+        [0, 1].map(|which| {
+            let ports = self.brokers.values().filter_map(|b| b.tls_ports.map(|ports| ports[which]));
+            ports.map(|port| format!("localhost:{port}")).collect::<Vec<_>>().join(",")
+        })
     }
 
     /// The end of one broker's log.
@@ -189,9 +211,13 @@ impl Cluster {
     fn prepare(&mut self, node: i32) -> Result<()> {
         let port = self.ports.take()?;
         let sasl_port = if self.options.users.is_empty() { None } else { Some(self.ports.take()?) };
+        let tls_ports = match self.options.tls {
+            None => None,
+            Some(_) => Some([self.ports.take()?, self.ports.take()?]),
+        };
         let home = self.home(node);
         fs::create_dir_all(&home).during("cannot make the broker's folder")?;
-        let broker = Broker { port, sasl_port, process: None };
+        let broker = Broker { port, sasl_port, tls_ports, process: None };
         let write =
             |name: &str, text: String| fs::write(home.join(name), text).during("cannot write the configuration");
         write("server.properties", self.server_properties(node, &broker))?;
@@ -203,6 +229,9 @@ impl Cluster {
     fn server_properties(&self, node: i32, broker: &Broker) -> String {
         let mut listeners = vec![format!("PLAINTEXT://127.0.0.1:{}", broker.port)];
         listeners.extend(broker.sasl_port.map(|port| format!("SASL://127.0.0.1:{port}")));
+        if let Some([tls, mutual]) = broker.tls_ports {
+            listeners.extend([format!("SSL://localhost:{tls}"), format!("MTLS://localhost:{mutual}")]);
+        }
         let advertised = listeners.join(",");
         let roles = if node == 1 { "broker,controller" } else { "broker" };
         if node == 1 {
@@ -217,6 +246,17 @@ impl Cluster {
         );
         if broker.sasl_port.is_some() {
             text += &self.sasl_properties();
+        }
+        if let Some(BrokerTls { key_store, trust_store }) = &self.options.tls {
+            for (listener, clients) in [("ssl", "none"), ("mtls", "required")] {
+                let prefix = format!("listener.name.{listener}.ssl");
+                text += &format!(
+                    "{prefix}.keystore.type=PEM\n{prefix}.keystore.location={}\n{prefix}.truststore.type=PEM\n\
+                     {prefix}.truststore.location={}\n{prefix}.client.auth={clients}\n",
+                    key_store.display(),
+                    trust_store.display()
+                );
+            }
         }
         for line in &self.options.properties {
             text += &format!("{line}\n");
@@ -308,7 +348,7 @@ impl Cluster {
 
 /// What every broker has: single replicas, small internal topics, no waiting, and little memory.
 const FIXED_PROPERTIES: &str = "\
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,MTLS:SSL
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 offsets.topic.replication.factor=1

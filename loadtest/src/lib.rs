@@ -1,8 +1,8 @@
 //! Real brokers, real clients and load for Weir's tests, demo and benches.
 //!
-//! Nothing here is a double where the real thing can do it: [`kafka`] starts Apache Kafka from its own jars, [`weir`] the
-//! gateway's own binary, [`clients`] the clients people use; `make setup` fetches them into [`cache`]. [`fake_broker`] does
-//! what no real broker does.
+//! Nothing here is a double where the real thing can do it: [`kafka`] starts Apache Kafka from its own jars, [`keycloak`] an
+//! identity provider, [`weir`] the gateway's own binary, [`clients`] the clients people use; `make setup` fetches them into
+//! [`cache`]. [`fake_broker`] does what no real broker does; [`tls`] makes certificates for all of them.
 //!
 //! Invariants:
 //! - Every process started here ends with the process that started it, and every folder goes with it, however it ends
@@ -21,11 +21,13 @@ pub mod clients;
 pub mod fake_broker;
 pub mod http;
 pub mod kafka;
+pub mod keycloak;
 pub mod load;
 pub mod metrics;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod tls;
 pub mod token_endpoint;
 pub mod weir;
 pub mod wire;

@@ -35,6 +35,10 @@ pub struct Options {
     pub listener: Vec<String>,
     /// Environment variables the gateway gets.
     pub env: Vec<(String, String)>,
+    /// Further keys of `store`, such as `durability: synced`.
+    pub store: Vec<String>,
+    /// The policy file's text, where there is one.
+    pub policy: Option<String>,
     /// How many ports there are for brokers, node id 0 the first; all of the gateway's own when none is said.
     pub broker_ports: Option<u16>,
 }
@@ -50,6 +54,8 @@ impl Options {
             cluster: Vec::new(),
             listener: Vec::new(),
             env: Vec::new(),
+            store: Vec::new(),
+            policy: None,
             broker_ports: None,
         }
     }
@@ -68,19 +74,35 @@ impl Options {
         self
     }
 
+    /// Under this policy.
+    #[must_use]
+    pub fn policy(mut self, text: &str) -> Self {
+        self.policy = Some(text.to_owned());
+        self
+    }
+
+    /// With these keys of `store`.
+    #[must_use]
+    pub fn store(mut self, keys: &[&str]) -> Self {
+        self.store = keys.iter().map(|&key| key.to_owned()).collect();
+        self
+    }
+
     fn yaml(&self, dir: &Path, addresses: &Addresses) -> String {
         let upstream: Vec<String> = self.upstream.split(',').map(|a| format!("\"{a}\"")).collect();
         let (first, last) = addresses.brokers;
         let last = self.broker_ports.map_or(last, |ports| last.min(first + ports - 1));
         let lines = |indent: &str, lines: &[String]| lines.iter().map(|l| format!("{indent}{l}\n")).collect::<String>();
         format!(
-            "runtime: {runtime}\nstore: {{ path: {store}, durability: flushed }}\ncontrol: {{ bind: \"{control}\" }}\n{top}\
+            "runtime: {runtime}\nstore: {{ path: {store}{of_store} }}\ncontrol: {{ bind: \"{control}\" }}\n{policy}{top}\
              clusters:\n  - name: main\n    bootstrap: [{upstream}]\n{cluster}\
              listeners:\n  - name: main\n    cluster: main\n    bind: \"{listener}\"\n    \
              brokers: \"127.0.0.1:{first}-{last}\"\n    auth: [{auth}]\n{of_listener}",
             runtime = self.runtime,
             store = dir.join("store").display(),
+            of_store = self.store.iter().map(|key| format!(", {key}")).collect::<String>(),
             control = addresses.control,
+            policy = if self.policy.is_some() { "policy: policy.yaml\n" } else { "" },
             top = lines("", &self.top),
             upstream = upstream.join(", "),
             cluster = lines("    ", &self.cluster),
@@ -136,6 +158,9 @@ impl Gateway {
             Addresses { listener: local(ports.take()?), control: local(ports.take()?), brokers: ports.rest()? };
         let dir = Scratch::new("weir-gateway-")?;
         fs::write(dir.path().join("weir.yaml"), options.yaml(dir.path(), &addresses)).during("write weir.yaml")?;
+        if let Some(policy) = &options.policy {
+            fs::write(dir.path().join("policy.yaml"), policy).during("write policy.yaml")?;
+        }
         let binary = binary.as_ref().to_owned();
         Ok(Self { process: None, binary, options, addresses, _ports: ports, dir })
     }

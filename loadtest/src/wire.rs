@@ -5,6 +5,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,6 +13,9 @@ use kafka_protocol::messages::{
     ApiKey, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::{During, Failure, Result};
 
@@ -21,10 +25,50 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// An answer larger than this is taken for garbage.
 const FRAME_MAX: usize = 128 << 20;
 
+#[derive(Debug)]
+enum Link {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Link {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Link::Plain(stream) => stream,
+            Link::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Link::Plain(stream) => stream.read(buffer),
+            Link::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Link::Plain(stream) => stream.write(bytes),
+            Link::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Link::Plain(stream) => stream.flush(),
+            Link::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// A client connection under the test's full control.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    link: Link,
     peer: SocketAddr,
     client_id: String,
     correlation_id: i32,
@@ -38,7 +82,24 @@ impl Connection {
         stream.set_nodelay(true).during(&doing)?;
         stream.set_read_timeout(Some(ANSWER_LIMIT)).during(&doing)?;
         stream.set_write_timeout(Some(ANSWER_LIMIT)).during(&doing)?;
-        Ok(Self { stream, peer: address, client_id: "weir-test".to_owned(), correlation_id: 0 })
+        Ok(Self { link: Link::Plain(stream), peer: address, client_id: "weir-test".to_owned(), correlation_id: 0 })
+    }
+
+    /// Connects with TLS, to what has to prove that it is `host`. The handshake comes with the first bytes.
+    pub fn open_tls(address: SocketAddr, host: &str, config: Arc<ClientConfig>) -> Result<Self> {
+        let plain = Self::open(address)?;
+        let Link::Plain(stream) = plain.link else { return Ok(plain) };
+        let name = ServerName::try_from(host.to_owned()).during("a server's name")?;
+        let session = ClientConnection::new(config, name).during("TLS")?;
+        Ok(Self { link: Link::Tls(Box::new(StreamOwned::new(session, stream))), ..plain })
+    }
+
+    /// The TLS session; none in plaintext.
+    pub fn tls(&self) -> Option<&ClientConnection> {
+        match &self.link {
+            Link::Plain(_) => None,
+            Link::Tls(stream) => Some(&stream.conn),
+        }
     }
 
     /// The client id in the headers from now on.
@@ -50,7 +111,7 @@ impl Connection {
 
     /// The socket, for half-closes, buffer sizes and time limits of the test's own.
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.link.socket()
     }
 
     /// The correlation id of the last request sent by [`Self::send`].
@@ -60,7 +121,7 @@ impl Connection {
 
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).during(format!("send to {}", self.peer))
+        self.link.write_all(bytes).during(format!("send to {}", self.peer))
     }
 
     /// Sends one frame: the length, then `body`.
@@ -80,16 +141,16 @@ impl Connection {
     pub fn receive_frame(&mut self) -> Result<Option<Bytes>> {
         let doing = format!("receive from {}", self.peer);
         let mut length = [0; 4];
-        if self.stream.read(&mut length[..1]).during(&doing)? == 0 {
+        if self.link.read(&mut length[..1]).during(&doing)? == 0 {
             return Ok(None);
         }
-        self.stream.read_exact(&mut length[1..]).during(&doing)?;
+        self.link.read_exact(&mut length[1..]).during(&doing)?;
         let length = usize::try_from(i32::from_be_bytes(length)).during(&doing)?;
         if length > FRAME_MAX {
             return Err(Failure::new(format!("{doing}: a frame of {length} bytes")));
         }
         let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).during(&doing)?;
+        self.link.read_exact(&mut body).during(&doing)?;
         Ok(Some(Bytes::from(body)))
     }
 
@@ -112,22 +173,42 @@ impl Connection {
 
     /// SASL/PLAIN as current clients do it (SaslHandshake v1, SaslAuthenticate v2); the answer says whether it worked.
     pub fn login_plain(&mut self, user: &str, password: &str) -> Result<SaslAuthenticateResponse> {
-        let mechanism = StrBytes::from_static_str("PLAIN");
-        let handshake = self.call(1, &SaslHandshakeRequest::default().with_mechanism(mechanism))?;
-        if handshake.error_code != 0 {
-            return Err(Failure::new(format!("SaslHandshake: error {}", handshake.error_code)));
+        self.handshake(1, "PLAIN")?;
+        self.authenticate(format!("\0{user}\0{password}").as_bytes())
+    }
+
+    /// SASL/OAUTHBEARER with `token`; a refusal is acknowledged (RFC 7628, 3.2.3), and the last answer given.
+    pub fn login_bearer(&mut self, token: &str) -> Result<SaslAuthenticateResponse> {
+        self.handshake(1, "OAUTHBEARER")?;
+        let answer = self.authenticate(format!("n,,\x01auth=Bearer {token}\x01\x01").as_bytes())?;
+        if answer.error_code == 0 && !answer.auth_bytes.is_empty() { self.authenticate(b"\x01") } else { Ok(answer) }
+    }
+
+    /// Agrees on a mechanism; an error of the server's is a failure.
+    pub fn handshake(&mut self, version: i16, mechanism: &str) -> Result<()> {
+        let mechanism = StrBytes::from_string(mechanism.to_owned());
+        let answer = self.call(version, &SaslHandshakeRequest::default().with_mechanism(mechanism))?;
+        match answer.error_code {
+            0 => Ok(()),
+            code => Err(Failure::new(format!("SaslHandshake: error {code}"))),
         }
-        let token = Bytes::from(format!("\0{user}\0{password}"));
-        self.call(2, &SaslAuthenticateRequest::default().with_auth_bytes(token))
+    }
+
+    /// One message of the mechanism agreed on, and its answer.
+    pub fn authenticate(&mut self, message: &[u8]) -> Result<SaslAuthenticateResponse> {
+        let message = Bytes::copy_from_slice(message);
+        self.call(2, &SaslAuthenticateRequest::default().with_auth_bytes(message))
     }
 
     /// Whether the peer closes (or resets) within `limit` without sending another byte.
     pub fn closes_within(&mut self, limit: Duration) -> Result<bool> {
-        self.stream.set_read_timeout(Some(limit)).during("set the read time limit")?;
-        let read = self.stream.read(&mut [0; 1]);
-        self.stream.set_read_timeout(Some(ANSWER_LIMIT)).during("set the read time limit")?;
+        self.stream().set_read_timeout(Some(limit)).during("set the read time limit")?;
+        let read = self.link.read(&mut [0; 1]);
+        self.stream().set_read_timeout(Some(ANSWER_LIMIT)).during("set the read time limit")?;
         match read {
             Ok(n) => Ok(n == 0),
+            // With TLS, a close that nobody announced, or an alert instead of one.
+            Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => Ok(true),
             Err(e) if e.kind() == ErrorKind::ConnectionReset => Ok(true),
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
             Err(e) => Err(e).during("wait for the close"),

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::time::parse_moment;
 use crate::event::SessionId;
+use crate::recorder::AddressRange;
 
 const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -38,6 +39,8 @@ pub(super) enum Command {
     Sessions(SessionsArgs),
     /// Show what was done in a session
     Show(ShowArgs),
+    /// Write a session out for other programs
+    Export(ExportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +114,9 @@ pub(super) struct SessionsArgs {
     /// Only those that touched this topic
     #[arg(long)]
     pub(super) topic: Option<String>,
+    /// Only those from this address or network (10.1.2.3, 10.1.0.0/16)
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) address: Option<AddressRange>,
     /// Only those active after: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     pub(super) since: Option<u64>,
@@ -131,9 +137,57 @@ pub(super) struct ShowArgs {
     pub(super) config: ConfigArg,
     /// The session's id, as `weir sessions` shows it
     pub(super) session: SessionId,
+    /// Show the records, too: keys, headers, values, timestamps (where full recording kept them)
+    #[arg(long)]
+    pub(super) records: bool,
+    /// Show values to their end, however long
+    #[arg(long)]
+    pub(super) full: bool,
+    /// Only what touches this topic
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Only from then on: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) since: Option<u64>,
+    /// Only until then; the same forms
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) until: Option<u64>,
+    /// Only records that hold this text in their key, value or headers, and their exchanges
+    #[arg(long, value_name = "TEXT")]
+    pub(super) grep: Option<String>,
     /// Print a JSON object a line
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// The session's id, as `weir sessions` shows it
+    pub(super) session: SessionId,
+    /// How it is written
+    #[arg(long, value_enum)]
+    pub(super) format: ExportFormat,
+    /// Where to, a file that is not there yet. Default: standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Only from then on: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) since: Option<u64>,
+    /// Only until then; the same forms
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) until: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ExportFormat {
+    /// The session, its events and its records, a JSON object a line (docs/json.md)
+    Jsonl,
+    /// Recorded frames as they passed, in a simple container (docs/frames.md)
+    Frames,
+    /// The same as a capture file of TCP connections, for Wireshark and tshark
+    Pcapng,
 }
 
 /// Seconds.

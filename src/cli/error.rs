@@ -1,6 +1,7 @@
 //! Why a command failed, as its user reads it: what happened, why, what to do; and the exit code that scripts read.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::boot::BootError;
 use crate::config::Problems;
@@ -23,6 +24,10 @@ pub(super) enum CliError {
     Token(#[from] TokenError),
     #[error("{0}")]
     NotFound(String),
+    #[error("{0}")]
+    Unsuitable(String),
+    #[error("{} cannot be written: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
     #[error("the gateway's answer cannot be understood: {0}; is it of the same version as this command?")]
     Answer(#[from] serde_json::Error),
     #[error("the result cannot be written: {0}")]

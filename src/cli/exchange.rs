@@ -22,7 +22,7 @@ pub(super) struct Line {
 impl Line {
     pub(super) fn of(kind: &EventKind) -> Self {
         match kind {
-            EventKind::Exchange { request, response } => exchange(request.as_ref(), response),
+            EventKind::Exchange { request, response, .. } => exchange(request.as_ref(), response),
             EventKind::Noted { request } => {
                 plain(api_of(request), format!("outcome unknown{}", resources(&request.items, request.items_omitted)))
             }

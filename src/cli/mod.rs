@@ -7,7 +7,9 @@ mod args;
 mod doctor;
 mod error;
 mod exchange;
+mod export;
 mod logging;
+mod records;
 mod sessions;
 mod show;
 mod source;
@@ -50,6 +52,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Doctor(args) => code = doctor::run(&args, out)?.exit_code(),
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,
+        Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }
     out.flush()?;

@@ -16,6 +16,7 @@ pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliEr
     let filter = SessionFilter {
         identity: args.identity.clone(),
         topic: args.topic.clone(),
+        address: args.address,
         since_ns: args.since,
         until_ns: args.until,
         limit: args.limit as usize,

@@ -1,14 +1,17 @@
-//! `weir show`: a session's head, then a line for each exchange, in order.
+//! `weir show`: a session's head, then a line for each exchange, in order, and below it its records if they are asked for.
 
 use std::io::Write;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::args::ShowArgs;
 use super::error::CliError;
 use super::exchange::Line;
+use super::records::select::Selection;
+use super::records::{Shower, cursor_at, json, text};
 use super::source::Recording;
-use super::terminal::{self, bytes, harmless};
+use super::terminal::{self, Style, bytes, harmless};
 use super::time::{Clock, length};
 use super::view::{Event, Session};
 use crate::config::Config;
@@ -16,51 +19,98 @@ use crate::control::EXCHANGES_PAGE;
 use crate::event::SessionId;
 use crate::recorder::EventCursor;
 
+/// Said where records are asked for and there are none.
+pub(super) const NO_FRAMES: &str = "no records are kept of this session: it was recorded in metadata mode; \
+    `recording: [{ mode: full }]` in the policy file keeps them from then on";
+
 pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&args.config.file)?;
     let recording = Recording::find(&config)?;
     let session = recording.session(args.session)?;
+    let view: Session = Session::deserialize(&session)?;
+    let selection =
+        Selection { topic: args.topic.clone(), since_ns: args.since, until_ns: args.until, grep: args.grep.clone() };
+    let records = args.records || args.grep.is_some();
     if args.json {
-        return each_page(&recording, args.session, |page| {
-            for event in page {
-                writeln!(out, "{event}")?;
-            }
-            Ok(())
-        });
+        if records && view.frames == 0 {
+            eprintln!("weir: {NO_FRAMES}");
+        }
+        return json_lines(&recording, args.session, &selection, records, out);
     }
     let clock = Clock::local();
-    head(&serde_json::from_value(session)?, &clock, out)?;
-    let mut first = true;
-    each_page(&recording, args.session, |page| {
-        let mut table = terminal::exchanges(std::mem::take(&mut first));
-        for event in page {
-            let event: Event = serde_json::from_value(event)?;
-            let line = Line::of(&event.kind);
-            let [client, weir, broker] = line.latency;
-            let at = clock.time_of_day(event.at_ns);
-            table.add_row([at, line.what, client, weir, broker, line.result]);
+    head(&view, &clock, out)?;
+    if records && view.frames == 0 {
+        writeln!(out, "{NO_FRAMES}\n")?;
+    }
+    let mut shower = records.then(|| Shower::new(&recording, args.session, args.since.unwrap_or(0)));
+    let mut table = terminal::Exchanges::default();
+    let style = Style::of_stdout();
+    each_event(&recording, args.session, &selection, |_, event| {
+        let row = table.row(clock.time_of_day(event.at_ns), Line::of(&event.kind));
+        let before = selection.grep.as_ref().map(|_| row.clone());
+        if before.is_none() {
+            writeln!(out, "{row}")?;
         }
-        Ok(terminal::print_table(out, &table)?)
+        let mut lines = text::Lines { out, selection: &selection, style, full: args.full, before };
+        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
     })
 }
 
-/// Goes through all events of a session, a page at a time.
+/// Events, and below each its records where they are asked for, an object a line.
+pub(super) fn json_lines(
+    recording: &Recording,
+    id: SessionId,
+    selection: &Selection,
+    records: bool,
+    out: &mut impl Write,
+) -> Result<(), CliError> {
+    let mut shower = records.then(|| Shower::new(recording, id, selection.since_ns.unwrap_or(0)));
+    each_event(recording, id, selection, |value, event| {
+        // With --grep an exchange is shown only where one of its records is.
+        let before = selection.grep.as_ref().map(|_| value);
+        if before.is_none() {
+            writeln!(out, "{value}")?;
+        }
+        let mut lines = json::Lines { out, exchange: event.id.as_str(), selection, before };
+        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
+    })
+}
+
+/// Goes through the events of a session that are asked for, in order.
+pub(super) fn each_event(
+    recording: &Recording,
+    id: SessionId,
+    selection: &Selection,
+    mut show: impl FnMut(&Value, &Event) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    each_page(recording, id, cursor_at(selection.since_ns), |page| {
+        for value in &page {
+            let event = Event::deserialize(value)?;
+            if selection.is_past(&event) {
+                return Ok(false);
+            }
+            if selection.takes(&event) {
+                show(value, &event)?;
+            }
+        }
+        Ok(true)
+    })
+}
+
+/// Goes through the events of a session behind `after`, a page at a time, until `show` says false.
 fn each_page(
     recording: &Recording,
     id: SessionId,
-    mut show: impl FnMut(Vec<Value>) -> Result<(), CliError>,
+    mut after: EventCursor,
+    mut show: impl FnMut(Vec<Value>) -> Result<bool, CliError>,
 ) -> Result<(), CliError> {
-    let mut after = EventCursor::default();
     loop {
         let page = recording.exchanges(id, after)?;
         let last = page.len() < EXCHANGES_PAGE;
         if let Some(event) = page.last() {
             after = cursor(event)?;
         }
-        if !page.is_empty() {
-            show(page)?;
-        }
-        if last {
+        if !show(page)? || last {
             return Ok(());
         }
     }

@@ -11,7 +11,8 @@ use crate::control::EXCHANGES_PAGE;
 use crate::control::client::Client;
 use crate::control::{CreatedToken, NewToken, TokenRegistry, TokenView};
 use crate::event::SessionId;
-use crate::recorder::{EventCursor, Queries, SessionFilter, open_access, open_read_only};
+use crate::limits::FRAMES_PAGE_BYTES;
+use crate::recorder::{EventCursor, FrameCursor, FramePage, Queries, SessionFilter, open_access, open_read_only};
 
 /// Who answers questions about tokens.
 pub(super) enum Tokens {
@@ -105,6 +106,14 @@ impl Recording {
             Recording::Store(queries) => as_json(queries.joined_exchanges(id, after, EXCHANGES_PAGE)?),
         }
     }
+
+    /// The page of frames after `after`.
+    pub(super) fn frames(&self, id: SessionId, after: FrameCursor) -> Result<FramePage, CliError> {
+        match self {
+            Recording::Gateway(gateway) => Ok(gateway.get(&format!("/api/v1/sessions/{id}/frames?after={after}"))?),
+            Recording::Store(queries) => Ok(queries.frames(id, after, FRAMES_PAGE_BYTES)?),
+        }
+    }
 }
 
 fn as_json(rows: Vec<impl Serialize>) -> Result<Vec<Value>, CliError> {
@@ -118,6 +127,9 @@ fn sessions_path(filter: &SessionFilter) -> String {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", encoded(value)));
         }
+    }
+    if let Some(address) = &filter.address {
+        path.push_str(&format!("&address={}", encoded(&address.to_string())));
     }
     for (name, value) in [("since_ns", filter.since_ns), ("until_ns", filter.until_ns)] {
         if let Some(value) = value {

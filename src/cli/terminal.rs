@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
+use super::exchange::Line;
+
 /// The width assumed where nobody says: a terminal of old, and what logs and mails show unwrapped.
 const WIDTH_DEFAULT: u16 = 80;
 
@@ -13,6 +15,31 @@ const PADDING: u16 = 1;
 /// Whether to colour what goes to a terminal (`tty`); the variable NO_COLOR (no-color.org) forbids it.
 pub(super) fn colour(tty: bool) -> bool {
     tty && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Emphasis where the output is a terminal that may be coloured; nothing elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    colour: bool,
+}
+
+impl Style {
+    /// For standard output.
+    pub(super) fn of_stdout() -> Self {
+        Self { colour: colour(io::stdout().is_terminal()) }
+    }
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
 }
 
 /// A table with a head and no lines; `fixed` columns are never wrapped, so that ids can be copied.
@@ -48,19 +75,31 @@ pub(super) fn at_least(table: &mut Table, column: usize, width: usize) {
     }
 }
 
-/// The table of `weir show`: columns of known width, so that one page stands under the other; what is left is the
-/// result's. Only the first page has a head.
-pub(super) fn exchanges(first: bool) -> Table {
-    const WIDTHS: [u16; 5] = [12, 24, 6, 6, 6];
-    let mut table = table(&["TIME", "WHAT", "CLIENT", "WEIR", "BROKER", "RESULT"], &[]);
-    for (column, width) in table.column_iter_mut().zip(WIDTHS) {
-        // A constraint counts the padding.
-        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + PADDING)));
+/// The table of exchanges, a row at a time: columns of known width, so that one stands under the other; what is left is
+/// the result's. Only the first row has a head.
+#[derive(Default)]
+pub(super) struct Exchanges {
+    begun: bool,
+}
+
+impl Exchanges {
+    /// An event as a row, wrapped to the terminal's width, without the end of its last line.
+    pub(super) fn row(&mut self, at: String, line: Line) -> String {
+        const WIDTHS: [u16; 5] = [12, 24, 6, 6, 6];
+        let mut table = table(&["TIME", "WHAT", "CLIENT", "WEIR", "BROKER", "RESULT"], &[]);
+        for (column, width) in table.column_iter_mut().zip(WIDTHS) {
+            // A constraint counts the padding.
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + PADDING)));
+        }
+        if std::mem::replace(&mut self.begun, true) {
+            table.set_header(Vec::<Cell>::new());
+        }
+        let [client, weir, broker] = line.latency;
+        table.add_row([at, line.what, client, weir, broker, line.result]);
+        // Without a head there is an empty line in its place.
+        let lines = table.lines().map(|line| line.trim_end().to_owned()).skip_while(String::is_empty);
+        lines.collect::<Vec<String>>().join("\n")
     }
-    if !first {
-        table.set_header(Vec::<Cell>::new());
-    }
-    table
 }
 
 /// Prints a table without the spaces that fill its right side.
@@ -74,6 +113,26 @@ pub(super) fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()>
 /// Text that a client chose, made safe for a terminal: control characters could move the cursor or change the title.
 pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text out of a record, made safe for a terminal and still readable back: control characters, and those that turn or hide
+/// text (Unicode's bidirectional and line separators), stand as escapes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => safe.push_str("\\n"),
+            '\r' => safe.push_str("\\r"),
+            '\t' => safe.push_str("\\t"),
+            c if c.is_control() || turns_or_hides(c) => safe.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn turns_or_hides(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Bytes as people read them: `512 B`, `1.5 KiB`, `3.0 GiB`.
@@ -95,6 +154,12 @@ mod tests {
     fn byte_counts_keep_one_digit_and_a_unit() {
         let shown = [0, 1023, 1024, 1536, 1 << 20, u64::MAX].map(bytes);
         assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "15.9 EiB"]);
+    }
+
+    #[test]
+    fn a_record_s_text_is_escaped_where_it_would_act() {
+        assert_eq!(escaped("ä\u{1b}[2J\t\r\n"), "ä\\u{1b}[2J\\t\\r\\n");
+        assert_eq!(escaped("a\u{202e}b\u{9b}c"), "a\\u{202e}b\\u{9b}c");
     }
 
     #[test]

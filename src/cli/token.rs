@@ -32,7 +32,10 @@ fn create(args: TokenCreateArgs, out: &mut impl Write) -> Result<(), CliError> {
     writeln!(out, "groups:   {}", groups(&created.view))?;
     writeln!(out, "expires:  {expires} {}", clock.zone_name())?;
     writeln!(out, "token:    {}", *created.token)?;
-    writeln!(out, "\nThe token is shown this once. It is the password of SASL/PLAIN, the subject is the user name.")?;
+    writeln!(
+        out,
+        "\nThe token is shown this once. It is the password of SASL/PLAIN and SCRAM, the subject is the user name."
+    )?;
     Ok(())
 }
 

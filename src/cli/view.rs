@@ -27,6 +27,7 @@ pub(super) struct Session {
     pub(super) not_captured: u64,
     pub(super) topics: Vec<String>,
     pub(super) topics_omitted: u64,
+    pub(super) frames: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +51,11 @@ impl Session {
 /// An event of a session, as far as it is shown.
 #[derive(Debug, Deserialize)]
 pub(super) struct Event {
+    pub(super) id: String,
     pub(super) at_ns: u64,
+    pub(super) boot: u32,
+    pub(super) shard: u16,
+    pub(super) connection: u64,
     #[serde(flatten)]
     pub(super) kind: EventKind,
 }
@@ -62,7 +67,7 @@ pub(super) enum EventKind {
     Identified { identity: Identity },
     LoginFailed { mechanism: String, claimed: Option<String>, reason: String },
     Noted { request: Request },
-    Exchange { request: Option<Request>, response: Response },
+    Exchange { ordinal: u64, request: Option<Request>, response: Response },
     NotCaptured { events: u64 },
     Closed { reason: String },
 }

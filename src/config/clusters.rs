@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, Section};
 use super::yaml::Node;
-use super::{Cluster, sasl, value};
+use super::{Cluster, sasl, tls, value};
 
 /// The clusters, and all names that listeners may refer to, also those of clusters with another mistake in them.
 pub(super) struct Clusters {
@@ -24,15 +24,16 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader) -> Clusters {
 
 fn cluster(node: &Node, index: usize, reader: &mut Reader, names: &mut Vec<String>) -> Option<Cluster> {
     let path = format!("clusters[{index}]");
-    let section = reader.section(node, &path, &["name", "bootstrap", "sasl"], &["tls"])?;
+    let section = reader.section(node, &path, &["name", "bootstrap", "tls", "sasl"], &[])?;
     let name = section.required(reader, "name", "a name for listeners to refer to", value::name);
     unique(&section, reader, name.as_deref(), names);
     let bootstrap = bootstrap(&section, reader);
+    let tls = tls::of_cluster(&section, reader);
     let sasl = match section.node("sasl") {
         None => Some(None),
         Some(node) => sasl::read(node, &section.path("sasl"), reader).map(Some),
     };
-    Some(Cluster { name: name?, bootstrap: bootstrap?, sasl: sasl? })
+    Some(Cluster { name: name?, bootstrap: bootstrap?, tls: tls?, sasl: sasl? })
 }
 
 /// Notes the name of a section and reports it when it was taken before.

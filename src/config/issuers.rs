@@ -2,14 +2,11 @@
 
 use jsonwebtoken::Algorithm;
 use reqwest::Url;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use super::Issuer;
 use super::clusters::unique;
 use super::reader::{Reader, Section, found, keys};
-use super::value;
 use super::yaml::Node;
+use super::{Issuer, sasl, value};
 use crate::policy::{ALGORITHMS, ClaimPath, IssuerRules, is_loopback};
 
 const KEYS: &[&str] =
@@ -55,7 +52,7 @@ fn issuer(node: &Node, path: &str, reader: &mut Reader, names: &mut Vec<String>)
     let subject = section.or(reader, "subject", ClaimPath::new("sub"), claim);
     let groups = section.or(reader, "groups", ClaimPath::new("groups"), claim);
     let clock_skew = section.or(reader, "clock_skew", CLOCK_SKEW_BY_DEFAULT, value::duration("0s", "5m"));
-    let ca = ca(&section, reader);
+    let ca = sasl::ca(&section, reader);
     let (text, url) = issuer?;
     let rules = IssuerRules {
         name: name?,
@@ -117,20 +114,4 @@ fn algorithms(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Algorith
         all.push(known.map(|(_, algorithm)| *algorithm));
     }
     all.into_iter().collect()
-}
-
-/// Certificates of whoever may vouch for the issuer's server.
-fn ca(section: &Section<'_>, reader: &mut Reader) -> Option<Option<Vec<CertificateDer<'static>>>> {
-    let Some(node) = section.node("ca") else { return Some(None) };
-    let path = section.path("ca");
-    let file = reader.scalar(node, &path, |node| value::text(node).map(str::to_owned))?;
-    let file = reader.resolve(&file);
-    let read = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let trouble = match read {
-        Ok(certificates) if !certificates.is_empty() => return Some(Some(certificates)),
-        Ok(_) => "it holds no certificate in PEM form".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    reader.report(node.at, format!("{path}: file {} cannot be used: {trouble}", file.display()));
-    None
 }

@@ -4,15 +4,19 @@ use std::net::SocketAddr;
 
 use super::clusters::unique;
 use super::ports::Ports;
-use super::reader::{NOT_YET, Reader, Section, found, keys, suggestion};
+use super::reader::{Reader, Section, found, keys, suggestion};
 use super::yaml::Node;
-use super::{Auth, BrokerPorts, Listener, value};
+use super::{Auth, BrokerPorts, Listener, tls, value};
 
-const AUTH: &[(&str, Auth)] =
-    &[("anonymous", Auth::Anonymous), ("weir_token", Auth::WeirToken), ("scram", Auth::Scram), ("jwt", Auth::Jwt)];
-const AUTH_LATER: &[&str] = &["mtls"];
+const AUTH: &[(&str, Auth)] = &[
+    ("anonymous", Auth::Anonymous),
+    ("weir_token", Auth::WeirToken),
+    ("scram", Auth::Scram),
+    ("jwt", Auth::Jwt),
+    ("mtls", Auth::Mtls),
+];
 const KEYS: &[&str] =
-    &["name", "cluster", "bind", "brokers", "advertised", "auth", "issuers", "allow_security_changes"];
+    &["name", "cluster", "bind", "brokers", "advertised", "tls", "auth", "issuers", "allow_security_changes"];
 
 /// Names that listeners may refer to.
 pub(super) struct Known<'a> {
@@ -44,7 +48,7 @@ fn listener(
     names: &mut Vec<String>,
     ports: &mut Ports,
 ) -> Option<Listener> {
-    let section = reader.section(node, path, KEYS, &["tls"])?;
+    let section = reader.section(node, path, KEYS, &[])?;
     let name = section.required(reader, "name", "a name for logs and rules", value::name);
     unique(&section, reader, name.as_deref(), names);
     let cluster = cluster(&section, reader, known.clusters);
@@ -54,12 +58,14 @@ fn listener(
     claim(&section, ports, bind, brokers);
     let advertised = advertised(&section, reader, bind, brokers);
     let auth = auth(&section, reader);
+    let tls = tls::of_listener(&section, reader, auth.as_deref());
     let issuers = issuers(&section, reader, auth.as_deref(), known.issuers);
     let allow = section.or(reader, "allow_security_changes", false, value::boolean);
     Some(Listener {
         name: name?,
         cluster: cluster?,
         bind: bind?,
+        tls: tls?,
         brokers: brokers?,
         advertised: advertised?,
         auth: auth?,
@@ -124,10 +130,6 @@ fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {
                 wrong = true;
             }
             Some((_, method)) => auth.push(*method),
-            None if AUTH_LATER.contains(&word) => {
-                reader.report(item.at, format!("{path}: `{word}` is {NOT_YET}; expected {}", keys(&names)));
-                wrong = true;
-            }
             None => {
                 reader.report(item.at, format!("{path}: found {}; expected {}", found(item), keys(&names)));
                 wrong = true;

@@ -16,10 +16,12 @@ mod ports;
 mod problem;
 mod process;
 mod reader;
+mod recording;
 mod root;
 mod sasl;
 mod secret;
 mod store;
+mod tls;
 mod value;
 mod yaml;
 
@@ -29,10 +31,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use rustls::pki_types::CertificateDer;
 
-use crate::policy::{IssuerRules, PolicySnapshot};
+use crate::policy::{IssuerRules, PolicySnapshot, SubjectMapping};
 use crate::scram::Hash;
+use crate::tls::{ClientFiles, ServerFiles};
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -101,6 +103,10 @@ pub struct Store {
 pub enum Durability {
     /// In the journal before the response's last byte leaves: survives a process kill.
     Flushed,
+    /// On the disk before the response's last byte leaves: survives a loss of power.
+    Synced,
+    /// In the journal soon after the response has left.
+    Relaxed,
 }
 
 /// What happens when recording cannot keep up.
@@ -108,6 +114,8 @@ pub enum Durability {
 pub enum OnOverload {
     /// Shards stop reading until it has caught up.
     Block,
+    /// Frames that find no room are not kept, which is counted; metadata waits as with `block`.
+    Metadata,
 }
 
 /// Where the control plane listens.
@@ -173,7 +181,7 @@ pub struct Issuer {
     /// Where its keys are; none: where its discovery document says.
     pub jwks: Option<Url>,
     /// Who may vouch for its server; none: whom the system trusts.
-    pub ca: Option<Vec<CertificateDer<'static>>>,
+    pub ca: Option<PathBuf>,
     /// It may be asked over plain HTTP.
     pub allow_http: bool,
 }
@@ -185,7 +193,9 @@ pub struct Cluster {
     pub name: String,
     /// Brokers to ask first; any one that answers will do.
     pub bootstrap: Vec<HostPort>,
-    /// How Weir logs in; none for a plaintext cluster without login.
+    /// TLS; none for a cluster that is reached in plaintext.
+    pub tls: Option<ClientFiles>,
+    /// How Weir logs in; none for a cluster without login.
     pub sasl: Option<Sasl>,
 }
 
@@ -258,6 +268,8 @@ pub struct Listener {
     pub cluster: String,
     /// The bootstrap address.
     pub bind: SocketAddr,
+    /// TLS; none on a plaintext listener.
+    pub tls: Option<ListenerTls>,
     /// A port per broker.
     pub brokers: BrokerPorts,
     /// The host that clients are told in place of the brokers' own.
@@ -268,6 +280,17 @@ pub struct Listener {
     pub issuers: Vec<String>,
     /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
     pub allow_security_changes: bool,
+}
+
+/// TLS towards clients.
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    /// Our certificate, and what is asked of clients.
+    pub files: ServerFiles,
+    /// What is made of the subjects of clients' certificates.
+    pub mapping: Arc<SubjectMapping>,
+    /// Whether a subject's organizational units are the client's groups.
+    pub units_are_groups: bool,
 }
 
 /// The ports that stand for brokers: `low` plus the node id.
@@ -300,6 +323,8 @@ pub enum Auth {
     Scram,
     /// A JWT of one of the issuers, in SASL/OAUTHBEARER or SASL/PLAIN.
     Jwt,
+    /// The certificate of a mutual TLS handshake.
+    Mtls,
 }
 
 impl Config {

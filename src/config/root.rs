@@ -37,12 +37,13 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     let store = store::read(&root, reader);
     let store_path = store.as_ref().map(|store| store.path.as_path());
     let control = control::read(&root, reader, store_path, &mut ports);
-    let policy = policy_file::read(&root, reader);
     let limits = limits::read(&root, reader);
     let Clusters { names, read: clusters } = clusters::read(&root, reader);
     let issuers = issuers::read(&root, reader);
     let known = listeners::Known { clusters: &names, issuers: &issuers.names };
     let listeners = listeners::read(&root, reader, &known, &mut ports);
+    let listener_names: Vec<String> = listeners.iter().flatten().map(|listener| listener.name.clone()).collect();
+    let policy = policy_file::read(&root, reader, &listener_names);
     ports.check(reader);
 
     Some(Config {

@@ -9,6 +9,7 @@ use super::reader::{Reader, Section, found, keys};
 use super::yaml::{Data, Node};
 use super::{Oauth, Sasl, Secret, secret, value};
 use crate::limits;
+use crate::policy::is_loopback;
 use crate::scram::Hash;
 
 #[derive(Clone, Copy)]
@@ -129,8 +130,7 @@ fn endpoint(text: &str, allow_http: bool) -> Result<String, String> {
     let url = reqwest::Url::parse(text).map_err(|_| ENDPOINT.to_owned())?;
     let bare = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
     let host = url.host_str().filter(|_| bare).ok_or_else(|| ENDPOINT.to_owned())?;
-    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-    let is_here = host == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+    let is_here = is_loopback(host);
     match url.scheme() {
         "https" => Ok(url.into()),
         "http" if allow_http || is_here => Ok(url.into()),
@@ -183,7 +183,8 @@ fn pairs(
     read
 }
 
-fn ca(section: &Section<'_>, reader: &mut Reader) -> Option<Option<PathBuf>> {
+/// A file with the certificates of whoever may vouch for a server.
+pub(super) fn ca(section: &Section<'_>, reader: &mut Reader) -> Option<Option<PathBuf>> {
     let Some(node) = section.node("ca") else { return Some(None) };
     let path = section.path("ca");
     let file = reader.scalar(node, &path, |node| value::text(node).map(str::to_owned).map_err(|_| "a path".into()))?;

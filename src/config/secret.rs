@@ -12,16 +12,13 @@ use zeroize::Zeroizing;
 use super::reader::{Reader, keys};
 use super::value;
 use super::yaml::{Data, Node};
+use crate::tls::is_too_open;
 
 /// What a secret in the configuration looks like.
 pub(super) const EXPECTED: &str = "`{ env: NAME }` or `{ file: PATH }`";
 
 /// No password is longer; a larger file is the wrong file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
-
-/// Others on the machine may not read a secret's file, nor its group change it. Group read is left, because that is how
-/// mounted secrets reach a process that does not run as root.
-const MODE_TOO_OPEN: u32 = 0o027;
 
 /// A secret's text: zeroized when the last clone goes, shown by nothing.
 #[derive(Clone)]
@@ -96,7 +93,7 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
         return Err(format!("file {shown} is not a regular file"));
     }
     let mode = metadata.mode() & 0o777;
-    if mode & MODE_TOO_OPEN != 0 {
+    if is_too_open(mode) {
         return Err(format!("file {shown} has mode {mode:04o}, too open for a secret; run `chmod 600 {shown}`"));
     }
     if metadata.len() > SECRET_BYTES_MAX {

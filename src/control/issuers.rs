@@ -12,6 +12,7 @@
 //! Sources: OpenID Connect Discovery 1.0 (4), RFC 8414, RFC 7517, RFC 9111 (5.2.2.1, `max-age`).
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,14 +20,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use reqwest::header::{CACHE_CONTROL, DATE};
 use reqwest::{Client, Url};
-use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use crate::limits::{
     JWKS_BYTES_MAX, JWKS_FETCH_LIMIT, JWKS_REFRESH, JWKS_REFRESH_BOUNDS, JWKS_REFRESH_PAUSE, JWKS_RETRY_MAX,
 };
-use crate::policy::{IssuerRules, IssuerTable, KeySet, KeySetError, is_loopback};
+use crate::policy::{Attempt, IssuerRules, IssuerTable, KeySet, KeySetError, is_loopback};
+use crate::upstream::{self, HttpError};
 
 /// An issuer, and how its keys are got.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub struct IssuerSource {
     /// Where its keys are found.
     pub keys: KeysAt,
     /// Who may vouch for its server; none: whom the system trusts.
-    pub ca: Option<Vec<CertificateDer<'static>>>,
+    pub ca: Option<PathBuf>,
     /// Keys may come over plain HTTP, which anybody on the way can change.
     pub allow_http: bool,
 }
@@ -62,7 +63,7 @@ pub enum IssuerError {
         /// The issuer's name.
         issuer: String,
         /// Why.
-        why: String,
+        why: HttpError,
     },
 }
 
@@ -104,7 +105,8 @@ impl IssuerKeys {
         for source in sources {
             let (ask, asked) = mpsc::channel(1);
             asks.insert(source.rules.name.clone(), ask);
-            let client = client(&source)?;
+            let client = upstream::http_client(source.ca.as_deref())
+                .map_err(|why| IssuerError::Client { issuer: source.rules.name.clone(), why })?;
             followers.push(Follower { source, client, table: table.clone(), asked, failures: 0 });
         }
         let thread = if followers.is_empty() { None } else { Some(spawn(followers, stopped)?) };
@@ -153,38 +155,6 @@ fn spawn(followers: Vec<Follower>, mut stopped: watch::Receiver<bool>) -> Result
     std::thread::Builder::new().name("weir-issuers".to_owned()).spawn(work).map_err(IssuerError::Thread)
 }
 
-fn client(source: &IssuerSource) -> Result<Client, IssuerError> {
-    let failed = |why: String| IssuerError::Client { issuer: source.rules.name.clone(), why };
-    let mut roots = rustls::RootCertStore::empty();
-    match &source.ca {
-        Some(ca) => {
-            for certificate in ca {
-                roots.add(certificate.clone()).map_err(|error| failed(error.to_string()))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!(issuer = source.rules.name, "a certificate of the system's cannot be read: {error}");
-            }
-            roots.add_parsable_certificates(found.certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Client::builder()
-        .use_preconfigured_tls(tls)
-        .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(JWKS_FETCH_LIMIT)
-        .build()
-        .map_err(|error| failed(error.to_string()))
-}
-
 /// Follows one issuer.
 struct Follower {
     source: IssuerSource,
@@ -221,7 +191,7 @@ pub struct IssuerLook {
 
 /// Looks at an issuer once, for who wants to know whether that works; the error says why not.
 pub async fn look_at_issuer(source: IssuerSource) -> Result<IssuerLook, String> {
-    let client = client(&source).map_err(|e| e.to_string())?;
+    let client = upstream::http_client(source.ca.as_deref()).map_err(|why| why.to_string())?;
     let table = Arc::new(ArcSwap::from_pointee(IssuerTable::new([])));
     let follower = Follower { source, client, table, asked: mpsc::channel(1).1, failures: 0 };
     let (keys, fetched) = follower.document().await.map_err(|e| e.to_string())?;
@@ -230,26 +200,30 @@ pub async fn look_at_issuer(source: IssuerSource) -> Result<IssuerLook, String> 
 
 impl Follower {
     async fn follow(mut self) {
+        let mut refreshed: Option<Instant> = None;
+        let mut out_of_turn = false;
         loop {
+            if out_of_turn {
+                refreshed = Some(Instant::now());
+            }
             let fetched = self.fetch().await;
-            let pause = self.publish(fetched);
-            let attempted = Instant::now();
+            let pause = self.publish(fetched, out_of_turn);
             // Whoever asked during the fetch has been answered by it.
             while self.asked.try_recv().is_ok() {}
-            let out_of_turn = async {
+            let asked = async {
                 while self.asked.recv().await.is_some() {
-                    if attempted.elapsed() >= JWKS_REFRESH_PAUSE {
+                    if refreshed.is_none_or(|at| at.elapsed() >= JWKS_REFRESH_PAUSE) {
                         return;
                     }
                 }
                 std::future::pending().await
             };
-            tokio::select! { () = tokio::time::sleep(pause) => {}, () = out_of_turn => {} }
+            out_of_turn = tokio::select! { () = tokio::time::sleep(pause) => false, () = asked => true };
         }
     }
 
     /// Makes what came of an attempt known; when to try again.
-    fn publish(&mut self, fetched: Result<(KeySet, Option<Duration>), FetchError>) -> Duration {
+    fn publish(&mut self, fetched: Result<(KeySet, Option<Duration>), FetchError>, out_of_turn: bool) -> Duration {
         let name = &self.source.rules.name;
         let outcome = if fetched.is_ok() { "succeeded" } else { "failed" };
         let labels = [("issuer", name.clone()), ("outcome", outcome.to_owned())];
@@ -270,7 +244,8 @@ impl Follower {
                 (Err(Arc::from(error.to_string())), pause)
             }
         };
-        self.table.rcu(|table| table.attempted(name, outcome.clone(), now_ns()));
+        let attempt = Attempt { outcome, out_of_turn, now_ns: now_ns() };
+        self.table.rcu(|table| table.attempted(name, attempt.clone()));
         pause
     }
 
@@ -316,8 +291,9 @@ impl Follower {
         if url.scheme() != "https" && !self.source.allow_http && !url.host_str().is_some_and(is_loopback) {
             return Err(FetchError::PlainHttp(url.clone()));
         }
-        let unreachable = |error: reqwest::Error| FetchError::Unreachable { url: url.clone(), why: words_of(&error) };
-        let mut response = self.client.get(url.clone()).send().await.map_err(unreachable)?;
+        let unreachable =
+            |error: reqwest::Error| FetchError::Unreachable { url: url.clone(), why: upstream::http_reason(error) };
+        let mut response = self.client.get(url.clone()).timeout(JWKS_FETCH_LIMIT).send().await.map_err(unreachable)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(FetchError::Status { url: url.clone(), status: response.status().as_u16() });
         }
@@ -349,17 +325,6 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     let mut directives = cache_control.split(',').map(str::trim);
     let seconds = directives.find_map(|directive| directive.strip_prefix("max-age="))?;
     seconds.trim_matches('"').parse().ok().map(Duration::from_secs)
-}
-
-/// An error with its causes: the outermost alone says "error sending request".
-fn words_of(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = error.to_string();
-        cause = error.source();
-    }
-    words
 }
 
 fn now_ns() -> u64 {

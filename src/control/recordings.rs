@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::local::{Served, blocking};
 use super::problem::Problem;
 use crate::event::SessionId;
-use crate::recorder::{EventCursor, SessionFilter};
+use crate::limits::FRAMES_PAGE_BYTES;
+use crate::recorder::{EventCursor, FrameCursor, FramePage, SessionFilter};
 
 /// Exchanges in one answer: a page of a megabyte or so.
 pub const EXCHANGES_PAGE: usize = 1000;
@@ -24,6 +25,7 @@ pub(super) fn routes() -> Router<Served> {
         .route("/api/v1/sessions", get(sessions))
         .route("/api/v1/sessions/{id}", get(session))
         .route("/api/v1/sessions/{id}/exchanges", get(exchanges))
+        .route("/api/v1/sessions/{id}/frames", get(frames))
 }
 
 #[derive(Deserialize)]
@@ -31,6 +33,8 @@ pub(super) fn routes() -> Router<Served> {
 struct SessionsQuery {
     identity: Option<String>,
     topic: Option<String>,
+    /// The client's address, or a network: `10.1.0.0/16`.
+    address: Option<String>,
     since_ns: Option<u64>,
     until_ns: Option<u64>,
     limit: Option<usize>,
@@ -41,7 +45,9 @@ async fn sessions(
     query: Result<Query<SessionsQuery>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
+    let address = query.address.map(|address| address.parse()).transpose().map_err(Problem::bad_request)?;
     let filter = SessionFilter {
+        address,
         identity: query.identity,
         topic: query.topic,
         since_ns: query.since_ns,
@@ -80,6 +86,35 @@ async fn exchanges(
         None => Err(no_session(id)),
     });
     Ok(Json(json!({ "exchanges": exchanges.await? })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FramesQuery {
+    /// Where the page before said to go on.
+    after: Option<String>,
+    /// Frames that begin at this or later, ns since the Unix epoch; instead of `after`.
+    since_ns: Option<u64>,
+    limit_bytes: Option<usize>,
+}
+
+async fn frames(
+    State(served): State<Served>,
+    Path(id): Path<String>,
+    query: Result<Query<FramesQuery>, QueryRejection>,
+) -> Result<Json<FramePage>, Problem> {
+    let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
+    let id = session_id(&id)?;
+    let from = match (query.after, query.since_ns) {
+        (Some(after), _) => after.parse::<FrameCursor>().map_err(Problem::bad_request)?,
+        (None, since_ns) => since_ns.map_or_else(FrameCursor::default, FrameCursor::at),
+    };
+    let limit = query.limit_bytes.unwrap_or(FRAMES_PAGE_BYTES).min(FRAMES_PAGE_BYTES);
+    let page = blocking(move || match served.queries.session(id)? {
+        Some(_) => Ok(served.queries.frames(id, from, limit)?),
+        None => Err(no_session(id)),
+    });
+    Ok(Json(page.await?))
 }
 
 fn session_id(text: &str) -> Result<SessionId, Problem> {

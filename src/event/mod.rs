@@ -11,7 +11,7 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub mod block;
 pub mod codec;
@@ -24,7 +24,7 @@ pub mod varint;
 pub use session_id::SessionId;
 
 /// One client connection as its shard counts it; unique with node, boot and shard, which the journal and block carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ConnectionNo(pub u64);
 
 /// Who: the outcome of a login.

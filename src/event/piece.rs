@@ -8,10 +8,10 @@
 //! - No piece holds a secret. What is withheld is counted, never stored.
 //! - Pieces of one frame come in order; a place that no piece covers is detail that was lost, and was counted as such.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which way a frame goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Way {
@@ -22,7 +22,7 @@ pub enum Way {
 }
 
 /// Why bytes of a frame are not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Withheld {

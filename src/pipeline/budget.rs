@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 /// A shard's budget for one direction.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Budget {
     free: Rc<Cell<u64>>,
     total: u64,

@@ -342,7 +342,7 @@ impl Visitor for Describer<'_> {
 }
 
 /// Kafka numbers resources twice: ConfigResource.Type for configurations, ResourceType for ACLs.
-fn resource_of(api_key: i16, number: i64) -> Resource {
+pub(super) fn resource_of(api_key: i16, number: i64) -> Resource {
     let acls = matches!(api_key, key::DESCRIBE_ACLS | key::CREATE_ACLS | key::DELETE_ACLS);
     match (acls, number) {
         (_, 2) => Resource::Topic,

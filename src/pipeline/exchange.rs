@@ -2,9 +2,13 @@
 //!
 //! Invariant: what a `Noted` event said is not said again by the `Exchange` event of the same ordinal.
 
-use super::describe::Description;
+use super::capture::{Capture, Cut, WholeFrame};
+use super::describe::{Description, TopicDirectory};
+use super::head::ResponseHead;
+use crate::event::piece::Way;
 use crate::event::{EventKind, Latency, Outcome, RequestPart, ResponsePart};
 use crate::wire::kafka::api::{self, Api, key};
+use crate::wire::kafka::frame::PREFIX_LEN;
 
 /// Moments of an exchange, ns since the Unix epoch on the connection's own monotonic clock; 0 until reached.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,8 +44,12 @@ pub struct Exchange {
     pub frame_bytes: u64,
     /// No answer will come (`acks=0`).
     pub unanswered: bool,
+    /// Its frames are bare tokens, without headers.
+    pub bare: bool,
     /// When.
     pub moments: Moments,
+    /// What full recording keeps of its frames; none where no rule asks for any.
+    pub capture: Option<Box<Capture>>,
 }
 
 impl Exchange {
@@ -52,18 +60,64 @@ impl Exchange {
     }
 
     /// The login's token of a version 0 handshake, which has no request of its own.
-    pub fn bare_token(now_ns: u64) -> Self {
+    pub fn bare_token(ordinal: u64, frame_bytes: u64, now_ns: u64) -> Self {
         Exchange {
-            ordinal: 0,
+            ordinal,
             api_key: key::SASL_AUTHENTICATE,
             api: api::lookup(key::SASL_AUTHENTICATE),
             request: None,
             version: 0,
             correlation_id: 0,
-            frame_bytes: 0,
+            frame_bytes,
             unanswered: false,
+            bare: true,
+            capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
         }
+    }
+
+    /// Cuts the next bytes of the frame at hand for full recording; see [`Capture::pass`].
+    #[inline]
+    pub fn pass(&mut self, bytes: &[u8], settled: Option<u64>, now_ns: u64) -> Vec<Cut> {
+        self.capture.as_mut().map_or_else(Vec::new, |capture| capture.pass(bytes, settled, now_ns))
+    }
+
+    /// Cuts a frame of it that is there as a whole: the request, or the answer that the client gets.
+    pub fn pass_whole(
+        &mut self,
+        way: Way,
+        frame: &[u8],
+        body_at: usize,
+        topics: &dyn TopicDirectory,
+        now_ns: u64,
+    ) -> Vec<Cut> {
+        let Some(capture) = &mut self.capture else { return Vec::new() };
+        let whole = WholeFrame { way, api_key: self.api_key, version: self.version, bytes: frame, body_at };
+        capture.whole(whole, topics, now_ns)
+    }
+
+    /// Cuts the answer that Weir gives itself, and says what is left to be said of the exchange's frames.
+    pub fn pass_answer(&mut self, frame: &[u8], topics: &dyn TopicDirectory, now_ns: u64) -> Vec<Cut> {
+        let Some(capture) = &mut self.capture else { return Vec::new() };
+        let mut cuts = if self.bare {
+            capture.bare_token(Way::Response, frame, now_ns)
+        } else {
+            let head = ResponseHead::parse(frame, self.response_header_version(), frame.len() as u64);
+            let body_at = head.ok().flatten().map_or(PREFIX_LEN, |head| head.bytes);
+            self.pass_whole(Way::Response, frame, body_at, topics, now_ns)
+        };
+        cuts.append(&mut self.finish_capture(now_ns));
+        cuts
+    }
+
+    /// What is left to be said of its frames, once there is no more of them.
+    pub fn finish_capture(&mut self, now_ns: u64) -> Vec<Cut> {
+        self.capture.take().map_or_else(Vec::new, |mut capture| capture.finish(now_ns))
+    }
+
+    /// The version of its answer's header.
+    pub fn response_header_version(&self) -> i16 {
+        self.api.map_or(0, |api| api.response_header_version(self.version))
     }
 
     /// Describes it by its head, where its body was not looked at.
@@ -123,7 +177,9 @@ mod tests {
             correlation_id: 0,
             frame_bytes: 0,
             unanswered: false,
+            bare: false,
             moments,
+            capture: None,
         }
     }
 

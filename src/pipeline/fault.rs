@@ -22,6 +22,9 @@ pub enum Fault {
     /// The client is not, or no longer, who it has to be.
     #[error("client: {0}")]
     Authentication(String),
+    /// TLS with the client failed.
+    #[error("client: {0}")]
+    ClientTls(String),
     /// A limit was reached.
     #[error("client: {0}")]
     Limit(String),
@@ -34,6 +37,9 @@ pub enum Fault {
     /// The broker's answer is to nothing that was asked.
     #[error("upstream: {0}")]
     Surprise(Surprise),
+    /// TLS with the broker failed.
+    #[error("upstream: {0}")]
+    UpstreamTls(String),
     /// The broker closed before it had answered.
     #[error("upstream: the broker closed the connection with {in_flight} requests unanswered")]
     UpstreamClosed {
@@ -49,13 +55,15 @@ impl Fault {
     /// How the recording names it.
     pub fn close_reason(&self) -> CloseReason {
         match self {
-            Fault::ClientFrame(_) | Fault::ClientBody(_) => CloseReason::Malformed,
+            Fault::ClientFrame(_) | Fault::ClientBody(_) | Fault::ClientTls(_) => CloseReason::Malformed,
             Fault::Refused(_) => CloseReason::Refused,
             Fault::Authentication(_) => CloseReason::Authentication,
             Fault::Limit(_) => CloseReason::Limit,
-            Fault::UpstreamFrame(_) | Fault::UpstreamBody(_) | Fault::Surprise(_) | Fault::UpstreamClosed { .. } => {
-                CloseReason::Upstream
-            }
+            Fault::UpstreamFrame(_)
+            | Fault::UpstreamBody(_)
+            | Fault::UpstreamTls(_)
+            | Fault::Surprise(_)
+            | Fault::UpstreamClosed { .. } => CloseReason::Upstream,
             Fault::Unreachable(_) => CloseReason::UpstreamUnreachable,
         }
     }

@@ -138,7 +138,9 @@ mod tests {
             correlation_id: 0,
             frame_bytes: 0,
             unanswered: false,
+            bare: false,
             moments: Moments::default(),
+            capture: None,
         };
         match judge(&exchange, body, &NoTopics, false) {
             Ok(Verdict::Forward(description)) => description.changes_something(),

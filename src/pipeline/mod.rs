@@ -2,7 +2,8 @@
 //!
 //! [`request::Inbound`] and [`response::Outbound`] are fed whatever pieces the sockets gave and say, piece by piece, what
 //! to do with them. An exchange is *relayed* (its pieces flow on as they come, a resumable walk reading along) or
-//! *gathered* (held until whole, because something has to be decided or rewritten that needs all of it).
+//! *gathered* (held until whole, because something has to be decided or rewritten that needs all of it). What full
+//! recording keeps of it is cut from the same pieces ([`capture`]).
 //!
 //! Invariants:
 //! - Bytes that nothing rewrites leave exactly as they came.
@@ -10,6 +11,7 @@
 //! - An answer is matched to its request by order and correlation id before any of it is passed on.
 
 pub mod budget;
+pub mod capture;
 pub mod describe;
 pub mod exchange;
 pub mod fault;

@@ -9,10 +9,12 @@
 //! - A body that leaves its layout ends the connection before its last byte is passed on.
 
 use super::budget::Reservation;
+use super::capture::{Both, Capture, Cut, shifted};
 use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::{Exchange, Moments};
 use super::fault::Fault;
 use super::head::{self, RequestHead};
+use crate::event::piece::Way;
 use crate::limits;
 use crate::wire::kafka::api;
 use crate::wire::kafka::walk::Walker;
@@ -32,6 +34,9 @@ pub enum Admission {
 pub trait Gate {
     /// `whole`: the frame lies whole in the buffer at hand and needs no reservation.
     fn admit(&mut self, head: &RequestHead<'_>, whole: bool) -> Result<Admission, Fault>;
+
+    /// What full recording keeps of the exchange that begins; asked after it was admitted.
+    fn capture(&mut self, ordinal: u64, api_key: i16, request_bytes: u64) -> Option<Box<Capture>>;
 }
 
 /// What to do with the bytes of a step.
@@ -50,8 +55,13 @@ pub enum Action {
     RelayKept(Vec<u8>),
     /// A gathered request is whole.
     Whole(Whole),
-    /// A bare SASL token, after a version 0 handshake, without its length prefix.
-    Token(Zeroizing<Vec<u8>>),
+    /// A bare SASL token, after a version 0 handshake.
+    Token {
+        /// Without its length prefix.
+        token: Zeroizing<Vec<u8>>,
+        /// The exchange that it begins.
+        exchange: Box<Exchange>,
+    },
 }
 
 /// A gathered request.
@@ -74,6 +84,14 @@ pub struct Step {
     pub taken: usize,
     /// What to do.
     pub action: Action,
+    /// What full recording keeps of the bytes passed on; of a gathered request nothing is cut yet.
+    pub cuts: Vec<Cut>,
+}
+
+impl Step {
+    fn new(taken: usize, action: Action) -> Self {
+        Step { taken, action, cuts: Vec::new() }
+    }
 }
 
 enum State {
@@ -153,7 +171,7 @@ impl Inbound {
             self.begun_ns = now_ns;
         }
         if self.token_next {
-            return self.token(bytes);
+            return self.token(bytes, now_ns, gate);
         }
         if self.partial.is_empty()
             && let Some(head) = RequestHead::parse(bytes, self.frame_bytes_max).map_err(Fault::ClientFrame)?
@@ -175,23 +193,26 @@ impl Inbound {
         let whole = bytes.len() as u64 >= head.frame_bytes;
         let body_bytes = head.frame_bytes - head.bytes as u64;
         match gate.admit(head, whole)? {
-            Admission::Later => Ok(Step { taken: 0, action: Action::Wait }),
+            Admission::Later => Ok(Step::new(0, Action::Wait)),
             Admission::Relay => {
-                let exchange = self.exchange(head);
+                let mut exchange = self.exchange(head, now_ns, gate);
                 let walk = walk(head, body_bytes)?;
+                let mut cuts = exchange.pass(&bytes[..head.bytes], None, now_ns);
                 let mut step = self.relay(&bytes[head.bytes..], body_bytes, walk, exchange, now_ns, topics)?;
                 step.taken += head.bytes;
-                Ok(step)
+                cuts.append(&mut shifted(step.cuts, head.bytes));
+                Ok(Step { cuts, ..step })
             }
             Admission::Gather(reservation) if whole => {
-                let mut exchange = self.exchange(head);
+                let mut exchange = self.exchange(head, now_ns, gate);
                 exchange.moments.received_ns = now_ns;
                 let whole = Whole { kept: None, body_at: head.bytes, exchange, reservation };
                 // It lies whole in the piece, so its length is one of memory.
-                Ok(Step { taken: head.frame_bytes as usize, action: Action::Whole(whole) })
+                Ok(Step::new(head.frame_bytes as usize, Action::Whole(whole)))
             }
             Admission::Gather(reservation) => {
-                let gathering = Gathering { body_at: head.bytes, exchange: self.exchange(head), reservation };
+                let exchange = self.exchange(head, now_ns, gate);
+                let gathering = Gathering { body_at: head.bytes, exchange, reservation };
                 Ok(self.gather(bytes, head.frame_bytes, gathering, now_ns))
             }
         }
@@ -214,7 +235,7 @@ impl Inbound {
         }
         let Some(head) = RequestHead::parse(&kept, self.frame_bytes_max).map_err(Fault::ClientFrame)? else {
             self.partial = kept;
-            return Ok(Step { taken, action: Action::Absorb });
+            return Ok(Step::new(taken, Action::Absorb));
         };
         let left = head.frame_bytes - head.bytes as u64;
         match gate.admit(&head, false)? {
@@ -222,15 +243,17 @@ impl Inbound {
                 // The head's last byte is left to come again: where no body follows it, nothing else would.
                 kept.pop();
                 self.partial = kept;
-                Ok(Step { taken: taken.saturating_sub(1), action: Action::Wait })
+                Ok(Step::new(taken.saturating_sub(1), Action::Wait))
             }
             Admission::Relay => {
-                let exchange = self.exchange(&head);
+                let mut exchange = self.exchange(&head, now_ns, gate);
+                let cuts = exchange.pass(&kept, None, now_ns);
                 self.state = State::Relay { left, walk: walk(&head, left)?, exchange };
-                Ok(Step { taken, action: Action::RelayKept(kept) })
+                Ok(Step { taken, action: Action::RelayKept(kept), cuts })
             }
             Admission::Gather(reservation) => {
-                let gathering = Gathering { body_at: head.bytes, exchange: self.exchange(&head), reservation };
+                let exchange = self.exchange(&head, now_ns, gate);
+                let gathering = Gathering { body_at: head.bytes, exchange, reservation };
                 self.partial = kept;
                 let mut step = self.gather(&[], left, gathering, now_ns);
                 step.taken = taken;
@@ -240,7 +263,7 @@ impl Inbound {
     }
 
     /// A bare token is a frame without a header (SaslHandshake v0, before KIP-152).
-    fn token(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
+    fn token(&mut self, bytes: &[u8], now_ns: u64, gate: &mut dyn Gate) -> Result<Step, Fault> {
         let mut taken = 0;
         loop {
             let length = head::length(&self.partial, limits::SASL_MESSAGE_MAX as u64).map_err(Fault::ClientFrame)?;
@@ -250,19 +273,32 @@ impl Inbound {
             taken += next;
             if length.is_some() && self.partial.len() == whole {
                 self.token_next = false;
-                let token = self.partial.split_off(4);
-                self.partial = Vec::new();
-                return Ok(Step { taken, action: Action::Token(Zeroizing::new(token)) });
+                let mut frame = Zeroizing::new(std::mem::take(&mut self.partial));
+                let mut exchange = Box::new(Exchange::bare_token(self.next_ordinal(), frame.len() as u64, now_ns));
+                exchange.capture = gate.capture(exchange.ordinal, exchange.api_key, exchange.frame_bytes);
+                let capture = exchange.capture.as_mut();
+                let cuts = capture.map_or_else(Vec::new, |c| c.bare_token(Way::Request, &frame, now_ns));
+                let token = Zeroizing::new(frame.split_off(4));
+                return Ok(Step { taken, action: Action::Token { token, exchange }, cuts });
             }
             if next == 0 {
-                return Ok(Step { taken, action: Action::Absorb });
+                return Ok(Step::new(taken, Action::Absorb));
             }
         }
     }
 
-    fn exchange(&mut self, head: &RequestHead<'_>) -> Box<Exchange> {
+    fn next_ordinal(&mut self) -> u64 {
         let ordinal = self.ordinal;
         self.ordinal += 1;
+        ordinal
+    }
+
+    fn exchange(&mut self, head: &RequestHead<'_>, now_ns: u64, gate: &mut dyn Gate) -> Box<Exchange> {
+        let ordinal = self.next_ordinal();
+        let mut capture = gate.capture(ordinal, head.api_key, head.frame_bytes);
+        if let Some(capture) = &mut capture {
+            capture.open(Way::Request, head.frame_bytes, head.bytes, now_ns);
+        }
         Box::new(Exchange {
             ordinal,
             api_key: head.api_key,
@@ -271,8 +307,10 @@ impl Inbound {
             version: head.api_version,
             correlation_id: head.correlation_id,
             unanswered: false,
+            bare: false,
             frame_bytes: head.frame_bytes,
             moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },
+            capture,
         })
     }
 
@@ -287,17 +325,26 @@ impl Inbound {
     ) -> Result<Step, Fault> {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let (walker, description) = &mut *walk;
-        walker.feed(&bytes[..taken], &mut Describer::new(description, topics)).map_err(Fault::ClientBody)?;
+        let mut describer = Describer::new(description, topics);
+        let fed = match &mut exchange.capture {
+            None => walker.feed(&bytes[..taken], &mut describer),
+            Some(capture) => walker.feed(&bytes[..taken], &mut Both(describer, capture.marker(topics, now_ns))),
+        };
+        fed.map_err(Fault::ClientBody)?;
         let left = left - taken as u64;
+        let mut cuts = exchange.pass(&bytes[..taken], (left > 0).then(|| walker.settled()), now_ns);
         if left > 0 {
             self.state = State::Relay { left, walk, exchange };
-            return Ok(Step { taken, action: Action::Relay { ended: None } });
+            return Ok(Step { taken, action: Action::Relay { ended: None }, cuts });
         }
         walker.finish().map_err(Fault::ClientBody)?;
         exchange.moments.received_ns = now_ns;
         let (_, description) = *walk;
         exchange.described(description);
-        Ok(Step { taken, action: Action::Relay { ended: Some(exchange) } })
+        if exchange.unanswered {
+            cuts.append(&mut exchange.finish_capture(now_ns));
+        }
+        Ok(Step { taken, action: Action::Relay { ended: Some(exchange) }, cuts })
     }
 
     fn gather(&mut self, bytes: &[u8], left: u64, mut gathering: Gathering, now_ns: u64) -> Step {
@@ -306,12 +353,12 @@ impl Inbound {
         let left = left - taken as u64;
         if left > 0 {
             self.state = State::Gather { left, gathering };
-            return Step { taken, action: Action::Absorb };
+            return Step::new(taken, Action::Absorb);
         }
         gathering.exchange.moments.received_ns = now_ns;
         let Gathering { body_at, exchange, reservation } = gathering;
         let kept = Some(std::mem::take(&mut self.partial));
-        Step { taken, action: Action::Whole(Whole { kept, body_at, exchange, reservation }) }
+        Step::new(taken, Action::Whole(Whole { kept, body_at, exchange, reservation }))
     }
 }
 

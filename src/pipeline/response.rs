@@ -9,10 +9,12 @@
 //!   other a surprise costs the description only, since it is the client's to read.
 
 use super::budget::Reservation;
+use super::capture::{Both, Cut, shifted};
 use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::head::ResponseHead;
+use crate::event::piece::Way;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
 use crate::wire::kafka::addresses::{self, Outward, Place};
@@ -69,6 +71,14 @@ pub struct Step {
     pub taken: usize,
     /// What to do.
     pub action: Action,
+    /// What full recording keeps of the bytes passed on, and of the exchange when it has ended.
+    pub cuts: Vec<Cut>,
+}
+
+impl Step {
+    fn new(taken: usize, action: Action) -> Self {
+        Step { taken, action, cuts: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,7 +161,7 @@ impl Outbound {
         let in_place = self.partial.is_empty();
         let head = loop {
             let seen = if self.partial.is_empty() { bytes } else { &self.partial };
-            let header_version = self.matched.as_ref().map_or(0, |e| header_version(e));
+            let header_version = self.matched.as_ref().map_or(0, |e| e.response_header_version());
             let parsed = ResponseHead::parse(seen, header_version, limits::RESPONSE_FRAME_BYTES_MAX);
             match parsed.map_err(Fault::UpstreamFrame)? {
                 Some(head) if self.matched.is_some() => break head,
@@ -164,7 +174,7 @@ impl Outbound {
                     self.partial.extend_from_slice(&bytes[taken..taken + next]);
                     taken += next;
                 }
-                None => return Ok(Step { taken, action: Action::Absorb }),
+                None => return Ok(Step::new(taken, Action::Absorb)),
             }
         };
         let in_place = in_place && self.partial.is_empty();
@@ -173,12 +183,12 @@ impl Outbound {
         let reservation = match (plan, whole) {
             (Plan::Gather, false) => match self.reserve(head.frame_bytes, requests)? {
                 Some(reservation) => Some(reservation),
-                None => return Ok(Step { taken, action: Action::Wait }),
+                None => return Ok(Step::new(taken, Action::Wait)),
             },
             _ => None,
         };
-        let Some(exchange) = self.matched.take() else { return Ok(Step { taken, action: Action::Absorb }) };
-        let answer = Box::new(Answer::new(exchange, plan, &head, reservation));
+        let Some(exchange) = self.matched.take() else { return Ok(Step::new(taken, Action::Absorb)) };
+        let answer = Box::new(Answer::new(exchange, plan, &head, reservation, now_ns));
         self.begin(bytes, taken, in_place, &head, answer, now_ns, requests)
     }
 
@@ -189,7 +199,7 @@ impl Outbound {
         taken: usize,
         in_place: bool,
         head: &ResponseHead,
-        answer: Box<Answer>,
+        mut answer: Box<Answer>,
         now_ns: u64,
         requests: &mut dyn Requests,
     ) -> Result<Step, Fault> {
@@ -198,24 +208,26 @@ impl Outbound {
             (Plan::Gather, true) => self.gather(bytes, head.frame_bytes, answer, now_ns, requests),
             (Plan::Gather, false) => {
                 self.state = State::Gather { left, answer };
-                Ok(Step { taken, action: Action::Absorb })
+                Ok(Step::new(taken, Action::Absorb))
             }
             (_, true) => {
+                let mut cuts = answer.exchange.pass(&bytes[..head.bytes], None, now_ns);
                 let mut step = self.relay(&bytes[head.bytes..], left, answer, now_ns, requests)?;
                 step.taken += head.bytes;
-                Ok(step)
-            }
-            (_, false) if left == 0 => {
-                let bytes = std::mem::take(&mut self.partial);
-                Ok(Step {
-                    taken,
-                    action: Action::Replace { bytes, ended: Some(answer.end(now_ns, requests.topics())) },
-                })
+                cuts.append(&mut shifted(step.cuts, head.bytes));
+                Ok(Step { cuts, ..step })
             }
             (_, false) => {
-                self.state = State::Relay { left, answer };
                 let bytes = std::mem::take(&mut self.partial);
-                Ok(Step { taken, action: Action::Replace { bytes, ended: None } })
+                let mut cuts = answer.exchange.pass(&bytes, None, now_ns);
+                let ended = if left == 0 {
+                    cuts.append(&mut answer.exchange.finish_capture(now_ns));
+                    Some(answer.end(now_ns, requests.topics()))
+                } else {
+                    self.state = State::Relay { left, answer };
+                    None
+                };
+                Ok(Step { taken, action: Action::Replace { bytes, ended }, cuts })
             }
         }
     }
@@ -239,17 +251,20 @@ impl Outbound {
         requests: &mut dyn Requests,
     ) -> Result<Step, Fault> {
         let there = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        let taken = answer.read_along(&bytes[..there], requests.topics())?;
+        let taken = answer.read_along(&bytes[..there], requests.topics(), now_ns)?;
         let left = left - taken as u64;
+        let settled = if left > 0 { answer.walker.as_ref().map(Walker::settled) } else { None };
+        let mut cuts = answer.exchange.pass(&bytes[..taken], settled, now_ns);
         if left == 0 {
             if answer.plan == Plan::RelayThenTail {
                 answer.must_be_whole()?;
             }
+            cuts.append(&mut answer.exchange.finish_capture(now_ns));
             let ended = Some(answer.end(now_ns, requests.topics()));
-            return Ok(Step { taken, action: Action::Relay { ended } });
+            return Ok(Step { taken, action: Action::Relay { ended }, cuts });
         }
         self.state = if answer.in_tail() { State::Gather { left, answer } } else { State::Relay { left, answer } };
-        Ok(Step { taken, action: Action::Relay { ended: None } })
+        Ok(Step { taken, action: Action::Relay { ended: None }, cuts })
     }
 
     fn gather(
@@ -271,26 +286,41 @@ impl Outbound {
         let left = left - taken as u64;
         if left > 0 {
             self.state = State::Gather { left, answer };
-            return Ok(Step { taken, action: Action::Absorb });
+            return Ok(Step::new(taken, Action::Absorb));
         }
         let kept = std::mem::take(&mut self.partial);
-        let rewritten = answer.rewrite(if in_place { &bytes[..taken] } else { &kept }, requests)?;
+        let gathered = if in_place { &bytes[..taken] } else { &kept };
+        let rewritten = answer.rewrite(gathered, requests)?;
+        let cuts = answer.cut_gathered(rewritten.as_deref().unwrap_or(gathered), requests.topics(), now_ns);
         let ended = Some(answer.end(now_ns, requests.topics()));
         let action = match rewritten {
             Some(bytes) => Action::Replace { bytes, ended },
             None if in_place => Action::Relay { ended },
             None => Action::Replace { bytes: kept, ended },
         };
-        Ok(Step { taken, action })
+        Ok(Step { taken, action, cuts })
     }
 }
 
 impl Answer {
-    fn new(exchange: Box<Exchange>, plan: Plan, head: &ResponseHead, reservation: Option<Reservation>) -> Self {
+    fn new(
+        mut exchange: Box<Exchange>,
+        plan: Plan,
+        head: &ResponseHead,
+        reservation: Option<Reservation>,
+        now_ns: u64,
+    ) -> Self {
         let body_bytes = head.frame_bytes - head.bytes as u64;
+        let walker = Walker::response(exchange.api_key, exchange.version, body_bytes);
+        if let Some(capture) = &mut exchange.capture {
+            capture.open(Way::Response, head.frame_bytes, head.bytes, now_ns);
+            if walker.is_none() {
+                capture.lose_sight(0);
+            }
+        }
         Answer {
             description: Description::new(exchange.api_key, Side::Response),
-            walker: Walker::response(exchange.api_key, exchange.version, body_bytes),
+            walker,
             exchange,
             plan,
             frame_bytes: head.frame_bytes,
@@ -305,10 +335,15 @@ impl Answer {
     }
 
     /// Reads along; how many of the bytes may be passed on: all of them, or those before the tail.
-    fn read_along(&mut self, bytes: &[u8], topics: &dyn TopicDirectory) -> Result<usize, Fault> {
+    fn read_along(&mut self, bytes: &[u8], topics: &dyn TopicDirectory, now_ns: u64) -> Result<usize, Fault> {
         let Some(walker) = &mut self.walker else { return Ok(bytes.len()) };
         let before = walker.position();
-        match walker.feed(bytes, &mut Describer::new(&mut self.description, topics)) {
+        let describer = Describer::new(&mut self.description, topics);
+        let fed = match &mut self.exchange.capture {
+            None => walker.feed(bytes, &mut { describer }),
+            Some(capture) => walker.feed(bytes, &mut Both(describer, capture.marker(topics, now_ns))),
+        };
+        match fed {
             Ok(()) if self.plan == Plan::RelayThenTail => {
                 let tail = walker.tail_at().map_or(bytes.len() as u64, |at| at.saturating_sub(before));
                 Ok(usize::try_from(tail).unwrap_or(usize::MAX).min(bytes.len()))
@@ -316,11 +351,25 @@ impl Answer {
             Ok(()) => Ok(bytes.len()),
             Err(malformed) if self.plan == Plan::Relay => {
                 tracing::warn!("an answer is passed on without being described: {malformed}");
+                if let Some(capture) = &mut self.exchange.capture {
+                    capture.lose_sight(walker.settled());
+                }
                 self.walker = None;
                 Ok(bytes.len())
             }
             Err(malformed) => Err(Fault::UpstreamBody(malformed)),
         }
+    }
+
+    /// Cuts what was gathered, as the client gets it: the whole frame, or the tail behind the records.
+    fn cut_gathered(&mut self, bytes: &[u8], topics: &dyn TopicDirectory, now_ns: u64) -> Vec<Cut> {
+        let mut cuts = match self.plan {
+            Plan::Gather => self.exchange.pass_whole(Way::Response, bytes, self.body_at, topics, now_ns),
+            // The walk has been past it, and nothing in it may not be kept.
+            Plan::Relay | Plan::RelayThenTail => self.exchange.pass(bytes, None, now_ns),
+        };
+        cuts.append(&mut self.exchange.finish_capture(now_ns));
+        cuts
     }
 
     fn must_be_whole(&self) -> Result<(), Fault> {
@@ -375,10 +424,6 @@ impl Answer {
         };
         Ended { exchange, response }
     }
-}
-
-fn header_version(exchange: &Exchange) -> i16 {
-    exchange.api.map_or(0, |api| api.response_header_version(exchange.version))
 }
 
 /// Others name listeners that are not for clients too: those of controllers, or all that a broker has.

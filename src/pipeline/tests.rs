@@ -3,18 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::budget::{Budget, Reservation};
+use super::capture::{Beginning, Capture, Cut, Kept, SampleBudgets, Scope};
 use super::describe::TopicDirectory;
 use super::exchange::{Exchange, Moments};
 use super::fault::Fault;
 use super::head::RequestHead;
 use super::request::{self, Admission, Gate, Inbound};
 use super::response::{self, Outbound, Requests};
+use crate::event::piece::{Way, Withheld};
 use crate::event::{RequestPart, ResponsePart};
+use crate::policy::{RecordingMode, RecordingRule, RecordingRules, TopicPatterns};
 use crate::wire::kafka::addresses::Outward;
 use crate::wire::kafka::api::{self, Api, Class, key};
 use crate::wire::kafka::correlation::Surprise;
@@ -30,10 +34,64 @@ impl TopicDirectory for NoTopics {
     fn learn(&self, _: Vec<([u8; 16], Arc<str>)>) {}
 }
 
+/// Full recording of these topics, or of everything.
+fn scope(topics: &[&str]) -> Rc<Scope> {
+    let rule = RecordingRule {
+        name: None,
+        listeners: Vec::new(),
+        groups: Vec::new(),
+        topics: TopicPatterns::new(topics.iter().map(ToString::to_string).collect()).unwrap(),
+        mode: RecordingMode::Full,
+    };
+    let rules = RecordingRules::new(vec![rule]);
+    Scope::new(rules.plan("main", &[]).unwrap(), SampleBudgets::new(&rules, 1), Budget::new(1 << 20))
+}
+
+fn capture(scope: &Rc<Scope>, ordinal: u64, api_key: i16) -> Option<Box<Capture>> {
+    scope.begin(Beginning { ordinal, api_key, number: 0, request_bytes: 0 }, 1)
+}
+
+/// What full recording kept: bytes that were withheld are zeros.
+#[derive(Debug, PartialEq, Default, Clone)]
+struct Captured {
+    frames: Vec<u8>,
+    withheld: Vec<(usize, Withheld)>,
+}
+
+impl Captured {
+    fn add(&mut self, cuts: Vec<Cut>, passed: &[u8]) {
+        for cut in cuts {
+            match cut.kept {
+                Kept::Passed(range) => self.frames.extend_from_slice(&passed[range]),
+                Kept::Held(bytes) => self.frames.extend(bytes),
+                Kept::Withheld { bytes, why } => {
+                    let from = self.frames.len();
+                    self.withheld.extend((from..from + bytes as usize).map(|at| (at, why)));
+                    self.frames.resize(from + bytes as usize, 0);
+                }
+                Kept::Lost => unreachable!("nothing is sampled"),
+            }
+        }
+    }
+
+    /// What was kept are these frames, and what was withheld stands at its place.
+    fn covers(&self, frames: &[u8]) {
+        assert_eq!(self.frames.len(), frames.len(), "every byte is accounted for");
+        let mut blanked = frames.to_vec();
+        for (at, _) in &self.withheld {
+            blanked[*at] = 0;
+        }
+        assert!(self.frames == blanked, "what is kept is what passed");
+        let twice = [samples::SECRET, samples::SECRET].concat();
+        assert!(!self.frames.windows(4).any(|window| window == twice), "a secret is among what is kept");
+    }
+}
+
 /// Relays Produce, gathers the rest; lets every other question wait once.
 struct EveryOther {
     budget: Budget,
     asked: u32,
+    scope: Option<Rc<Scope>>,
 }
 
 impl Gate for EveryOther {
@@ -45,6 +103,10 @@ impl Gate for EveryOther {
             (_, true, _) => Admission::Gather(None),
             (_, false, _) => Admission::Gather(self.budget.reserve(head.frame_bytes)),
         })
+    }
+
+    fn capture(&mut self, ordinal: u64, api_key: i16, _: u64) -> Option<Box<Capture>> {
+        capture(self.scope.as_ref()?, ordinal, api_key)
     }
 }
 
@@ -98,11 +160,12 @@ struct PassedOn {
     bytes: Vec<u8>,
     requests: Vec<Option<RequestPart>>,
     responses: Vec<ResponsePart>,
+    captured: Captured,
 }
 
-fn way_in(stream: &[u8], size: usize) -> PassedOn {
+fn way_in(stream: &[u8], size: usize, scope: Option<Rc<Scope>>) -> PassedOn {
     let mut inbound = Inbound::new(100 << 20);
-    let mut gate = EveryOther { budget: Budget::new(1 << 30), asked: 0 };
+    let mut gate = EveryOther { budget: Budget::new(1 << 30), asked: 0, scope };
     let mut passed = PassedOn::default();
     for piece in pieces(stream, size) {
         let mut rest = piece;
@@ -113,13 +176,20 @@ fn way_in(stream: &[u8], size: usize) -> PassedOn {
             match step.action {
                 request::Action::Absorb | request::Action::Wait => {}
                 request::Action::Relay { ended } => {
+                    passed.captured.add(step.cuts, taken);
                     passed.bytes.extend_from_slice(taken);
                     passed.requests.extend(ended.map(|exchange| exchange.request));
                 }
-                request::Action::RelayKept(head) => passed.bytes.extend(head),
-                request::Action::Token(_) => unreachable!("no handshake was made"),
-                request::Action::Whole(whole) => {
-                    passed.bytes.extend(whole.kept.unwrap_or_else(|| taken.to_vec()));
+                request::Action::RelayKept(head) => {
+                    passed.captured.add(step.cuts, &head);
+                    passed.bytes.extend(head);
+                }
+                request::Action::Token { .. } => unreachable!("no handshake was made"),
+                request::Action::Whole(mut whole) => {
+                    let frame = whole.kept.unwrap_or_else(|| taken.to_vec());
+                    let cuts = whole.exchange.pass_whole(Way::Request, &frame, whole.body_at, &NoTopics, 1);
+                    passed.captured.add(cuts, &frame);
+                    passed.bytes.extend(frame);
                     passed.requests.push(None);
                 }
             }
@@ -158,7 +228,7 @@ impl Outward for Awaited {
     }
 }
 
-fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize) -> PassedOn {
+fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize, scope: Option<&Rc<Scope>>) -> PassedOn {
     let exchange = |(id, (api, version)): (usize, &(&'static Api, i16))| {
         Box::new(Exchange {
             ordinal: id as u64,
@@ -169,7 +239,9 @@ fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize) -> Pass
             correlation_id: id as i32,
             frame_bytes: 0,
             unanswered: false,
+            bare: false,
             moments: Moments::default(),
+            capture: scope.and_then(|scope| capture(scope, id as u64, api.key)),
         })
     };
     let exchanges = awaited.iter().enumerate().map(exchange).collect();
@@ -185,10 +257,12 @@ fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize) -> Pass
             let ended = match step.action {
                 response::Action::Absorb | response::Action::Wait => None,
                 response::Action::Relay { ended } => {
+                    passed.captured.add(step.cuts, taken);
                     passed.bytes.extend_from_slice(taken);
                     ended
                 }
                 response::Action::Replace { bytes, ended } => {
+                    passed.captured.add(step.cuts, &bytes);
                     passed.bytes.extend(bytes);
                     ended
                 }
@@ -212,11 +286,12 @@ proptest! {
             .enumerate()
             .flat_map(|(id, (api, message, version))| request(api, message, version, id as i32, seed ^ id as u64))
             .collect();
-        let whole = way_in(&stream, stream.len());
+        let whole = way_in(&stream, stream.len(), Some(scope(&[])));
+        whole.captured.covers(&stream);
         prop_assert_eq!(&whole.bytes, &stream);
         prop_assert_eq!(whole.requests.len(), 12);
         for size in [size, 1, 11, 4096] {
-            prop_assert_eq!(&way_in(&stream, size), &whole);
+            prop_assert_eq!(&way_in(&stream, size, Some(scope(&[]))), &whole);
         }
     }
 
@@ -231,10 +306,11 @@ proptest! {
             .enumerate()
             .flat_map(|(id, (api, message, version))| response(api, message, *version, id as i32, seed ^ id as u64))
             .collect();
-        let whole = way_back(&stream, &awaited, stream.len());
+        let whole = way_back(&stream, &awaited, stream.len(), Some(&scope(&[])));
+        whole.captured.covers(&whole.bytes);
         prop_assert_eq!(whole.responses.len(), 12);
         for size in [size, 1, 9, 4096] {
-            prop_assert_eq!(&way_back(&stream, &awaited, size), &whole);
+            prop_assert_eq!(&way_back(&stream, &awaited, size, Some(&scope(&[]))), &whole);
         }
     }
 
@@ -246,13 +322,13 @@ proptest! {
             .collect();
         let (api, message, version) = all[seed as usize % all.len()];
         let stream = response(api, message, version, 0, seed);
-        prop_assert_eq!(way_back(&stream, &[(api, version)], size).bytes, stream);
+        prop_assert_eq!(way_back(&stream, &[(api, version)], size, None).bytes, stream);
     }
 
     #[test]
     fn bytes_of_any_kind_end_a_connection_and_not_the_gateway(bytes: Vec<u8>, size in 1usize..64) {
         let mut inbound = Inbound::new(1 << 20);
-        let mut gate = EveryOther { budget: Budget::new(1 << 20), asked: 0 };
+        let mut gate = EveryOther { budget: Budget::new(1 << 20), asked: 0, scope: Some(scope(&[])) };
         'all: for piece in pieces(&bytes, size) {
             let mut rest = piece;
             while !rest.is_empty() {
@@ -260,5 +336,22 @@ proptest! {
                 rest = &rest[step.taken..];
             }
         }
+    }
+
+    #[test]
+    fn of_topics_that_no_rule_asks_for_no_record_is_kept(seed: u64, size in 1usize..400) {
+        let fetch = messages(Direction::Response);
+        let fetch: Vec<_> = fetch.into_iter().filter(|(api, _, version)| api.key == key::FETCH && *version < 13).collect();
+        let (api, message, version) = fetch[seed as usize % fetch.len()];
+        let stream = response(api, message, version, 0, seed);
+        let by_topic = scope(&["weir-weir-*", "nobody's"]);
+        let kept = way_back(&stream, &[(api, version)], size, Some(&by_topic)).captured;
+        if !kept.frames.is_empty() {
+            prop_assert_eq!(kept.frames.len(), stream.len());
+        }
+        prop_assert_eq!(&kept, &way_back(&stream, &[(api, version)], stream.len(), Some(&by_topic)).captured);
+        // Nothing matches: nothing is kept.
+        let none = way_back(&stream, &[(api, version)], size, Some(&scope(&["nobody's"]))).captured;
+        prop_assert!(none.frames.is_empty());
     }
 }

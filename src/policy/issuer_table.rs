@@ -20,10 +20,21 @@ pub struct Issuer {
     pub fetched_ns: u64,
     /// How often fetching was tried.
     pub attempts: u64,
-    /// When it was tried last, ns since the Unix epoch; 0 before.
-    pub attempted_ns: u64,
+    /// When that was last done out of turn, because of a token, ns since the Unix epoch; 0 before.
+    pub refreshed_ns: u64,
     /// Why the last attempt failed, if it did, in an operator's words.
     pub trouble: Option<Arc<str>>,
+}
+
+/// What came of an attempt to fetch an issuer's keys.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The keys, or why they could not be had, in an operator's words.
+    pub outcome: Result<Arc<KeySet>, Arc<str>>,
+    /// It was made because of a token.
+    pub out_of_turn: bool,
+    /// When, ns since the Unix epoch.
+    pub now_ns: u64,
 }
 
 /// Every issuer of the configuration.
@@ -40,18 +51,21 @@ impl IssuerTable {
             keys: None,
             fetched_ns: 0,
             attempts: 0,
-            attempted_ns: 0,
+            refreshed_ns: 0,
             trouble: None,
         };
         Self { issuers: rules.into_iter().map(issuer).collect() }
     }
 
-    /// The next snapshot, after an attempt to fetch the keys of issuer `name`.
-    pub fn attempted(&self, name: &str, outcome: Result<Arc<KeySet>, Arc<str>>, now_ns: u64) -> Self {
+    /// The next snapshot, after an attempt to fetch the keys of issuer `name`, in or out of turn.
+    pub fn attempted(&self, name: &str, attempt: Attempt) -> Self {
         let mut next = self.clone();
         if let Some(issuer) = next.issuers.iter_mut().find(|issuer| issuer.rules.name == name) {
+            let Attempt { outcome, out_of_turn, now_ns } = attempt;
             issuer.attempts += 1;
-            issuer.attempted_ns = now_ns;
+            if out_of_turn {
+                issuer.refreshed_ns = now_ns;
+            }
             match outcome {
                 Ok(keys) => {
                     issuer.keys = Some(keys);
@@ -92,7 +106,7 @@ impl IssuerTable {
 impl Issuer {
     /// Whether its keys may be fetched out of turn: not again and again for tokens that somebody makes up.
     pub fn may_refresh(&self, now_ns: u64) -> bool {
-        u128::from(now_ns.saturating_sub(self.attempted_ns)) >= JWKS_REFRESH_PAUSE.as_nanos()
+        u128::from(now_ns.saturating_sub(self.refreshed_ns)) >= JWKS_REFRESH_PAUSE.as_nanos()
     }
 }
 

@@ -6,15 +6,19 @@ mod issuer_table;
 mod jwt;
 mod key_set;
 mod principal;
+mod recording;
 mod snapshot;
+mod subject;
 mod token;
 mod token_table;
 
-pub use issuer_table::{Issuer, IssuerTable, is_loopback};
+pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use principal::{Mechanism, Principal};
-pub use snapshot::{PolicySnapshot, RecordingMode};
+pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
+pub use snapshot::PolicySnapshot;
+pub use subject::{RuleError, SubjectMapping};
 pub use token::{
     Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,
     looks_like_token, scram_salt,

@@ -1,18 +1,12 @@
 //! What the policy file says, as the data plane uses it: immutable, replaced as a whole.
 
+use super::recording::RecordingRules;
+
 /// One loaded policy. The default is what holds without a file: whoever is let in may do all, metadata is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PolicySnapshot {
     /// SHA-256 of the file's bytes, so that a recording can say which policy was in force; zeros without a file.
     pub hash: [u8; 32],
     /// How much of an exchange is recorded.
-    pub recording: RecordingMode,
-}
-
-/// How much of an exchange is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RecordingMode {
-    /// Who, what, where, how much, with what outcome; no payload.
-    #[default]
-    Metadata,
+    pub recording: RecordingRules,
 }

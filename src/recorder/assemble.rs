@@ -179,7 +179,7 @@ fn cut(lane: &mut Lane, registry: &mut Registry, rows: &mut Rows, done: &mut Don
 /// Closes a lane's blocks of pieces, if there are any.
 fn cut_pieces(lane: &mut Lane, registry: &mut Registry, packer: &mut Packer, rows: &mut Rows, done: &mut Done) {
     let mut pieces = std::mem::take(&mut lane.pieces);
-    pieces.into_blocks(|builder| {
+    pieces.cut(|builder| {
         let contents = Contents {
             kind: BlockKind::Pieces,
             span_ns: builder.span_ns(),

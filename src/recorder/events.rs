@@ -33,6 +33,13 @@ pub struct EventCursor {
     place: u32,
 }
 
+impl EventCursor {
+    /// Before all events that happened at `at_ns` or later.
+    pub fn at(at_ns: u64) -> EventCursor {
+        EventCursor { at_ns, ..EventCursor::default() }
+    }
+}
+
 impl fmt::Display for EventCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let EventCursor { at_ns, boot, shard, sequence, place } = self;

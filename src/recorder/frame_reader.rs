@@ -34,6 +34,11 @@ type Lane = (ConnectionKey, Way);
 /// A frame of a lane, and which part of it.
 type PartKey = (Lane, u64, u32);
 
+/// What orders pieces: time, boot, shard, block and place.
+type ReadyAt = (u64, u32, u16, u32, u32);
+/// What orders parts: the place of the piece with which they begin.
+type Order = (u64, u32, u16, u32, u32, u32);
+
 /// Where a piece lies: block and place in it.
 #[derive(Debug, Clone, Copy)]
 struct PieceAt {
@@ -86,11 +91,11 @@ pub(super) struct FrameReader<'a> {
     from: FrameCursor,
     blocks: SessionBlocks<'a>,
     /// Pieces of blocks that were opened, by time, block and place.
-    ready: BTreeMap<(u64, u32, u16, u32, u32), (BlockKey, StoredPiece)>,
+    ready: BTreeMap<ReadyAt, (BlockKey, StoredPiece)>,
     at_hand: VecDeque<(BlockKey, Rc<PieceBlock>)>,
     frames: HashMap<Lane, Frame>,
     parts: HashMap<PartKey, Part>,
-    order: BTreeMap<(u64, u32, u16, u32, u32, u32), PartKey>,
+    order: BTreeMap<Order, PartKey>,
     /// Of those given out, which may still be on their way: when their frame began, when they ended.
     recent: Vec<(u64, u64)>,
     settled: bool,

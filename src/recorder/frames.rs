@@ -3,13 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::event::ConnectionNo;
 use crate::event::piece::{Way, Withheld};
 
 /// One recorded frame, or one part of a frame of more than [`crate::limits::FRAME_PART_BYTES`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapturedFrame {
     /// Its place, from which reading can go on.
     pub id: FrameCursor,
@@ -28,6 +30,7 @@ pub struct CapturedFrame {
     /// Place of `bytes` in the frame: 0 but for the later parts of a long one.
     pub at: u64,
     /// The frame with its length prefix, or the part; zeros where bytes were withheld or lost.
+    #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub bytes: Vec<u8>,
     /// Length of the whole frame, its prefix included, as the prefix says; none where the prefix is not kept.
     pub frame_bytes: Option<u64>,
@@ -46,7 +49,7 @@ impl CapturedFrame {
 }
 
 /// A stretch of a frame without its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
     /// Place of its first byte in the frame.
     pub at: u64,
@@ -57,7 +60,7 @@ pub struct Stretch {
 }
 
 /// Frames in the order in which they began.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FramePage {
     /// The frames.
     pub frames: Vec<CapturedFrame>,
@@ -126,4 +129,18 @@ impl Serialize for FrameCursor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+impl<'de> Deserialize<'de> for FrameCursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
+}
+
+fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    STANDARD.decode(String::deserialize(deserializer)?).map_err(de::Error::custom)
 }

@@ -63,8 +63,8 @@ impl Gathered {
         self.span_ns.map_or(0, |(first_ns, last_ns)| last_ns.max(at_ns) - first_ns.min(at_ns))
     }
 
-    /// Gives what was gathered to `cut`, a block at a time, which must empty it.
-    pub(super) fn into_blocks(&mut self, mut cut: impl FnMut(&mut PieceBlockBuilder)) {
+    /// Gives what was gathered to `close`, a block at a time, which must empty it.
+    pub(super) fn cut(&mut self, mut close: impl FnMut(&mut PieceBlockBuilder)) {
         // Stable, so that each connection's order stays.
         self.heads.sort_by_key(|head| head.connection);
         for head in self.heads.drain(..) {
@@ -75,11 +75,11 @@ impl Gathered {
             let Head { connection, at_ns, ordinal, way, at, .. } = head;
             self.builder.push(connection, at_ns, &Piece { ordinal, way, at, content });
             if self.builder.is_full() {
-                cut(&mut self.builder);
+                close(&mut self.builder);
             }
         }
         if !self.builder.is_empty() {
-            cut(&mut self.builder);
+            close(&mut self.builder);
         }
         self.data.clear();
         self.span_ns = None;

@@ -23,7 +23,9 @@ use crate::event::{ConnectionNo, SessionId};
 /// Nanoseconds of an hour.
 pub const HOUR_NS: u64 = 3_600_000_000_000;
 /// Nanoseconds of a day.
-pub const DAY_NS: u64 = 24 * HOUR_NS;
+pub const DAY_NS: u64 = HOURS_PER_DAY as u64 * HOUR_NS;
+/// Hours of a day.
+pub const HOURS_PER_DAY: u32 = 24;
 
 /// A day since the Unix epoch, UTC.
 pub fn day_of(at_ns: u64) -> u32 {
@@ -145,11 +147,17 @@ pub fn hour_at_start(key: &[u8]) -> Option<u32> {
     key.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
+/// A name with its length, as it follows the hour.
+pub fn name(name: &str) -> Vec<u8> {
+    let mut out = (name.len() as u16).to_be_bytes().to_vec();
+    out.extend_from_slice(name.as_bytes());
+    out
+}
+
 /// The start of all rows of a name in an hour.
 pub fn hour_and_name(hour: u32, name: &str) -> Vec<u8> {
     let mut out = self::hour(hour);
-    out.extend_from_slice(&(name.len() as u16).to_be_bytes());
-    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(&self::name(name));
     out
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crossbeam::channel::{Sender, bounded};
 
 mod access;
+mod addresses;
 mod assemble;
 mod error;
 mod events;
@@ -41,10 +42,12 @@ mod tally;
 mod writer;
 
 pub use access::{AccessRow, AccessStore, open_access};
+pub use addresses::AddressRange;
 pub use error::RecorderError;
 pub use events::{EventCursor, RecordedEvent};
 pub use frames::{CapturedFrame, FrameCursor, FramePage, Stretch};
 pub use health::RecorderHealth;
+pub use journal::sync::{JournalSync, NotSynced};
 pub use journal::{JournalFull, ShardJournal};
 pub use queries::{Queries, SessionFilter, open_read_only};
 pub use recovery::JournalDamage;
@@ -57,6 +60,7 @@ use assemble::Assembler;
 use folder::{Folder, Lock};
 use health::HealthState;
 use journal::JournalHead;
+use journal::sync::Syncer;
 use journal::tail::{Bytes, Tail};
 use recovery::Recovered;
 use store::{Family, Rows, Store};
@@ -74,6 +78,8 @@ pub struct RecorderOptions {
     pub shards: usize,
     /// Size of each shard's journal, bytes, set aside at start.
     pub journal_bytes: u64,
+    /// Shards promise that an exchange is on the disk before its answer leaves: the store keeps that up.
+    pub synced: bool,
     /// Whole days (UTC) that are kept before today; none keeps all.
     pub retention_days: Option<u32>,
     /// How long after its last connection a session ends.
@@ -97,6 +103,7 @@ impl RecorderOptions {
             session_idle: Duration::from_secs(60),
             stop_limit: Duration::from_secs(5),
             policy_hash: [0; 32],
+            synced: false,
         }
     }
 
@@ -145,11 +152,11 @@ impl Recorder {
         let boot = next_boot(&store, options.idle_ns())?;
         let (wake, woken) = bounded(1);
         let mut assembler = Assembler::load(&store, options.idle_ns())?;
-        let (mut writing, mut tails) = (Vec::new(), Vec::new());
+        let (mut writing, mut tails, mut syncer) = (Vec::new(), Vec::new(), Syncer::new());
         for shard in 0..options.shards as u16 {
             let (node, capacity, policy_hash) = (options.node.clone(), options.journal_bytes, options.policy_hash);
             let head = JournalHead { node, boot, shard, capacity, epoch: random()?, policy_hash };
-            let (journal, consumer) = journal::create(&journals, &head, wake.clone())?;
+            let (journal, consumer) = journal::create(&journals, &head, wake.clone(), &mut syncer)?;
             assembler.add_journal(&store, head.clone())?;
             writing.push(journal);
             tails.push(Tail::new(head, Bytes::Live(consumer), 0));
@@ -166,7 +173,10 @@ impl Recorder {
             stop_limit: options.stop_limit,
             health: Arc::clone(&health),
             retention_days: options.retention_days,
+            synced: options.synced,
+            promises: syncer.promises(),
         };
+        syncer.start()?;
         let writer = Some(start(writer, &health)?);
         Ok((Recorder { store, health, stopping, wake, writer, _lock: lock }, writing))
     }
@@ -231,6 +241,8 @@ fn take_over(store: &Store, journals: &Path) -> Result<Recovered, RecorderError>
     if recovered.events > 0 {
         tracing::info!(events = recovered.events, "took over events that the last run had left in its journals");
     }
+    // The journals go now, and what they promised must not depend on them.
+    store.sync()?;
     recovery::discard(store, &recovered)?;
     Ok(recovered)
 }

@@ -10,12 +10,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::addresses::AddressRange;
 use super::error::RecorderError;
 use super::events::{EventCursor, EventReader, JoinedReader, RecordedEvent};
 use super::folder;
 use super::frame_reader::FrameReader;
 use super::frames::{FrameCursor, FramePage};
-use super::keys::{self, hour_of};
+use super::keys::{self, HOURS_PER_DAY, hour_of};
 use super::recovery;
 use super::rows::SessionRow;
 use super::store::{Direction, Family, Store};
@@ -29,6 +30,8 @@ pub struct SessionFilter {
     pub identity: Option<String>,
     /// A topic the session touched, within the hours of the window where one is given.
     pub topic: Option<String>,
+    /// The client's address, or a network.
+    pub address: Option<AddressRange>,
     /// With activity at or after this, ns since the Unix epoch.
     pub since_ns: Option<u64>,
     /// Started at or before this and active in its hour or earlier, ns since the Unix epoch.
@@ -40,7 +43,7 @@ pub struct SessionFilter {
 impl Default for SessionFilter {
     /// The hundred most recently active sessions.
     fn default() -> Self {
-        SessionFilter { identity: None, topic: None, since_ns: None, until_ns: None, limit: 100 }
+        SessionFilter { identity: None, topic: None, address: None, since_ns: None, until_ns: None, limit: 100 }
     }
 }
 
@@ -70,21 +73,12 @@ impl Queries {
 
     /// The sessions that `filter` describes, the most recently active first.
     pub fn sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionSummary>, RecorderError> {
-        let touching = match (&filter.topic, &filter.identity) {
-            (Some(topic), Some(_)) => Some(self.touching(topic, filter)?),
-            _ => None,
-        };
-        let (family, name) = match (&filter.identity, &filter.topic) {
-            (Some(subject), _) => (Family::ByIdentity, Some(subject.as_str())),
-            (None, Some(topic)) => (Family::ByTopic, Some(topic.as_str())),
-            (None, None) => (Family::ByTime, None),
-        };
+        let indexes = self.indexes(filter)?;
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
-        self.visit_hours(family, filter, |hour| {
-            for id in self.sessions_of_hour(family, hour, name)? {
-                let asked = touching.as_ref().is_none_or(|touching| touching.contains(&id));
-                if asked && seen.insert(id) {
+        self.visit_hours(indexes.rarest(), filter, |hour| {
+            for id in self.sessions_of_hour(&indexes, hour)? {
+                if seen.insert(id) {
                     found.extend(self.row(id)?.filter(|row| is_within(row, filter)));
                 }
             }
@@ -158,14 +152,20 @@ impl Queries {
         SessionRow::decode(&bytes).map(Some).map_err(RecorderError::damaged("session"))
     }
 
-    /// All sessions that touched `topic` in the window's hours.
-    fn touching(&self, topic: &str, filter: &SessionFilter) -> Result<BTreeSet<SessionId>, RecorderError> {
-        let mut ids = BTreeSet::new();
-        self.visit_hours(Family::ByTopic, filter, |hour| {
-            ids.extend(self.sessions_of_hour(Family::ByTopic, hour, Some(topic))?);
-            Ok(true)
-        })?;
-        Ok(ids)
+    /// The indexes in which a session has to stand, all of them in the same hour.
+    fn indexes(&self, filter: &SessionFilter) -> Result<Indexes, RecorderError> {
+        let mut indexes = Indexes { all: Vec::new(), by_address: None };
+        if let Some(topic) = &filter.topic {
+            indexes.all.push((Family::ByTopic, keys::name(topic)));
+        }
+        if let Some(subject) = &filter.identity {
+            indexes.all.push((Family::ByIdentity, keys::name(subject)));
+        }
+        if let Some(address) = &filter.address {
+            let from_hour = self.store.second_schema_from()?.saturating_mul(HOURS_PER_DAY);
+            indexes.by_address = Some((*address, from_hour));
+        }
+        Ok(indexes)
     }
 
     /// Visits the hours of the window that have rows in `family`, the latest first, until `visit` says false.
@@ -191,20 +191,60 @@ impl Queries {
         }
     }
 
-    fn sessions_of_hour(&self, family: Family, hour: u32, name: Option<&str>) -> Result<Vec<SessionId>, RecorderError> {
-        let prefix = name.map_or_else(|| keys::hour(hour), |name| keys::hour_and_name(hour, name));
-        let to = keys::after(&prefix);
-        let mut ids = Vec::new();
-        self.store.scan(family, (&prefix, to.as_deref()), Direction::Down, &mut |key, _| {
-            ids.extend(keys::session_at_end(key));
-            ControlFlow::Continue(())
-        })?;
-        Ok(ids)
+    /// The sessions of an hour that stand in all of the indexes. A store that began before there was an index by address
+    /// has none for its first days: there the sessions' own rows tell, see `is_within`.
+    fn sessions_of_hour(&self, indexes: &Indexes, hour: u32) -> Result<Vec<SessionId>, RecorderError> {
+        let mut ranges: Vec<(Family, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
+        for (family, name) in &indexes.all {
+            let prefix = [keys::hour(hour), name.clone()].concat();
+            let to = keys::after(&prefix);
+            ranges.push((*family, prefix, to));
+        }
+        if let Some((address, _)) = indexes.by_address.filter(|(_, from_hour)| hour >= *from_hour) {
+            let (first, last) = address.bounds();
+            let to = keys::after(&keys::hour_and_address(hour, last));
+            ranges.push((Family::ByAddress, keys::hour_and_address(hour, first), to));
+        }
+        if ranges.is_empty() {
+            let to = keys::after(&keys::hour(hour));
+            ranges.push((Family::ByTime, keys::hour(hour), to));
+        }
+        let mut common: Option<BTreeSet<SessionId>> = None;
+        for (family, from, to) in ranges {
+            let mut ids = BTreeSet::new();
+            self.store.scan(family, (&from, to.as_deref()), Direction::Up, &mut |key, _| {
+                let id = keys::session_at_end(key);
+                ids.extend(id.filter(|id| common.as_ref().is_none_or(|common| common.contains(id))));
+                ControlFlow::Continue(())
+            })?;
+            let none = ids.is_empty();
+            common = Some(ids);
+            if none {
+                break;
+            }
+        }
+        Ok(common.into_iter().flatten().rev().collect())
+    }
+}
+
+/// Where the sessions that are asked for have to stand.
+struct Indexes {
+    /// Families and what follows the hour there, the one that likely has the fewest first.
+    all: Vec<(Family, Vec<u8>)>,
+    /// The address, and the hour from which on it is indexed.
+    by_address: Option<(AddressRange, u32)>,
+}
+
+impl Indexes {
+    /// The index whose hours are looked at.
+    fn rarest(&self) -> Family {
+        self.all.first().map_or(Family::ByTime, |(family, _)| *family)
     }
 }
 
 fn is_within(row: &SessionRow, filter: &SessionFilter) -> bool {
-    filter.since_ns.is_none_or(|since_ns| row.last_activity_ns >= since_ns)
+    filter.address.is_none_or(|address| address.contains(row.client_ip))
+        && filter.since_ns.is_none_or(|since_ns| row.last_activity_ns >= since_ns)
         && filter.until_ns.is_none_or(|until_ns| row.started_ns <= until_ns)
 }
 

@@ -11,9 +11,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::ControlFlow;
 
+use super::addresses::ipv6_form;
 use super::error::RecorderError;
 use super::keys::{self, ConnectionKey, hour_of};
 use super::rows::{BlockRef, ConnectionRow, EndReason, SessionRow, Tally};
@@ -468,14 +469,6 @@ pub(super) fn block_of_session_value(span_ns: u64, count: u32) -> Vec<u8> {
     varint::put(&mut out, span_ns);
     varint::put(&mut out, count.into());
     out
-}
-
-/// An address as `by_address` has it.
-pub(super) fn ipv6_form(address: IpAddr) -> Ipv6Addr {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
-    }
 }
 
 fn key_of(row: &SessionRow) -> SessionKey {

@@ -8,12 +8,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::error::RecorderError;
-use super::keys::{self, DAY_NS, day_of};
+use super::keys::{self, DAY_NS, HOURS_PER_DAY, day_of};
 use super::rows::SessionRow;
 use super::store::{Direction, Family, Rows, Store};
 use crate::event::SessionId;
-
-const HOURS_PER_DAY: u32 = 24;
 
 /// Drops the days before the last `days` whole ones; the answer is how many were dropped.
 pub(super) fn drop_old(store: &Store, days: u32, now_ns: u64) -> Result<usize, RecorderError> {

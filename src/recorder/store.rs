@@ -27,10 +27,16 @@ pub const SCHEMA_VERSION: u64 = 2;
 
 /// Read cache shared by all families: queries are a person's, the writer hardly reads.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
-/// Unflushed rows in memory over all families: some seconds of a busy gateway.
-const WRITE_BUFFERS_BYTES: usize = 64 * 1024 * 1024;
+/// Unflushed rows in memory over all families: some seconds of a busy gateway, half a second of one that keeps frames.
+const WRITE_BUFFERS_BYTES: usize = 128 * 1024 * 1024;
 /// A family's share of it.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// The share of a day's blocks, and how many such buffers may wait for the disk: with fewer or smaller ones the writer
+/// stands still while one is written out.
+const DAY_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+const DAY_BUFFERS: i32 = 4;
+/// Blocks from this size on go to blob files, which merging does not write again: those of frames do, few of events.
+const BLOB_BYTES_MIN: u64 = 16 * 1024;
 /// What a start has to replay at most, and what an idle family may keep from being freed.
 const WAL_BYTES: u64 = 128 * 1024 * 1024;
 /// Open table files: each costs memory for its index.
@@ -216,7 +222,10 @@ impl Store {
             return Err(RecorderError::Missing { path: folder.to_owned() });
         }
         let cache = Cache::new_lru_cache(CACHE_BYTES);
-        let families = family_names(folder)?.into_iter().map(|name| (name, family_options(&cache)));
+        let families = family_names(folder)?.into_iter().map(|name| {
+            let options = family_options(&cache, &name);
+            (name, options)
+        });
         let db = Db::open_cf_with_opts_for_read_only(&database_options(), &path, families, false);
         let db = RwLock::new(Some(db.map_err(RecorderError::store("be opened read-only"))?));
         let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
@@ -278,7 +287,8 @@ impl Store {
         if let Some(handle) = db.cf_handle(&name) {
             return Ok(handle);
         }
-        db.create_cf(&name, &family_options(&self.cache)).map_err(RecorderError::store("make a day's family"))?;
+        db.create_cf(&name, &family_options(&self.cache, &name))
+            .map_err(RecorderError::store("make a day's family"))?;
         db.cf_handle(&name).ok_or(RecorderError::Unavailable)
     }
 
@@ -364,6 +374,13 @@ impl Store {
         Ok(())
     }
 
+    /// Brings everything written so far to the disk.
+    pub fn sync(&self) -> Result<(), RecorderError> {
+        let guard = self.db();
+        let db = guard.as_ref().ok_or(RecorderError::Unavailable)?;
+        db.flush_wal(true).map_err(RecorderError::store("sync"))
+    }
+
     /// Writes everything in memory to table files, and with `compact` merges them.
     pub fn flush(&self, compact: bool) -> Result<(), RecorderError> {
         let guard = self.db();
@@ -419,7 +436,10 @@ fn open(folder: &Path, cache: &Cache) -> Result<Db, RecorderError> {
     names.extend(family_names(folder)?);
     names.sort_unstable();
     names.dedup();
-    let families = names.into_iter().map(|name| ColumnFamilyDescriptor::new(name, family_options(cache)));
+    let families = names.into_iter().map(|name| {
+        let options = family_options(cache, &name);
+        ColumnFamilyDescriptor::new(name, options)
+    });
     let db = Db::open_cf_descriptors(&database_options(), folder.join("db"), families);
     db.map_err(RecorderError::store("be opened"))
 }
@@ -449,7 +469,7 @@ fn database_options() -> Options {
 
 /// Blocks of one event are small and alike, so large table blocks under zstd pay; blocks that are compressed already
 /// do not shrink again, and RocksDB then stores them as they are.
-fn family_options(cache: &Cache) -> Options {
+fn family_options(cache: &Cache, name: &str) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_block_size(16 * 1024);
@@ -460,5 +480,11 @@ fn family_options(cache: &Cache) -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    if Family::day(name).is_some() {
+        options.set_write_buffer_size(DAY_BUFFER_BYTES);
+        options.set_max_write_buffer_number(DAY_BUFFERS);
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(BLOB_BYTES_MIN);
+    }
     options
 }

@@ -1,7 +1,8 @@
 //! The one thread that moves events from the journals to the store.
 //!
 //! Invariants:
-//! - A journal's bytes are given back only after the store has taken what they hold.
+//! - A journal's bytes are given back only after the store has taken what they hold, and has it on the disk where a shard
+//!   was told that the journal had.
 //! - A failing store is never silent: health and metrics say so, the write is repeated with growing pauses, and the
 //!   events wait in the journals, whose shards wait when they are full.
 
@@ -14,6 +15,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use super::assemble::Assembler;
 use super::error::RecorderError;
 use super::health::HealthState;
+use super::journal::sync::Promises;
 use super::journal::tail::{self, Bytes, Tail};
 use super::retention;
 use super::rows::EndReason;
@@ -43,6 +45,10 @@ pub(super) struct Writer {
     pub stop_limit: Duration,
     pub health: Arc<HealthState>,
     pub retention_days: Option<u32>,
+    /// Every exchange is promised to be on the disk before its answer leaves.
+    pub synced: bool,
+    /// What shards were told is on the disk.
+    pub promises: Promises,
 }
 
 impl Writer {
@@ -115,8 +121,9 @@ impl Writer {
     /// Writes what the assembler has, however long it takes, then gives the journals' bytes back.
     fn commit(&mut self) -> Stopped {
         let (rows, done) = self.assembler.finish();
+        let promised = self.promises.are_due(self.tails.iter().map(|tail| tail.position)) || self.synced;
         if !rows.is_empty() {
-            self.write(&rows)?;
+            self.write(&rows, promised)?;
             self.health.stored(done.events);
             metrics::counter!("weir_recorder_events_total").increment(done.events);
             metrics::counter!("weir_recorder_blocks_total").increment(done.blocks);
@@ -132,11 +139,12 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&mut self, rows: &Rows) -> Stopped {
+    fn write(&mut self, rows: &Rows, promised: bool) -> Stopped {
         let mut pause = RETRY_FIRST;
         let mut stop_by = None;
         for attempt in 1u32.. {
-            let Err(error) = self.store.write(rows) else {
+            let written = if promised { self.store.write_synced(rows) } else { self.store.write(rows) };
+            let Err(error) = written else {
                 break;
             };
             self.report_failure(&error, attempt);

@@ -29,9 +29,11 @@ use super::outgoing::Outgoing;
 use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
 use super::state::Shard;
+use super::tls::{TlsStream, Transport};
 use super::{requests, responses};
-use crate::event::{CloseReason, ConnectionNo, Event, EventKind, Outcome};
+use crate::event::{CloseReason, ConnectionNo, EventKind, Outcome};
 use crate::limits;
+use crate::pipeline::capture::Scope;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
@@ -45,8 +47,8 @@ pub(super) struct Connection<R: Runtime> {
     pub peer: SocketAddr,
     pub clock: Clock,
     pub opened_ns: u64,
-    pub client: R::Stream,
-    pub upstream: OnceCell<R::Stream>,
+    pub client: Transport<R::Stream>,
+    pub upstream: OnceCell<Transport<R::Stream>>,
     pub ring: RefCell<Ring<Box<Exchange>>>,
     /// Wakes the answering task: something was answered here, or the end has come.
     pub answered: Notify,
@@ -55,6 +57,14 @@ pub(super) struct Connection<R: Runtime> {
     /// Weir's own session with the broker.
     pub renewal: Renewal,
     pub login: RefCell<Login>,
+    /// What full recording keeps before it is known who it acts for; looked up when first asked.
+    pub scope_before_login: OnceCell<Option<Rc<Scope>>>,
+    /// The same from then on; none until it was looked up.
+    pub scope: RefCell<Option<Option<Rc<Scope>>>>,
+    /// Behind its last event in the journal.
+    pub recorded_to: Cell<u64>,
+    /// Exchanges in flight of which a piece found no room in the journal.
+    pub incomplete: RefCell<Vec<u64>>,
     pub traffic: Traffic,
     /// Nothing more is read from the client: it closed, or its login failed. What is owed is still written.
     pub reads_ended: Cell<bool>,
@@ -98,6 +108,16 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
             return;
         }
     };
+    let client = match &door.listener.tls {
+        None => Transport::Plain(client),
+        Some(tls) => match TlsStream::server(client, tls.server.current(), shard.scratch.clone()) {
+            Ok(client) => Transport::Tls(Box::new(client)),
+            Err(error) => {
+                tracing::error!(listener, "a connection cannot be served with TLS: {error}");
+                return;
+            }
+        },
+    };
     let clock = Clock::start();
     let connection = Rc::new(Connection {
         shard: shard.clone(),
@@ -113,6 +133,10 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         room: Notify::new(),
         renewal: Renewal::default(),
         login: RefCell::default(),
+        scope_before_login: OnceCell::new(),
+        scope: RefCell::default(),
+        recorded_to: Cell::new(0),
+        incomplete: RefCell::default(),
         traffic: Traffic::default(),
         reads_ended: Cell::new(false),
         client_gone: Cell::new(false),
@@ -167,10 +191,9 @@ impl<R: Runtime> Connection<R> {
             self.reason.set(Some(reason));
         }
         self.reads_ended.set(true);
-        // Whoever waits on a socket wakes up and finds it at its end; one that is gone already is none of our concern.
-        let _ = rustix::net::shutdown(self.client.fd(), Shutdown::Both);
+        self.client.shutdown(Shutdown::Both);
         if let Some(upstream) = self.upstream.get() {
-            let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Both);
+            upstream.shutdown(Shutdown::Both);
         }
         self.answered.notify_one();
         self.room.notify_one();
@@ -182,10 +205,17 @@ impl<R: Runtime> Connection<R> {
             return;
         }
         let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
+        let (client_tls, broker_tls) = (&self.door.listener.tls, &self.door.listener.cluster.tls);
+        match (fault, client_tls, broker_tls) {
+            (Fault::ClientTls(_), Some(tls), _) => tls.server.count_failure(),
+            (Fault::UpstreamTls(_), _, Some(tls)) => tls.count_failure(),
+            _ => {}
+        }
         match fault {
             Fault::Unreachable(_)
             | Fault::UpstreamFrame(_)
             | Fault::UpstreamBody(_)
+            | Fault::UpstreamTls(_)
             | Fault::Surprise(_)
             | Fault::UpstreamClosed { .. } => {
                 tracing::error!(listener, %peer, connection, "connection closed, {fault}");
@@ -205,17 +235,23 @@ impl<R: Runtime> Connection<R> {
         !self.ring.borrow().is_empty() || self.traffic.answer_under_way.get()
     }
 
-    /// Appends to the journal; waits while it is full, which is how a recorder that is behind slows clients down.
-    pub async fn record(&self, kind: EventKind) {
-        let event = Event { connection: self.number, at_ns: self.clock.now_ns(), kind };
-        while self.shard.journal.borrow_mut().append(&event).is_err() {
-            self.shard.meter.journal_full();
-            R::sleep(limits::JOURNAL_RETRY).await;
+    /// Takes the answers given here whose turn has come, for the client.
+    pub async fn take_answered(&self, out: &mut Outgoing) {
+        loop {
+            let Some((frame, mut exchange)) = self.ring.borrow_mut().pop_answered() else { return };
+            if exchange.capture.is_some() {
+                let cuts = exchange.pass_answer(&frame, self, self.clock.now_ns());
+                self.keep(cuts, &frame).await;
+                self.kept(exchange.ordinal);
+            }
+            out.own(frame.into());
+            self.room.notify_one();
         }
     }
 
     /// Writes to the client.
     pub async fn write_client(&self, out: &mut Outgoing, buffer: &[u8]) -> Result<u64, CloseReason> {
+        self.may_be_told().await?;
         let (bytes, blocked_ns) = out.write(&self.client, buffer).await.map_err(|_| CloseReason::Client)?;
         self.traffic.bytes_out.set(self.traffic.bytes_out.get() + bytes);
         self.shard.meter.bytes_out(bytes);
@@ -226,6 +262,7 @@ impl<R: Runtime> Connection<R> {
         let left: Vec<(bool, Box<Exchange>)> = self.ring.borrow_mut().drain().collect();
         for (forwarded, mut exchange) in left {
             if forwarded {
+                self.keep(exchange.finish_capture(self.clock.now_ns()), &[]).await;
                 self.shard.meter.exchange(&exchange, Outcome::Unknown, self.clock.now_ns());
                 self.record(exchange.abandon(self.clock.now_ns())).await;
             }

@@ -6,17 +6,19 @@
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use super::connection::Connection;
+use super::handshake;
 use super::runtime::{Runtime, Stream};
+use super::tls::Transport;
 use crate::limits;
 use crate::pipeline::fault::Fault;
-use crate::upstream::{Login, LoginStep, Session, Tidings};
+use crate::tls::explain_io;
+use crate::upstream::{Endpoint, Login, LoginStep, Session, Tidings};
 
 /// The upstream connection, made on first use.
-pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Result<&R::Stream, Fault> {
+pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Result<&Transport<R::Stream>, Fault> {
     if let Some(upstream) = connection.upstream.get() {
         return Ok(upstream);
     }
@@ -35,10 +37,10 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
     Ok(upstream)
 }
 
-async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(R::Stream, Session), String> {
+async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(Transport<R::Stream>, Session), String> {
     let (cluster, node) = (&connection.door.listener.cluster, connection.door.node);
-    let addresses = connection.await_view(|| Some(cluster.view().addresses_of(node)).filter(|a| !a.is_empty())).await;
-    let mut addresses = addresses.ok_or_else(|| match node {
+    let endpoints = connection.await_view(|| Some(cluster.view().endpoints_of(node)).filter(|e| !e.is_empty())).await;
+    let mut endpoints = endpoints.ok_or_else(|| match node {
         Some(node) => format!("broker {node} of cluster {} is not known or its host does not resolve", cluster.name),
         None => match &cluster.view().trouble {
             Some(trouble) => format!("cannot reach cluster {}: {trouble}", cluster.name),
@@ -46,12 +48,13 @@ async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(R::Stream, Sess
         },
     })?;
     // Bootstrap connections spread over the brokers.
-    let first = usize::try_from(connection.number.0).unwrap_or(0) % addresses.len();
-    addresses.rotate_left(first);
+    let first = usize::try_from(connection.number.0).unwrap_or(0) % endpoints.len();
+    endpoints.rotate_left(first);
     let mut trouble = String::new();
-    for address in addresses {
+    for endpoint in endpoints {
+        let address = endpoint.address;
         let waits_for = Cell::new("did not answer");
-        match bounded::<R, _>(reach(connection, address, &waits_for)).await {
+        match bounded::<R, _>(reach(connection, &endpoint, &waits_for)).await {
             Some(Ok(reached)) => return Ok(reached),
             Some(Err(why)) => trouble = why,
             None => {
@@ -77,12 +80,21 @@ async fn bounded<R: Runtime, T>(work: impl Future<Output = T>) -> Option<T> {
 /// Connects and logs in; `waits_for` says at any time what is waited for.
 async fn reach<R: Runtime>(
     connection: &Connection<R>,
-    address: SocketAddr,
+    endpoint: &Endpoint,
     waits_for: &Cell<&'static str>,
-) -> Result<(R::Stream, Session), String> {
+) -> Result<(Transport<R::Stream>, Session), String> {
+    let (cluster, address) = (&connection.door.listener.cluster, endpoint.address);
     let stream = R::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
     rustix::net::sockopt::set_tcp_nodelay(stream.fd(), true).map_err(|e| format!("{address}: {e}"))?;
-    let mut login = Login::new(connection.door.listener.cluster.credential.as_deref(), 0);
+    let stream = match &cluster.tls {
+        None => Transport::Plain(stream),
+        Some(tls) => {
+            waits_for.set("did not finish the TLS handshake");
+            let secured = handshake::with_broker(stream, tls, endpoint, &connection.shard.scratch).await;
+            secured.map_err(|e| format!("{address}: {e}"))?
+        }
+    };
+    let mut login = Login::new(cluster.credential.as_deref(), 0);
     let mut answer = None;
     loop {
         waits_for.set("waited for Weir's own login, whose credential had no answer");
@@ -94,7 +106,7 @@ async fn reach<R: Runtime>(
                     send(&stream, &frame).await?;
                     receive(&stream).await
                 };
-                answer = Some(answered.await.map_err(|e| format!("{address}: {e}"))?);
+                answer = Some(answered.await.map_err(|e| format!("{address}: {}", explain_io(&e, "the broker")))?);
             }
         }
     }
@@ -106,7 +118,7 @@ pub(super) async fn send<S: Stream>(stream: &S, mut bytes: &[u8]) -> io::Result<
         let taken = poll_fn(|cx| stream.poll_write(cx, bytes)).await?;
         bytes = &bytes[taken..];
     }
-    Ok(())
+    poll_fn(|cx| stream.poll_flush(cx)).await
 }
 
 /// Longest answer to a login step, bytes.

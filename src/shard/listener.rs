@@ -15,6 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::connection;
 use super::runtime::Runtime;
 use super::state::{Command, Shard};
+use crate::policy::SubjectMapping;
+use crate::tls::ServerTls;
 use crate::upstream::Cluster;
 
 /// The ports that stand for brokers: `low` plus the node id.
@@ -47,6 +49,8 @@ pub struct ListenerOptions {
     pub bind: SocketAddr,
     /// A port per broker.
     pub brokers: BrokerPorts,
+    /// TLS; none on a plaintext listener.
+    pub tls: Option<ListenerTls>,
     /// The host that clients are told.
     pub advertised: String,
     /// Clients that do not log in are let in.
@@ -61,6 +65,24 @@ pub struct ListenerOptions {
     pub issuers: Vec<String>,
     /// Changes of credentials, ACLs, quotas, features and the quorum are forwarded.
     pub allow_security_changes: bool,
+}
+
+/// How a listener speaks TLS.
+#[derive(Clone)]
+pub struct ListenerTls {
+    /// Certificates in force.
+    pub server: Arc<ServerTls>,
+    /// Clients are whom their certificates name, where they show one.
+    pub subjects: Option<Arc<Subjects>>,
+}
+
+/// What is made of a client certificate's subject.
+#[derive(Debug)]
+pub struct Subjects {
+    /// The rules that make a name of it.
+    pub mapping: SubjectMapping,
+    /// Its organizational units are the client's groups.
+    pub units_are_groups: bool,
 }
 
 /// A door that is open: which listener, and for which broker.

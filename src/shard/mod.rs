@@ -2,8 +2,9 @@
 //! shards but immutable snapshots.
 //!
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
-//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `login` finds out who it
-//! is, `dial` connects and logs in upstream, `outgoing` writes. `pool` lends buffers, `sweep` looks for what has been
+//! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `tls` encrypts, `handshake`
+//! begins that, `certificate` and `login` find out who it is, `dial` connects and logs in upstream, `renew` logs in again
+//! there, `outgoing` writes, `recording` appends to the journal. `pool` lends buffers, `sweep` looks for what has been
 //! idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
@@ -12,24 +13,29 @@
 //! - What a connection did is in the shard's journal before the client has the last byte of the answer.
 
 mod census;
+mod certificate;
 mod clock;
 mod connection;
 mod dial;
+mod handshake;
 mod listener;
 mod login;
 mod meter;
 mod outgoing;
 mod pool;
 mod probe;
+mod recording;
 mod renew;
 mod requests;
 mod responses;
 pub mod runtime;
 mod state;
 mod sweep;
+mod tls;
 
 pub use census::Census;
-pub use listener::{BrokerPorts, ListenerOptions, bind};
+pub use listener::{BrokerPorts, ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
+pub use recording::{Durability, OnOverload, RecordingOptions};
 pub use state::{Command, Limits, ShardHandle, ShardOptions, start};

@@ -52,7 +52,7 @@ impl Outgoing {
         self.pieces.clear();
     }
 
-    /// Writes everything; returns how many bytes that were and for how many ns the peer's socket was full.
+    /// Writes everything, out to the socket; returns how many bytes that were and for how many ns the peer's was full.
     pub async fn write<S: Stream>(&mut self, stream: &S, buffer: &[u8]) -> io::Result<(u64, u64)> {
         let (mut first, mut offset, mut written, mut blocked_ns) = (0, 0, 0, 0);
         while first < self.pieces.len() {
@@ -69,7 +69,7 @@ impl Outgoing {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let since = Instant::now();
                     let taken = poll_fn(|cx| stream.poll_write(cx, &slices[0])).await?;
-                    blocked_ns += u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    blocked_ns += nanoseconds_since(since);
                     taken
                 }
                 Err(e) => return Err(e),
@@ -87,8 +87,22 @@ impl Outgoing {
             }
         }
         self.pieces.clear();
+        let mut since = None;
+        poll_fn(|cx| {
+            let flushed = stream.poll_flush(cx);
+            if flushed.is_pending() {
+                since.get_or_insert_with(Instant::now);
+            }
+            flushed
+        })
+        .await?;
+        blocked_ns += since.map_or(0, nanoseconds_since);
         Ok((written, blocked_ns))
     }
+}
+
+fn nanoseconds_since(moment: Instant) -> u64 {
+    u64::try_from(moment.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Piece {

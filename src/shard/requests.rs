@@ -16,15 +16,19 @@ use rustix::net::Shutdown;
 
 use super::connection::Connection;
 use super::outgoing::Outgoing;
-use super::runtime::{Runtime, Stream};
-use super::{dial, login, pool, renew};
+use super::recording::Durability;
+use super::runtime::Runtime;
+use super::{dial, handshake, login, pool, renew};
+use crate::event::piece::Way;
 use crate::event::{CloseReason, EventKind, Outcome, ResponsePart};
 use crate::limits;
+use crate::pipeline::capture::{Capture, Cut};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
 use crate::pipeline::head::RequestHead;
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
+use crate::tls;
 use crate::wire::kafka::api::{Class, key};
 use crate::wire::kafka::{api, error_reply, versions};
 
@@ -32,6 +36,9 @@ use crate::wire::kafka::{api, error_reply, versions};
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     let door = &c.door;
     c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
+    if !handshake::with_client(c).await? {
+        return Ok(Some(CloseReason::Client));
+    }
     let mut requests = Requests {
         c: c.clone(),
         inbound: Inbound::new(c.shard.limits.request_frame_bytes),
@@ -43,6 +50,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
             Ok((_, 0)) => return client_closed(c),
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if tls::is_at_fault(&e) => return Err(Fault::ClientTls(tls::explain_io(&e, "the client"))),
             Err(_) => return client_closed(c),
         };
         requests.take_in(&buffer, read).await?;
@@ -67,7 +75,7 @@ fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason
     if let Some(upstream) = c.upstream.get()
         && !c.is_ending()
     {
-        let _ = rustix::net::shutdown(upstream.fd(), Shutdown::Write);
+        upstream.shutdown(Shutdown::Write);
         c.traffic.lingers_since_ns.set(c.clock.now_ns());
         c.answered.notify_one();
         return Ok(None);
@@ -87,6 +95,8 @@ struct Requests<R: Runtime> {
 #[derive(Default)]
 struct Batch {
     out: Outgoing,
+    /// A note among them has to be on the disk first.
+    to_sync: bool,
     unanswered: Vec<Exchange>,
 }
 
@@ -116,6 +126,9 @@ impl<R: Runtime> Requests<R> {
             let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;
             let taken = at..at + step.taken;
             at = taken.end;
+            if !step.cuts.is_empty() {
+                self.keep_passed(&step.action, step.cuts, &buffer[taken.clone()]).await;
+            }
             match step.action {
                 Action::Absorb => {}
                 Action::Wait => {
@@ -129,10 +142,10 @@ impl<R: Runtime> Requests<R> {
                     }
                 }
                 Action::RelayKept(head) => batch.out.own(head),
-                Action::Token(token) => {
+                Action::Token { token, exchange } => {
                     let answer = login::bare(&c, &token).await;
                     self.inbound.token_next = answer.goes_on;
-                    self.answer_login(None, answer).await?;
+                    self.answer_login(exchange, answer).await?;
                 }
                 Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
             }
@@ -159,6 +172,22 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
+    /// Keeps what was cut from the bytes of a step before they are passed on.
+    async fn keep_passed(&mut self, action: &Action, cuts: Vec<Cut>, taken: &[u8]) {
+        match action {
+            Action::Token { .. } => self.c.keep(cuts, &[]).await,
+            Action::RelayKept(head) => {
+                // Frames of somebody's belong to their session.
+                self.introduce().await;
+                self.c.keep(cuts, head).await;
+            }
+            _ => {
+                self.introduce().await;
+                self.c.keep(cuts, taken).await;
+            }
+        }
+    }
+
     /// Decides on a gathered request.
     async fn judge(
         &mut self,
@@ -171,6 +200,13 @@ impl<R: Runtime> Requests<R> {
         let Whole { kept, body_at, mut exchange, reservation } = whole;
         let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
         let body = &frame[body_at..];
+        if exchange.capture.is_some() {
+            if exchange.api.is_none_or(|api| api.class != Class::Here) {
+                self.introduce().await;
+            }
+            let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.received_ns);
+            c.keep(cuts, frame).await;
+        }
         match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
             Verdict::Here => {
                 // Answering may take a moment: what came before does not wait for it.
@@ -196,6 +232,12 @@ impl<R: Runtime> Requests<R> {
         self.introduce().await;
         if changes && let Some(note) = exchange.note() {
             self.c.record(note).await;
+            let risky = exchange.api.is_none_or(|api| matches!(api.class, Class::Risky | Class::Security));
+            batch.to_sync |= match self.c.shard.recording.durability {
+                Durability::Synced => true,
+                Durability::Flushed => risky,
+                Durability::Relaxed => false,
+            };
         }
         exchange.moments.forwarded_ns = self.c.clock.now_ns();
         if exchange.unanswered {
@@ -208,6 +250,15 @@ impl<R: Runtime> Requests<R> {
 
     /// Sends the batch to the broker.
     async fn send(&mut self, batch: &mut Batch, buffer: &[u8]) -> Result<(), Fault> {
+        if std::mem::take(&mut batch.to_sync)
+            && let Err(reason) = self.c.synced().await
+        {
+            // Nothing of it is passed on: what cannot be recorded is not done.
+            batch.out.clear();
+            batch.unanswered.clear();
+            self.c.end(reason);
+            return Ok(());
+        }
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
             if batch.out.write(upstream, buffer).await.is_err() {
@@ -217,6 +268,7 @@ impl<R: Runtime> Requests<R> {
             }
         }
         for mut exchange in batch.unanswered.drain(..) {
+            self.c.kept(exchange.ordinal);
             let now_ns = self.c.clock.now_ns();
             exchange.moments.answered_ns = exchange.moments.forwarded_ns;
             let response = ResponsePart { outcome: Outcome::NoAnswer, ..ResponsePart::default() };
@@ -234,11 +286,11 @@ impl<R: Runtime> Requests<R> {
             key::SASL_HANDSHAKE => {
                 let answer = login::handshake(&c, version, correlation_id, body);
                 self.inbound.token_next = version == 0 && answer.goes_on;
-                self.answer_login(Some(exchange), answer).await
+                self.answer_login(exchange, answer).await
             }
             key::SASL_AUTHENTICATE => {
                 let answer = login::authenticate(&c, version, correlation_id, body).await;
-                self.answer_login(Some(exchange), answer).await
+                self.answer_login(exchange, answer).await
             }
             _ => {
                 let listener = &c.door.listener;
@@ -256,18 +308,13 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    async fn answer_login(&mut self, exchange: Option<Box<Exchange>>, answer: login::Answer) -> Result<(), Fault> {
+    async fn answer_login(&mut self, exchange: Box<Exchange>, answer: login::Answer) -> Result<(), Fault> {
         if let Some(event) = answer.event {
             self.c.record(event).await;
         }
         let code = if answer.fatal.is_some() { login::SASL_AUTHENTICATION_FAILED } else { 0 };
-        match (exchange, answer.frame) {
-            (Some(exchange), Some(frame)) => self.answered(exchange, frame, Outcome::AnsweredHere, code).await?,
-            (None, Some(frame)) => {
-                let exchange = Box::new(Exchange::bare_token(self.c.clock.now_ns()));
-                self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
-            }
-            (_, None) => {}
+        if let Some(frame) = answer.frame {
+            self.answered(exchange, frame, Outcome::AnsweredHere, code).await?;
         }
         match answer.fatal {
             None => Ok(()),
@@ -342,13 +389,12 @@ impl<R: Runtime> Requests<R> {
             return Ok(());
         }
         let mut out = Outgoing::default();
-        loop {
-            let Some((frame, _)) = self.c.ring.borrow_mut().pop_answered() else { break };
-            out.own(frame.into());
-        }
         self.c.traffic.answer_under_way.set(true);
-        if !out.is_empty() && self.c.write_client(&mut out, &[]).await.is_err() {
-            self.c.end(CloseReason::Client);
+        self.c.take_answered(&mut out).await;
+        if !out.is_empty()
+            && let Err(reason) = self.c.write_client(&mut out, &[]).await
+        {
+            self.c.end(reason);
         }
         self.c.traffic.answer_under_way.set(false);
         Ok(())
@@ -388,6 +434,10 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
             Some(reservation) => Ok(Admission::Gather(Some(reservation))),
             None => Ok(Admission::Later),
         }
+    }
+
+    fn capture(&mut self, ordinal: u64, api_key: i16, request_bytes: u64) -> Option<Box<Capture>> {
+        self.c.capture(ordinal, api_key, request_bytes, self.now_ns)
     }
 }
 

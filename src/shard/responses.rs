@@ -15,22 +15,27 @@ use super::connection::Connection;
 use super::listener;
 use super::outgoing::Outgoing;
 use super::pool;
+use super::recording::Durability;
 use super::renew;
 use super::runtime::Runtime;
-use crate::event::{CloseReason, Outcome};
+use crate::event::{CloseReason, EventKind, Outcome};
 use crate::pipeline::budget::Reservation;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::response::{self, Action, Ended, Outbound};
+use crate::tls;
 use crate::wire::kafka::addresses::Outward;
 use crate::wire::kafka::correlation::Surprise;
 
 /// The answering task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
-    let mut responses = Responses { c: c.clone(), outbound: Outbound::default(), blocked_ns: 0, own: Vec::new() };
+    let (outbound, own, later) = (Outbound::default(), Vec::new(), Vec::new());
+    let mut responses = Responses { c: c.clone(), outbound, blocked_ns: 0, later, own };
     let end = responses.pump().await;
+    responses.record_later().await;
     if let Some(mut exchange) = responses.outbound.unfinished() {
+        c.keep(exchange.finish_capture(c.clock.now_ns()), &[]).await;
         c.shard.meter.exchange(&exchange, Outcome::Unknown, c.clock.now_ns());
         c.record(exchange.abandon(c.clock.now_ns())).await;
     }
@@ -42,6 +47,8 @@ struct Responses<R: Runtime> {
     outbound: Outbound,
     /// For how long the client did not take the answer that is under way, ns.
     blocked_ns: u64,
+    /// With durability `relaxed`: what is recorded once the answers at hand have left.
+    later: Vec<EventKind>,
     /// What has come of an answer to Weir itself.
     own: Vec<u8>,
 }
@@ -53,8 +60,8 @@ impl<R: Runtime> Responses<R> {
         loop {
             if self.outbound.between_answers() {
                 let mut out = Outgoing::default();
-                self.take_answered(&mut out);
                 c.traffic.answer_under_way.set(true);
+                c.take_answered(&mut out).await;
                 self.write(&mut out, &[]).await?;
                 c.traffic.answer_under_way.set(false);
                 if c.client_gone.get() && c.ring.borrow().is_empty() {
@@ -74,6 +81,9 @@ impl<R: Runtime> Responses<R> {
                 Some(Ok((_, 0))) => return self.upstream_closed(),
                 Some(Ok(read)) => read,
                 Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Some(Err(e)) if tls::is_at_fault(&e) => {
+                    return Err(Fault::UpstreamTls(tls::explain_io(&e, "the broker")));
+                }
                 Some(Err(_)) => return self.upstream_closed(),
             };
             self.pass_on(&buffer, read).await?;
@@ -112,7 +122,7 @@ impl<R: Runtime> Responses<R> {
         while at < read {
             if self.outbound.between_answers() && c.ring.borrow().awaits_own() {
                 at += renew::take_in(&c, &mut self.own, &buffer[at..read])?;
-                self.take_answered(&mut out);
+                c.take_answered(&mut out).await;
                 continue;
             }
             let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c, learns: false })?;
@@ -126,17 +136,19 @@ impl<R: Runtime> Responses<R> {
                     None
                 }
                 Action::Relay { ended } => {
+                    c.keep(step.cuts, &buffer[taken.clone()]).await;
                     out.read(taken);
                     ended
                 }
                 Action::Replace { bytes, ended } => {
+                    c.keep(step.cuts, &bytes).await;
                     out.own(bytes);
                     ended
                 }
             };
             if let Some(end) = end {
                 ended.push(self.finish(end).await);
-                self.take_answered(&mut out);
+                c.take_answered(&mut out).await;
             }
         }
         self.write(&mut out, buffer).await?;
@@ -144,23 +156,28 @@ impl<R: Runtime> Responses<R> {
         for exchange in ended {
             c.shard.meter.exchange(&exchange, Outcome::Answered, now_ns);
         }
+        self.record_later().await;
         Ok(())
     }
 
-    /// Records an exchange whose answer is whole.
+    /// Records an exchange whose answer is whole, or puts it off until the answer has left.
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
         let Ended { mut exchange, response } = ended;
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
-        self.c.record(exchange.finish(response, self.c.clock.now_ns())).await;
+        let event = exchange.finish(response, self.c.clock.now_ns());
+        match self.c.shard.recording.durability {
+            Durability::Relaxed => self.later.push(event),
+            Durability::Flushed | Durability::Synced => self.c.record(event).await,
+        }
+        self.c.kept(exchange.ordinal);
         self.c.room.notify_one();
         exchange
     }
 
-    fn take_answered(&self, out: &mut Outgoing) {
-        let mut ring = self.c.ring.borrow_mut();
-        while let Some((frame, _)) = ring.pop_answered() {
-            out.own(frame.into());
-            self.c.room.notify_one();
+    /// Records what was put off: answers of one read at the most.
+    async fn record_later(&mut self) {
+        for event in std::mem::take(&mut self.later) {
+            self.c.record(event).await;
         }
     }
 

@@ -38,6 +38,11 @@ pub trait Stream: 'static {
     /// Writes as much of the slices as the socket takes now.
     fn try_writev(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Waits until what was taken has left for the socket, or registers the task to be woken; a socket itself keeps nothing.
+    fn poll_flush(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
     /// The descriptor, for socket options and shutdown.
     fn fd(&self) -> BorrowedFd<'_>;
 }

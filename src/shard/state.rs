@@ -18,8 +18,10 @@ use super::listener::{self, ListenerOptions};
 use super::login::Issuers;
 use super::meter::Meter;
 use super::pool::Pool;
+use super::recording::{Recording, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
 use super::sweep;
+use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
 use crate::policy::TokenTable;
@@ -54,6 +56,8 @@ pub struct ShardOptions {
     pub listeners: Vec<Arc<ListenerOptions>>,
     /// Its journal.
     pub journal: ShardJournal,
+    /// What it puts there.
+    pub recording: RecordingOptions,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// The identity providers.
@@ -163,12 +167,14 @@ async fn run<R: Runtime>(
 pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
+    pub recording: Recording,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
     pub request_buffers: Rc<Pool>,
     pub response_buffers: Rc<Pool>,
+    pub scratch: Rc<Scratch>,
     pub request_budget: Budget,
     pub response_budget: Budget,
     pub meter: Meter,
@@ -187,6 +193,7 @@ impl<R: Runtime> Shard<R> {
     fn new(options: ShardOptions, others: Vec<mpsc::UnboundedSender<Command>>) -> Self {
         Shard {
             listeners: options.listeners,
+            recording: Recording::new(&options.recording, &options.journal),
             journal: RefCell::new(options.journal),
             tokens: options.tokens,
             issuers: options.issuers,
@@ -194,6 +201,7 @@ impl<R: Runtime> Shard<R> {
             census: options.census,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
+            scratch: Rc::default(),
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             meter: Meter::default(),

@@ -43,11 +43,16 @@ fn connections<R: Runtime>(shard: &Shard<R>) -> Vec<Rc<Connection<R>>> {
 fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
     let now_ns = c.clock.now_ns();
     let passed = |since_ns: u64, limit: Duration| u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
-    let login = c.login.borrow();
-    let must_log_in = login.who.is_none() && (login.is_under_way() || !c.door.listener.anonymous);
-    drop(login);
-    if must_log_in && passed(c.opened_ns, c.shard.limits.handshake) {
-        return Some(Fault::Authentication(format!("no login within {:?}", c.shard.limits.handshake)));
+    let limit = c.shard.limits.handshake;
+    if passed(c.opened_ns, limit) {
+        if !c.client.is_secured() {
+            return Some(Fault::ClientTls(format!("no TLS handshake within {limit:?}")));
+        }
+        let login = c.login.borrow();
+        let is_somebody = c.door.listener.anonymous || login.certificate.is_some();
+        if login.who.is_none() && (login.is_under_way() || !is_somebody) {
+            return Some(Fault::Authentication(format!("no login within {limit:?}")));
+        }
     }
     let kept = c.traffic.kept_since_ns.get();
     if kept > 0 && passed(kept, c.shard.limits.request) {

@@ -8,14 +8,18 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+use rustls::pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use super::cluster::Endpoint;
 use super::credential::Credential;
 use super::login::{Login, LoginError, LoginStep};
 use crate::limits;
+use crate::tls::{ClientTls, explain_io, is_at_fault};
 use crate::wire::kafka::walk::{Visitor, Walker};
 
 /// What went wrong between Weir's own client and a broker.
@@ -29,8 +33,18 @@ pub enum ClientError {
         /// Why.
         source: std::io::Error,
     },
+    /// No TLS.
+    #[error("TLS handshake with broker {host} at {address} failed: {why}")]
+    Tls {
+        /// The broker.
+        address: SocketAddr,
+        /// The name that it had to prove.
+        host: String,
+        /// Why.
+        why: String,
+    },
     /// The connection broke.
-    #[error("the connection to broker {address} broke: {source}")]
+    #[error("the connection to broker {address} broke: {}", explain_io(source, "the broker"))]
     Broken {
         /// The broker.
         address: SocketAddr,
@@ -74,9 +88,13 @@ pub enum ClientError {
 struct Nothing;
 impl Visitor for Nothing {}
 
+/// What plaintext and TLS have in common.
+trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
 /// A logged-in connection to one broker.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
     address: SocketAddr,
     wait: Duration,
     correlation_id: i32,
@@ -85,15 +103,24 @@ pub struct Client {
 impl Client {
     /// Connects and logs in; each step takes at most `wait`.
     pub async fn connect(
-        address: SocketAddr,
+        endpoint: &Endpoint,
+        tls: Option<&ClientTls>,
         credential: Option<&dyn Credential>,
         wait: Duration,
     ) -> Result<Self, ClientError> {
+        let address = endpoint.address;
         let silent = || ClientError::Silent { address, seconds: wait.as_secs() };
         let stream = timeout(wait, TcpStream::connect(address))
             .await
             .map_err(|_| silent())?
             .map_err(|source| ClientError::Connect { address, source })?;
+        let stream: Box<dyn Transport> = match tls {
+            None => Box::new(stream),
+            Some(tls) => timeout(wait, secure(stream, endpoint, tls))
+                .await
+                .map_err(|_| silent())?
+                .inspect_err(|_| tls.count_failure())?,
+        };
         let mut client = Client { stream, address, wait, correlation_id: 0 };
         let mut login = Login::new(credential, 0);
         let mut answer: Option<Bytes> = None;
@@ -138,10 +165,19 @@ impl Client {
         R::Response::decode(&mut answer, version).map_err(|_| malformed("response"))
     }
 
+    async fn send(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(frame).await?;
+        self.stream.flush().await
+    }
+
     async fn exchange(&mut self, frame: &[u8]) -> Result<Bytes, ClientError> {
         let (address, wait) = (self.address, self.wait);
         let answered = timeout(wait, async {
-            self.stream.write_all(frame).await?;
+            if let Err(error) = self.send(frame).await {
+                // With TLS, a broker that hangs up has said why before.
+                let told = self.stream.read(&mut [0]).await;
+                return Err(told.err().filter(is_at_fault).unwrap_or(error));
+            }
             let mut prefix = [0u8; 4];
             self.stream.read_exact(&mut prefix).await?;
             let length = (&prefix[..]).get_i32();
@@ -158,4 +194,12 @@ impl Client {
             Ok(Ok(Some(answer))) => Ok(answer),
         }
     }
+}
+
+async fn secure(stream: TcpStream, endpoint: &Endpoint, tls: &ClientTls) -> Result<Box<dyn Transport>, ClientError> {
+    let failed = |why| ClientError::Tls { address: endpoint.address, host: endpoint.host.to_string(), why };
+    let name = ServerName::try_from(endpoint.host.to_string())
+        .map_err(|_| failed("it is no name that a certificate can prove".to_owned()))?;
+    let shaken = TlsConnector::from(tls.current()).connect(name, stream).await;
+    Ok(Box::new(shaken.map_err(|e| failed(explain_io(&e, "the broker")))?))
 }

@@ -14,19 +14,31 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc};
 
 use super::credential::{Credential, CredentialOptions};
+use crate::tls::ClientTls;
 use crate::wire::kafka::versions::ClusterVersions;
 
 /// What the configuration says of a cluster.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClusterOptions {
     /// Its name.
     pub name: String,
     /// `host:port` of some brokers.
     pub bootstrap: Vec<String>,
-    /// How Weir logs in; none on a plaintext listener without SASL.
+    /// TLS; none where brokers are reached in plaintext.
+    pub tls: Option<Arc<ClientTls>>,
+    /// How Weir logs in; none on a listener without SASL.
     pub credential: Option<CredentialOptions>,
     /// How often brokers and versions are looked at without a cause.
     pub refresh: Duration,
+}
+
+/// Where to connect, and which host name has to be proven there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The address.
+    pub address: SocketAddr,
+    /// The name that it is an address of: as configured, or as the broker advertises it.
+    pub host: Arc<str>,
 }
 
 /// A broker of the cluster.
@@ -47,8 +59,8 @@ pub struct Broker {
 pub struct View {
     /// Brokers by node id.
     pub brokers: BTreeMap<i32, Broker>,
-    /// The bootstrap addresses, resolved.
-    pub bootstrap: Vec<SocketAddr>,
+    /// The bootstrap list, resolved.
+    pub bootstrap: Vec<Endpoint>,
     /// What every broker serves: the answer on the bootstrap address, where any broker may be behind.
     pub versions: Option<Arc<ClusterVersions>>,
     /// Why no broker could be reached at the last look, in an operator's words.
@@ -62,14 +74,23 @@ impl View {
     }
 
     /// Where to connect for this broker (none: any).
-    pub fn addresses_of(&self, node: Option<i32>) -> Vec<SocketAddr> {
+    pub fn endpoints_of(&self, node: Option<i32>) -> Vec<Endpoint> {
         match node {
-            Some(node) => self.brokers.get(&node).map(|b| b.addresses.clone()).unwrap_or_default(),
-            None => {
-                let known = self.brokers.values().flat_map(|b| b.addresses.iter().copied());
-                self.bootstrap.iter().copied().chain(known).collect()
-            }
+            Some(node) => self.brokers.get(&node).map(|b| b.endpoints().collect()).unwrap_or_default(),
+            None => self.bootstrap.iter().cloned().chain(self.known()).collect(),
         }
+    }
+
+    /// Every address of every broker that is known.
+    pub(super) fn known(&self) -> impl Iterator<Item = Endpoint> {
+        self.brokers.values().flat_map(Broker::endpoints)
+    }
+}
+
+impl Broker {
+    fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        let host: Arc<str> = Arc::from(&*self.host);
+        self.addresses.iter().map(move |address| Endpoint { address: *address, host: host.clone() })
     }
 }
 
@@ -101,6 +122,8 @@ pub type TopicNames = HashMap<[u8; 16], Arc<str>>;
 pub struct Cluster {
     /// Its name in the configuration.
     pub name: String,
+    /// TLS, where brokers speak it.
+    pub tls: Option<Arc<ClientTls>>,
     /// How Weir logs in.
     pub credential: Option<Arc<dyn Credential>>,
     /// The bootstrap list as configured, for messages.
@@ -123,6 +146,7 @@ impl Cluster {
         let (tidings, inbox) = mpsc::channel(TIDINGS_MAX);
         let cluster = Cluster {
             name: options.name,
+            tls: options.tls,
             credential,
             bootstrap: options.bootstrap,
             refresh: options.refresh,

@@ -1,4 +1,4 @@
-//! HTTP as Weir's upstream side speaks it: to token endpoints, for secrets.
+//! HTTP as Weir speaks it to identity providers: to token endpoints, for secrets; to issuers, for their keys.
 //!
 //! Invariants: no redirect is followed and no proxy taken from the environment, since a secret goes where the
 //! configuration says and nowhere else; every request is bounded in time, every answer in size.
@@ -34,7 +34,7 @@ pub enum HttpError {
 }
 
 /// A client that trusts the certificates in `ca`, or the system's where none is named.
-pub(super) fn client(ca: Option<&Path>) -> Result<reqwest::Client, HttpError> {
+pub fn client(ca: Option<&Path>) -> Result<reqwest::Client, HttpError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -80,7 +80,7 @@ pub(super) async fn body(mut answer: reqwest::Response) -> Result<Option<Zeroizi
 }
 
 /// An error of [`reqwest`] with its causes and without the URL, which is told by whoever knows what it is for.
-pub(super) fn reason(error: reqwest::Error) -> String {
+pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);

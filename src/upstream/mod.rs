@@ -14,10 +14,10 @@ mod login;
 mod watch;
 
 pub use client::{Client, ClientError};
-pub use cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
+pub use cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
 pub use credential::{
     Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, Upkeep, fetch_token,
 };
-pub use http::HttpError;
+pub use http::{HttpError, client as http_client, reason as http_reason};
 pub use login::{Login, LoginError, LoginStep, Session};
 pub use watch::{WatchError, Watcher, reach, unwatched};

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::client::{Client, ClientError};
-use super::cluster::{Broker, Cluster, ClusterOptions, Tidings, View};
+use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
 use super::credential::{self, Upkeep};
 use super::http::HttpError;
 use crate::limits;
@@ -190,13 +190,15 @@ async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
     for address in &cluster.bootstrap {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "9092"));
         let port = port.parse().unwrap_or(9092);
-        bootstrap.extend(resolve(host.trim_matches(['[', ']']), port).await);
+        let host = host.trim_matches(['[', ']']);
+        let name: Arc<str> = Arc::from(host);
+        let addresses = resolve(host, port).await.into_iter();
+        bootstrap.extend(addresses.map(|address| Endpoint { address, host: name.clone() }));
     }
     if bootstrap.is_empty() {
         return Err(format!("none of the bootstrap names resolve ({})", cluster.bootstrap.join(", ")));
     }
-    let known = was.brokers.values().flat_map(|b| b.addresses.iter().copied());
-    let candidates: Vec<SocketAddr> = bootstrap.iter().copied().chain(known).collect();
+    let candidates: Vec<Endpoint> = bootstrap.iter().cloned().chain(was.known()).collect();
     let (mut client, versions) = reach_any(cluster, &candidates).await?;
     let first_look = cluster.topics.load().is_empty();
     let metadata = ask_metadata(&mut client, &versions, if first_look { None } else { Some(Vec::new()) }).await?;
@@ -209,10 +211,10 @@ async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
     Ok(View { brokers, bootstrap, versions: Some(Arc::new(common.unwrap_or(versions))), trouble: None })
 }
 
-async fn reach_any(cluster: &Cluster, candidates: &[SocketAddr]) -> Result<(Client, ClusterVersions), String> {
+async fn reach_any(cluster: &Cluster, candidates: &[Endpoint]) -> Result<(Client, ClusterVersions), String> {
     let mut trouble = String::from("no address is known");
-    for address in candidates {
-        match reach(cluster, *address).await {
+    for endpoint in candidates {
+        match reach(cluster, endpoint).await {
             Ok(reached) => return Ok(reached),
             Err(error) => trouble = error.to_string(),
         }
@@ -225,11 +227,12 @@ async fn reach_any(cluster: &Cluster, candidates: &[SocketAddr]) -> Result<(Clie
 const PROBES: [i16; 3] = [4, 3, 0];
 
 /// Connects to a broker, logs in, and asks for its versions.
-pub async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, ClusterVersions), ClientError> {
+pub async fn reach(cluster: &Cluster, endpoint: &Endpoint) -> Result<(Client, ClusterVersions), ClientError> {
     let wait = limits::UPSTREAM_CONNECT_WAIT;
-    let unusable = ClientError::Malformed { address, what: "ApiVersions" };
+    let unusable = || ClientError::Malformed { address: endpoint.address, what: "ApiVersions" };
+    let mut trouble = unusable();
     for version in PROBES {
-        let mut client = Client::connect(address, cluster.credential.as_deref(), wait).await?;
+        let mut client = Client::connect(endpoint, cluster.tls.as_deref(), cluster.credential.as_deref(), wait).await?;
         let mut request = ApiVersionsRequest::default();
         if version >= 3 {
             request = request
@@ -238,13 +241,14 @@ pub async fn reach(cluster: &Cluster, address: SocketAddr) -> Result<(Client, Cl
         }
         match client.call(&request, version).await {
             Ok(answer) if answer.error_code == 0 => {
-                return Ok((client, ClusterVersions::from_response(&answer).map_err(|_| unusable)?));
+                return Ok((client, ClusterVersions::from_response(&answer).map_err(|_| unusable())?));
             }
-            Ok(_) | Err(ClientError::Malformed { .. } | ClientError::Broken { .. }) => {}
+            Ok(_) | Err(ClientError::Malformed { .. }) => trouble = unusable(),
+            Err(error @ ClientError::Broken { .. }) => trouble = error,
             Err(error) => return Err(error),
         }
     }
-    Err(unusable)
+    Err(trouble)
 }
 
 async fn ask_metadata(
@@ -269,7 +273,8 @@ async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse)
         }
         let mut versions = before.and_then(|b| b.versions.clone());
         if let Some(address) = addresses.first() {
-            match reach(cluster, *address).await {
+            let endpoint = Endpoint { address: *address, host: Arc::from(&*host) };
+            match reach(cluster, &endpoint).await {
                 Ok((_, probed)) => versions = Some(Arc::new(probed)),
                 Err(error) => tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}"),
             }
@@ -285,7 +290,7 @@ fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
 }
 
 async fn look_up_topics(cluster: &Cluster, ids: Vec<[u8; 16]>) {
-    let candidates = cluster.view.load().addresses_of(None);
+    let candidates = cluster.view.load().endpoints_of(None);
     let asked =
         ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
     let asked = asked.take(limits::TOPIC_LOOKUPS_MAX).collect();

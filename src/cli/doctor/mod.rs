@@ -3,6 +3,7 @@
 //! It looks with the configuration's eyes at the machine, the store, the clusters and those who vouch for clients, beside
 //! a running gateway or without one. Invariant: it changes nothing: it writes no file, creates no store, produces nothing.
 
+mod certificates;
 mod exposure;
 mod finding;
 mod identity;
@@ -40,11 +41,9 @@ pub(super) fn run(args: &DoctorArgs, out: &mut impl Write) -> Result<Verdict, Cl
     findings.extend(store::look(&config));
     findings.extend(exposure::look(&config, gateway));
     findings.extend(identity::tokens(&config));
-    findings.extend(runtime.block_on(async {
-        let mut found = identity::issuers(&config).await;
-        found.extend(upstream::look(&config).await);
-        found
-    }));
+    findings.extend(certificates::look(&config));
+    findings.extend(runtime.block_on(identity::issuers(&config)));
+    findings.extend(runtime.block_on(upstream::look(&config))?);
     if args.json {
         for finding in &findings {
             writeln!(out, "{}", serde_json::to_string(finding)?)?;

@@ -14,9 +14,12 @@ use tokio::task::JoinSet;
 use super::finding::Finding;
 use super::identity::{SKEW_MIN, off};
 use crate::boot;
+use crate::cli::error::CliError;
 use crate::cli::time::length;
 use crate::config::Config;
-use crate::upstream::{Client, ClientError, Cluster, ClusterOptions, CredentialOptions, fetch_token, reach, unwatched};
+use crate::upstream::{
+    Client, ClientError, Cluster, ClusterOptions, CredentialOptions, Endpoint, fetch_token, reach, unwatched,
+};
 use crate::wire::kafka::api::{self, Versions, key};
 use crate::wire::kafka::versions::ClusterVersions;
 
@@ -43,12 +46,12 @@ const RELEASES: &[(i16, &str)] = &[
 
 const NEWEST_KNOWN: i16 = 30;
 
-pub(super) async fn look(config: &Config) -> Vec<Finding> {
+pub(super) async fn look(config: &Config) -> Result<Vec<Finding>, CliError> {
     let mut found = Vec::new();
-    for options in boot::clusters(config) {
+    for options in boot::clusters(config, &mut Vec::new())? {
         found.extend(cluster(config, options).await);
     }
-    found
+    Ok(found)
 }
 
 async fn cluster(config: &Config, options: ClusterOptions) -> Vec<Finding> {
@@ -133,12 +136,13 @@ async fn bootstrap(cluster: &Arc<Cluster>, subject: &str) -> (Vec<Finding>, Opti
 /// Resolves, connects, logs in and asks for versions; else what went wrong and what to do.
 async fn contact(cluster: &Cluster, host: &str, port: u16) -> Result<Reached, (String, &'static str)> {
     let resolved = tokio::net::lookup_host((host, port)).await;
+    let name: Arc<str> = Arc::from(host);
     let addresses: Vec<SocketAddr> = resolved
         .map_err(|e| (format!("its name does not resolve: {e}"), "make the name known to this machine's DNS"))?
         .collect();
     let mut failed = ("its name has no address".to_owned(), "make the name known to this machine's DNS");
     for address in addresses {
-        match reach(cluster, address).await {
+        match reach(cluster, &Endpoint { address, host: name.clone() }).await {
             Ok(reached) => return Ok(reached),
             Err(error) => failed = (error.to_string(), remedy(&error)),
         }
@@ -151,6 +155,7 @@ fn remedy(error: &ClientError) -> &'static str {
         ClientError::Connect { .. } | ClientError::Silent { .. } => {
             "see that the broker runs, listens there, and that no firewall stands between"
         }
+        ClientError::Tls { .. } => "correct the cluster's `tls` section, or the broker's certificate",
         ClientError::Login { .. } | ClientError::Waiting { .. } => {
             "correct the cluster's `sasl` section, or the user's credentials on the cluster"
         }

@@ -9,7 +9,7 @@ use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, RsaK
 use serde_json::json;
 
 use super::*;
-use crate::policy::{ALGORITHMS, IssuerTable};
+use crate::policy::{ALGORITHMS, Attempt, IssuerTable};
 
 const ISSUER: &str = "https://id.example.com/realms/main";
 const NOW: u64 = 1_795_341_600;
@@ -62,9 +62,13 @@ fn rules() -> IssuerRules {
     }
 }
 
+fn attempt(outcome: Result<KeySet, &str>) -> Attempt {
+    Attempt { outcome: outcome.map(Arc::new).map_err(Arc::from), out_of_turn: true, now_ns: NOW * SECOND }
+}
+
 fn table(rules: IssuerRules, keys: &[&Value]) -> IssuerTable {
     let keys = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
-    IssuerTable::new([rules]).attempted("main", Ok(Arc::new(keys)), NOW * SECOND)
+    IssuerTable::new([rules]).attempted("main", attempt(Ok(keys)))
 }
 
 fn verify(table: &IssuerTable, token: &str) -> Result<JwtLogin, JwtRefusal> {
@@ -212,10 +216,10 @@ fn an_unknown_key_asks_for_newer_keys_and_a_known_one_does_not() {
 #[test]
 fn before_its_keys_are_there_an_issuer_lets_nobody_in_and_keeps_those_it_had_after() {
     let token = signer().sign(Some("key-1"), &claims());
-    let down = IssuerTable::new([rules()]).attempted("main", Err("no route to host 10.9.8.7".into()), NOW * SECOND);
+    let down = IssuerTable::new([rules()]).attempted("main", attempt(Err("no route to host 10.9.8.7")));
     let refusal = verify(&down, &token).unwrap_err();
     assert!(refusal.to_string().contains("10.9.8.7") && !refusal.for_client().contains("10.9.8.7"), "{refusal}");
-    let down_again = table(rules(), &[&signer().public]).attempted("main", Err("gone".into()), NOW * SECOND);
+    let down_again = table(rules(), &[&signer().public]).attempted("main", attempt(Err("gone")));
     assert!(verify(&down_again, &token).is_ok());
 }
 
@@ -226,8 +230,8 @@ fn a_token_is_taken_only_of_an_issuer_that_the_listener_trusts() {
     other.issuer = "https://other.example.com".to_owned();
     let keys = KeySet::parse(json!({ "keys": [signer().public] }).to_string().as_bytes()).unwrap();
     let table = IssuerTable::new([rules(), other])
-        .attempted("main", Ok(Arc::new(keys.clone())), NOW * SECOND)
-        .attempted("other", Ok(Arc::new(keys)), NOW * SECOND);
+        .attempted("main", attempt(Ok(keys.clone())))
+        .attempted("other", attempt(Ok(keys)));
     let token = signer().sign(Some("key-1"), &claims());
     let at = |trusted: &[&str]| {
         let trusted: Vec<String> = trusted.iter().map(|&name| name.to_owned()).collect();

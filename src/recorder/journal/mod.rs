@@ -10,6 +10,7 @@
 //! - Pieces of frames leave a quarter of the journal to events: what is detail never stands in the way of what happened.
 
 pub(super) mod ring;
+pub(super) mod sync;
 pub(super) mod tail;
 
 use std::fs::{File, OpenOptions};
@@ -27,6 +28,7 @@ use crate::event::varint::{self, Reader};
 use crate::event::{ConnectionNo, Event, entry};
 use crate::limits;
 use ring::{Consumer, DATA_START, HEAD_AT, Producer};
+use sync::{JournalSync, Syncer};
 
 /// Checksum and length.
 pub(super) const ENTRY_HEAD: usize = 8;
@@ -63,9 +65,21 @@ pub struct ShardJournal {
     wake: Sender<()>,
     wake_bytes: u64,
     woken_at: u64,
+    sync: JournalSync,
 }
 
 impl ShardJournal {
+    /// Behind everything appended so far.
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.producer.head()
+    }
+
+    /// Brings positions of this journal to the disk.
+    pub fn sync(&self) -> JournalSync {
+        self.sync.clone()
+    }
+
     /// Appends `event`. It is safe from the death of the process when this returns.
     #[inline]
     pub fn append(&mut self, event: &Event) -> Result<(), JournalFull> {
@@ -232,6 +246,7 @@ pub(super) fn create(
     folder: &Path,
     head: &JournalHead,
     wake: Sender<()>,
+    syncer: &mut Syncer,
 ) -> Result<(ShardJournal, Consumer), RecorderError> {
     let path = file_of(folder, head.shard);
     let bytes = DATA_START + head.capacity;
@@ -245,9 +260,14 @@ pub(super) fn create(
     })?;
     let written = std::os::unix::fs::FileExt::write_all_at(&file, &head.encode(), 0);
     written.map_err(RecorderError::io("write the journal", &path))?;
+    // A file that is not there after a loss of power keeps no promise.
+    let synced = file.sync_all().and_then(|()| File::open(folder)?.sync_all());
+    synced.map_err(RecorderError::io("sync the journal", &path))?;
     let (producer, consumer) = ring::map(&file, head.capacity).map_err(RecorderError::io("map the journal", &path))?;
     let wake_bytes = limits::JOURNAL_WAKE_BYTES.min(head.capacity / 4);
-    let journal = ShardJournal { producer, epoch: head.epoch, capacity: head.capacity, wake, wake_bytes, woken_at: 0 };
+    let sync = syncer.add(file);
+    let (epoch, capacity) = (head.epoch, head.capacity);
+    let journal = ShardJournal { producer, epoch, capacity, wake, wake_bytes, woken_at: 0, sync };
     Ok((journal, consumer))
 }
 

@@ -216,7 +216,8 @@ mod tests {
 
     fn journal_of(folder: &Path, capacity: u64, epoch: u64) -> (ShardJournal, Tail) {
         let head = JournalHead { node: "weir-1".into(), boot: 1, shard: 0, capacity, epoch, policy_hash: [0; 32] };
-        let (journal, consumer) = journal::create(folder, &head, bounded(1).0).unwrap();
+        let (journal, consumer) =
+            journal::create(folder, &head, bounded(1).0, &mut super::super::sync::Syncer::new()).unwrap();
         (journal, Tail::new(head, Bytes::Live(consumer), 0))
     }
 

@@ -1,5 +1,5 @@
 //! Who the client is: a SASL login by one of the mechanisms its listener offers, or anonymous where the listener lets
-//! anybody in.
+//! anybody in. What a certificate says of it was found out before, by `certificate`.
 //!
 //! Order (KIP-43, KIP-152, KIP-368): SaslHandshake names the mechanism, SaslAuthenticate carries its messages, one for
 //! PLAIN and two for the others where they fail or SCRAM; after a version 0 handshake the messages come bare. A connection
@@ -22,6 +22,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::census::Place;
+use super::certificate::{self, CertificateHold};
 use super::connection::Connection;
 use super::listener::ListenerOptions;
 use super::meter::Standing;
@@ -40,6 +41,9 @@ const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
 const ILLEGAL_SASL_STATE: i16 = 34;
 /// Kafka's SASL_AUTHENTICATION_FAILED.
 pub(super) const SASL_AUTHENTICATION_FAILED: i16 = 58;
+
+/// Counted where a login ends before one was agreed on.
+const NO_MECHANISM: &str = "none";
 
 /// A SASL mechanism that Weir speaks as a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +82,8 @@ fn offered(listener: &ListenerOptions) -> Vec<&'static str> {
 #[derive(Default)]
 pub(super) struct Login {
     stage: Stage,
+    /// What the client's certificate says, where it showed one.
+    pub certificate: Option<CertificateHold>,
     /// Who it is, once known.
     pub who: Option<Who>,
     /// The recording knows of it as somebody's.
@@ -202,7 +208,7 @@ pub(super) fn handshake<R: Runtime>(c: &Connection<R>, version: i16, correlation
             [only] => format!("SASL mechanism {shown:?} is not offered here, {only} is"),
             several => format!("SASL mechanism {shown:?} is not offered here, {} are", several.join(", ")),
         };
-        count(c, None, false);
+        count(c, NO_MECHANISM, false);
         let event = Some(EventKind::LoginFailed { mechanism: shown, claimed: None, reason: reason.clone() });
         return Answer { frame, fatal: Some(reason), event, goes_on: false };
     };
@@ -293,7 +299,7 @@ fn taken<R: Runtime>(c: &Connection<R>, mechanism: Mechanism, step: Result<Step,
         Step::Proven(proven) => {
             let message = proven.message.clone();
             let lifetime_ms = admit(c, proven)?;
-            count(c, Some(mechanism), true);
+            count(c, mechanism.name(), true);
             Ok(Taken { message, lifetime_ms, event: None, goes_on: false })
         }
     }
@@ -303,6 +309,7 @@ fn taken<R: Runtime>(c: &Connection<R>, mechanism: Mechanism, step: Result<Step,
 fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
     let Proven { principal, hold, .. } = proven;
     let mut login = c.login.borrow_mut();
+    certificate::agrees(&login, &principal).map_err(|why| Denied::plainly(Some(&principal.subject), why))?;
     let before = login.who.as_ref();
     if before.is_some_and(|who| !who.principal.is_same_as(&principal)) {
         let text = "a connection may authenticate again as the same principal only";
@@ -317,6 +324,10 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
     let left_ns = hold.expires_ns.saturating_sub(c.clock.now_ns());
     login.changed |= changed;
     login.who = Some(Who { principal, hold: Some(hold), place });
+    if changed {
+        // Rules go by groups.
+        *c.scope.borrow_mut() = None;
+    }
     // 0 would mean for ever.
     Ok(i64::try_from(left_ns / 1_000_000).unwrap_or(i64::MAX).max(1))
 }
@@ -344,40 +355,46 @@ fn tell<R: Runtime>(c: &Connection<R>, mechanism: Option<Mechanism>, denied: &mu
     if std::mem::replace(&mut denied.told, true) {
         return None;
     }
+    let mechanism = mechanism.map_or(NO_MECHANISM, Mechanism::name);
     count(c, mechanism, false);
-    let mechanism = mechanism.map_or("none", Mechanism::name).to_owned();
+    let mechanism = mechanism.to_owned();
     Some(EventKind::LoginFailed { mechanism, claimed: denied.claimed.clone(), reason: denied.for_log.clone() })
 }
 
-fn count<R: Runtime>(c: &Connection<R>, mechanism: Option<Mechanism>, succeeded: bool) {
+/// Counts a login.
+pub(super) fn count<R: Runtime>(c: &Connection<R>, mechanism: &str, succeeded: bool) {
     let listener = c.door.listener.name.clone();
     let outcome = if succeeded { "succeeded" } else { "failed" };
-    let mechanism = mechanism.map_or("none", Mechanism::name);
     let labels = [("listener", listener), ("mechanism", mechanism.to_owned()), ("outcome", outcome.to_owned())];
     metrics::counter!("weir_logins_total", &labels).increment(1);
 }
 
-/// Lets an anonymous client in where the listener says so; why nobody is there, if nobody is.
+/// Lets a client in by its certificate, or as anonymous where the listener says so; why nobody is there, if nobody is.
 pub(super) fn is_somebody<R: Runtime>(c: &Connection<R>) -> Result<(), String> {
     let mut login = c.login.borrow_mut();
-    if login.who.is_none() && c.door.listener.anonymous {
-        let principal = Principal::anonymous();
-        let Some(place) = place(c, None, &principal) else {
-            return Err(format!("there are {} anonymous connections already", c.shard.census.limit()));
-        };
-        login.who = Some(Who { principal, hold: None, place });
+    if login.who.is_some() {
+        return Ok(());
     }
-    match login.who {
-        Some(_) => Ok(()),
+    let principal = match &login.certificate {
+        Some(held) => held.principal.clone(),
+        None if c.door.listener.anonymous => Principal::anonymous(),
         None => {
-            Err(format!("this listener asks for a login first (SASL/{})", offered(&c.door.listener).join(", SASL/")))
+            let offered = offered(&c.door.listener).join(", SASL/");
+            return Err(format!("this listener asks for a login first (SASL/{offered})"));
         }
-    }
+    };
+    let Some(place) = place(c, None, &principal) else {
+        let (who, limit) = (&principal.subject, c.shard.census.limit());
+        return Err(format!("{who} has {limit} connections already, more are not taken"));
+    };
+    login.who = Some(Who { principal, hold: None, place });
+    Ok(())
 }
 
 /// Whether what the login rests on still holds; why not, if not.
 pub(super) fn in_force<R: Runtime>(c: &Connection<R>, now_ns: u64) -> Result<(), String> {
     let mut login = c.login.borrow_mut();
+    certificate::in_force(&login, now_ns)?;
     let Some(who) = login.who.as_mut() else { return Ok(()) };
     let Some(hold) = who.hold.as_mut() else { return Ok(()) };
     let ended = now_ns >= hold.expires_ns;

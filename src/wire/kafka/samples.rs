@@ -1,6 +1,9 @@
 //! Bodies for tests: lawful bytes of any message and version, made from the table of layouts and a seed.
 
-use super::layout::{Direction, Field, Kind, Message};
+use super::layout::{Direction, Field, Kind, Message, Role};
+
+/// What secrets are made of, repeated; nothing else holds it twice in a row.
+pub const SECRET: [u8; 2] = [0xd5, 0x5d];
 
 /// A lawful body; the same seed gives the same one.
 pub fn body(message: &Message, version: i16, seed: u64) -> Vec<u8> {
@@ -134,7 +137,8 @@ impl Sample<'_> {
             }
             Kind::Bytes => {
                 self.length(Some(small as usize), 4);
-                self.body.extend(vec![0xbb; small as usize]);
+                let of = if field.role == Some(Role::Secret) { SECRET } else { [0xbb; 2] };
+                self.body.extend(of.iter().cycle().take(small as usize));
             }
             Kind::Records => {
                 let records = self.records();

@@ -253,6 +253,11 @@ impl Walker {
         self.pos + self.carry.len() as u64
     }
 
+    /// Up to where the visitor has been told everything: behind it lies the beginning of a value that was cut.
+    pub fn settled(&self) -> u64 {
+        self.pos
+    }
+
     /// Where the tail begins, once the walk is there: what is left then is small and may hold broker addresses.
     pub fn tail_at(&self) -> Option<u64> {
         self.tail_at

@@ -1,14 +1,16 @@
 """Plays the scene of loadtest/src/clients.rs with librdkafka.
 
-One argument, a JSON object: bootstrap, client_id, user, password, topic, partitions, group. Standard input: one JSON
-record per line with the codec to send it under. Standard output: what the group read, one JSON record per line.
+One argument, a JSON object: bootstrap, client_id, login, tls, topic, partitions, group. The login is null or an object:
+mechanism, user, password, and for OAUTHBEARER the endpoint that gives tokens. Standard input: one JSON record per line
+with the codec to send it under. Standard output: what the group read, one JSON record per line.
 """
 
 import json
+import os
 import sys
 import time
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 LIMIT_S = 60
@@ -22,10 +24,34 @@ def decoded(data):
     return None if data is None else data.decode()
 
 
+def login_of(login, tls):
+    if login is None:
+        return {}
+    config = {"security.protocol": "SASL_PLAINTEXT" if tls is None else "SASL_SSL", "sasl.mechanism": login["mechanism"]}
+    if login["mechanism"] == "OAUTHBEARER":
+        return config | {
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.token.endpoint.url": login["endpoint"],
+            "sasl.oauthbearer.client.id": login["user"],
+            "sasl.oauthbearer.client.secret": login["password"],
+        }
+    return config | {"sasl.username": login["user"], "sasl.password": login["password"]}
+
+
+def on_error(error):
+    # librdkafka would try again for as long as it is let.
+    if error.code() == KafkaError._AUTHENTICATION:
+        print(error, file=sys.stderr, flush=True)
+        os._exit(1)
+
+
 def create_topic(config, topic, partitions):
-    admin = AdminClient(config)  # a name of its own: a collected client takes its pending answers with it
-    created = admin.create_topics([NewTopic(topic, partitions, 1)])
-    created[topic].result(timeout=LIMIT_S)
+    # A name of its own: a collected client takes its pending answers with it.
+    admin = AdminClient(config | {"error_cb": on_error})
+    created = admin.create_topics([NewTopic(topic, partitions, 1)], request_timeout=LIMIT_S)[topic]
+    while not created.done():
+        admin.poll(0.1)
+    created.result()
 
 
 def produce(config, topic, codec, records):
@@ -73,13 +99,12 @@ def consume(config, topic, group, expected):
 def main():
     scene = json.loads(sys.argv[1])
     config = {"bootstrap.servers": scene["bootstrap"], "client.id": scene["client_id"]}
-    if scene["user"] is not None:
-        config |= {
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": scene["user"],
-            "sasl.password": scene["password"],
-        }
+    tls = scene.get("tls")
+    if tls is not None:
+        config |= {"security.protocol": "SSL", "ssl.ca.location": tls["ca"]}
+        if tls["certificate"] is not None:
+            config |= {"ssl.certificate.location": tls["certificate"], "ssl.key.location": tls["key"]}
+    config |= login_of(scene["login"], tls)
     by_codec = {}
     for line in sys.stdin:
         record = json.loads(line)

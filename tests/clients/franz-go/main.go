@@ -1,7 +1,8 @@
 // Plays the scene of loadtest/src/clients.rs with franz-go.
 //
-// One argument, a JSON object: bootstrap, client_id, user, password, topic, partitions, group. Standard input: one JSON
-// record per line with the codec to send it under. Standard output: what the group read, one JSON record per line.
+// One argument, a JSON object: bootstrap, client_id, login, topic, partitions, group. The login is null or an object:
+// mechanism, user, password. Standard input: one JSON record per line with the codec to send it under. Standard output:
+// what the group read, one JSON record per line.
 package main
 
 import (
@@ -17,19 +18,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 const limit = 60 * time.Second
 
 type scene struct {
-	Bootstrap  string  `json:"bootstrap"`
-	ClientID   string  `json:"client_id"`
-	User       *string `json:"user"`
-	Password   *string `json:"password"`
-	Topic      string  `json:"topic"`
-	Partitions int32   `json:"partitions"`
-	Group      string  `json:"group"`
+	Bootstrap  string `json:"bootstrap"`
+	ClientID   string `json:"client_id"`
+	Login      *login `json:"login"`
+	Topic      string `json:"topic"`
+	Partitions int32  `json:"partitions"`
+	Group      string `json:"group"`
+}
+
+type login struct {
+	Mechanism string `json:"mechanism"`
+	User      string `json:"user"`
+	Password  string `json:"password"`
 }
 
 type record struct {
@@ -94,10 +102,27 @@ func readScript() (map[string][]record, []string) {
 
 func connect(s scene, more ...kgo.Opt) (*kgo.Client, error) {
 	opts := []kgo.Opt{kgo.SeedBrokers(strings.Split(s.Bootstrap, ",")...), kgo.ClientID(s.ClientID)}
-	if s.User != nil {
-		opts = append(opts, kgo.SASL(plain.Auth{User: *s.User, Pass: *s.Password}.AsMechanism()))
+	if s.Login != nil {
+		mechanism, err := s.Login.mechanism()
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kgo.SASL(mechanism))
 	}
 	return kgo.NewClient(append(opts, more...)...)
+}
+
+func (l login) mechanism() (sasl.Mechanism, error) {
+	auth := scram.Auth{User: l.User, Pass: l.Password}
+	switch l.Mechanism {
+	case "PLAIN":
+		return plain.Auth{User: l.User, Pass: l.Password}.AsMechanism(), nil
+	case "SCRAM-SHA-256":
+		return auth.AsSha256Mechanism(), nil
+	case "SCRAM-SHA-512":
+		return auth.AsSha512Mechanism(), nil
+	}
+	return nil, fmt.Errorf("mechanism %s is not played here", l.Mechanism)
 }
 
 func createTopic(ctx context.Context, s scene) error {

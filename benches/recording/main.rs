@@ -1,6 +1,9 @@
-//! What a recorded exchange costs: bytes of disk, nanoseconds of the shard, and how many events a second the writer takes.
+//! What a recorded exchange costs: bytes of disk, nanoseconds of the shard, and how many events a second the writer takes;
+//! and how many bytes a second it takes where frames are kept whole (`full`).
 //!
 //! Goes through a real journal into a real store, with numbers as uneven as a network makes them.
+
+mod full;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,9 +24,13 @@ const EXCHANGES_AT_ONCE: usize = 200;
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
+    if std::env::args().any(|argument| argument == "full") {
+        return full::run_all();
+    }
     println!("{EXCHANGES} exchanges each, one connection, one topic-partition, the store flushed and compacted");
     run("produce", produce)?;
-    run("fetch", fetch)
+    run("fetch", fetch)?;
+    full::run_all()
 }
 
 /// Numbers that look random and are the same in every run.
@@ -100,7 +107,7 @@ fn fetch(number: u64, at_ns: u64, uneven: &mut Uneven) -> Vec<Event> {
     vec![Event { connection: ConnectionNo(7), at_ns, kind }]
 }
 
-fn begin(journal: &mut ShardJournal) -> Result<(), Error> {
+fn begin(journal: &mut ShardJournal, connection: u64) -> Result<(), Error> {
     let identity = Identity {
         issuer: "weir".into(),
         subject: "order-service".into(),
@@ -110,7 +117,7 @@ fn begin(journal: &mut ShardJournal) -> Result<(), Error> {
     let opened = EventKind::Opened { listener: "main".into(), peer: "10.1.2.3:50000".parse()?, broker: Some(1) };
     let identified = EventKind::Identified { identity, client_id: Some("orders".into()) };
     for kind in [opened, identified] {
-        journal.append(&Event { connection: ConnectionNo(7), at_ns: START_NS, kind })?;
+        journal.append(&Event { connection: ConnectionNo(connection), at_ns: START_NS, kind })?;
     }
     Ok(())
 }
@@ -121,7 +128,7 @@ fn run(name: &str, make: fn(u64, u64, &mut Uneven) -> Vec<Event>) -> Result<(), 
     let mut options = RecorderOptions::new(folder.path(), "weir-1", 1);
     options.journal_bytes = 64 * 1024 * 1024;
     let (recorder, mut journals) = Recorder::open(options)?;
-    begin(&mut journals[0])?;
+    begin(&mut journals[0], 7)?;
     let started = Instant::now();
     let (mut appending, mut count) = (Vec::new(), 0);
     for first in (0..EXCHANGES).step_by(EXCHANGES_AT_ONCE) {

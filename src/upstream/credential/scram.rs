@@ -26,10 +26,10 @@ pub(super) struct Scram {
 }
 
 /// Makes the credential and what salts for it.
-pub(super) fn open(hash: Hash, username: String, password: Zeroizing<String>) -> (Scram, Upkeep) {
+pub(super) fn open(hash: Hash, username: String, password: Arc<Zeroizing<String>>) -> (Scram, Upkeep) {
     let (asks, asked) = mpsc::channel(ASKING_MAX);
     let salter = Salter { asks, salted: Arc::default() };
-    let upkeep = keep(hash, Arc::new(password), salter.salted.clone(), asked);
+    let upkeep = keep(hash, password, salter.salted.clone(), asked);
     (Scram { hash, username: username.into(), salter }, Box::pin(upkeep))
 }
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn credential() -> (Scram, Upkeep) {
-        open(HASH, "weir".into(), Zeroizing::new("s3cret".into()))
+        open(HASH, "weir".into(), Arc::new(Zeroizing::new("s3cret".into())))
     }
 
     #[tokio::test]

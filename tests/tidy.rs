@@ -89,7 +89,9 @@ impl Source {
         let module = self.module();
         let folder = module.first().map_or("", String::as_str);
         let in_folder = EDGES.iter().any(|(name, _)| *name == folder) || folder == "cli";
-        let top_level = (LEAVES.contains(&folder) || ["lib", "main", "boot"].contains(&folder)) && module.len() == 1;
+        // A leaf is one file, and its tests.
+        let is_leaf = LEAVES.contains(&folder) && module.get(1).is_none_or(|part| part == "tests");
+        let top_level = is_leaf || (["lib", "main", "boot"].contains(&folder) && module.len() == 1);
         top_level || (in_folder && self.path != format!("src/{folder}.rs"))
     }
 }

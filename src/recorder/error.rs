@@ -80,13 +80,16 @@ pub enum RecorderError {
     },
     /// A file of the database is damaged, which a read met.
     #[error(
-        "the store cannot {doing}: a file of its database is damaged: {source}; stop the gateway and restore the database \
-         from a backup, or move it aside and start with an empty one: what it holds, tokens included, is missing then"
+        "a file of the database {path} is damaged, one of its family `{family}`: {source}; stop the gateway and restore the \
+         database from a backup, or move it aside and start with an empty one: what it holds, tokens included, is missing \
+         then"
     )]
     FileDamaged {
-        /// What was tried.
-        doing: &'static str,
-        /// What RocksDB said; names the file.
+        /// The database.
+        path: PathBuf,
+        /// Whose file.
+        family: String,
+        /// What RocksDB said; names the file, but for blob files.
         source: rocksdb::Error,
     },
     /// The store is being opened again after a failure.
@@ -114,10 +117,15 @@ impl RecorderError {
 
     /// For `map_err` on store operations.
     pub(crate) fn store(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> RecorderError {
-        move |source| match source.kind() {
-            rocksdb::ErrorKind::Corruption => RecorderError::FileDamaged { doing, source },
-            _ => RecorderError::Store { doing, source },
+        move |source| RecorderError::Store { doing, source }
+    }
+
+    /// For `map_err` on reading a row of `family` from the database under a folder.
+    pub(crate) fn reading(folder: &std::path::Path, family: &str, source: rocksdb::Error) -> RecorderError {
+        if source.kind() != rocksdb::ErrorKind::Corruption && !source.as_ref().contains("No such file") {
+            return RecorderError::Store { doing: "read", source };
         }
+        RecorderError::FileDamaged { path: folder.join("db"), family: family.to_owned(), source }
     }
 
     /// For `map_err` on opening the database under a folder: a file that is missing there is damage as well.

@@ -309,7 +309,7 @@ impl Store {
         let Some(handle) = db.cf_handle(&family.name()) else {
             return Ok(None);
         };
-        db.get_cf(&handle, key).map_err(RecorderError::store("read"))
+        db.get_cf(&handle, key).map_err(|source| RecorderError::reading(&self.folder, &family.name(), source))
     }
 
     /// Visits the rows from `from` up to before `to` (none: to the end) until `visit` breaks.
@@ -341,7 +341,8 @@ impl Store {
                 let value = overlaid.next().and_then(|(key, value)| value.map(|value| (key, value)));
                 value.map_or(ControlFlow::Continue(()), |(key, value)| visit(key, value))
             } else if let Some(row) = hidden {
-                let (key, value) = row.map_err(RecorderError::store("read"))?;
+                let row = row.map_err(|source| RecorderError::reading(&self.folder, &family.name(), source));
+                let (key, value) = row?;
                 visit(&key, &value)
             } else {
                 ControlFlow::Continue(())

@@ -220,8 +220,7 @@ fn names_that_refer_to_nothing_or_are_taken() {
 }
 
 #[test]
-fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
-    const NOT_YET: &str = "not in this version: refusing to start rather than ignore it";
+fn a_way_in_is_one_there_is_and_named_once() {
     const AUTH: &str = "`anonymous`, `weir_token`, `scram`, `jwt` or `mtls`";
     check(&[(
         "[anonymous]",

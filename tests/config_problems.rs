@@ -220,7 +220,7 @@ fn names_that_refer_to_nothing_or_are_taken() {
 }
 
 #[test]
-fn a_way_in_is_one_there_is_and_named_once() {
+fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
     const AUTH: &str = "`anonymous`, `weir_token`, `scram`, `jwt` or `mtls`";
     check(&[(
         "[anonymous]",

@@ -7,8 +7,10 @@ mod args;
 mod error;
 mod exchange;
 mod export;
+mod follow;
 mod logging;
 mod records;
+mod replay;
 mod sessions;
 mod show;
 mod source;
@@ -48,6 +50,8 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Check(config) => check(&config, out)?,
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,
+        Command::Follow(args) => follow::run(&args, out)?,
+        Command::Replay(args) => replay::run(&args, out)?,
         Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::client::{Client, ClientError};
 use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
-use super::credential::{self, Credential, Upkeep};
+use super::credential;
 use super::http::HttpError;
 use crate::limits;
 use crate::wire::kafka::api::key;
@@ -57,7 +57,11 @@ impl Watcher {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let (mut shared, mut inboxes, mut upkeeps) = (Vec::new(), Vec::new(), Vec::new());
         for options in clusters {
-            let (credential, upkeep) = open(&options)?;
+            let opened = options.credential.clone().map(|credential| credential::open(&options.name, credential));
+            let opened = opened
+                .transpose()
+                .map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
+            let (credential, upkeep) = opened.map_or((None, None), |o| (Some(o.credential), o.upkeep));
             let (cluster, inbox) = Cluster::new(options, credential);
             shared.push(cluster);
             inboxes.push(inbox);
@@ -76,15 +80,6 @@ impl Watcher {
         })?;
         Ok((Watcher { stop: Some(stop), thread: Some(thread) }, shared))
     }
-}
-
-/// The cluster's credential, where it asks for one, and what has to be run for it.
-fn open(options: &ClusterOptions) -> Result<(Option<Arc<dyn Credential>>, Option<Upkeep>), WatchError> {
-    let Some(credential) = options.credential.clone() else { return Ok((None, None)) };
-    let opened = credential::open(&options.name, credential);
-    let (credential, upkeep) =
-        opened.map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
-    Ok((Some(credential), upkeep))
 }
 
 impl Drop for Watcher {

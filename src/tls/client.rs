@@ -33,6 +33,11 @@ impl ClientFiles {
     pub fn check(&self) -> Result<Option<i64>, TlsError> {
         self.load().map(|loaded| loaded.expires_s)
     }
+
+    /// When our certificate or one of its chain ends, s since the Unix epoch; none where we show none.
+    pub fn expires_s(&self) -> Result<Option<i64>, TlsError> {
+        self.load().map(|loaded| loaded.expires_s)
+    }
 }
 
 impl Files for ClientFiles {

@@ -60,6 +60,11 @@ impl ServerFiles {
         let parsed = ParsedCertificate::try_from(certificate);
         Ok(parsed.and_then(|parsed| verify_server_name(&parsed, &name)).is_ok())
     }
+
+    /// When our certificate or one of its chain ends, s since the Unix epoch.
+    pub fn expires_s(&self) -> Result<Option<i64>, TlsError> {
+        self.load().map(|loaded| loaded.expires_s)
+    }
 }
 
 impl Files for ServerFiles {

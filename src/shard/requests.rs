@@ -204,7 +204,7 @@ impl<R: Runtime> Requests<R> {
             if exchange.api.is_none_or(|api| api.class != Class::Here) {
                 self.introduce().await;
             }
-            let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.received_ns);
+            let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.begun_ns);
             c.keep(cuts, frame).await;
         }
         match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {

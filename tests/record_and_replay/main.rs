@@ -59,7 +59,8 @@ fn a_recorded_session_of_every_client_family_decodes_to_what_the_client_sent_and
 fn plays(client: Client, gateway: &Gateway, name: String) -> (String, Token, Vec<Record>) {
     let token = gateway.token(&name, "recorded").unwrap();
     let target = Target::with_token(gateway.bootstrap(), &name, token.clone());
-    let read = client.play(&target, &name, 3, &format!("{name}-group"), &script()).unwrap();
+    let read = client.play(&target, &name, 3, &format!("{name}-group"), &script());
+    let read = read.unwrap_or_else(|why| panic!("{why:?}\nthe gateway's log:\n{}", gateway.log()));
     (name, token, read)
 }
 

@@ -221,7 +221,6 @@ fn names_that_refer_to_nothing_or_are_taken() {
 
 #[test]
 fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
-    const NOT_YET: &str = "not in this version: refusing to start rather than ignore it";
     const AUTH: &str = "`anonymous`, `weir_token`, `scram`, `jwt` or `mtls`";
     check(&[(
         "[anonymous]",

@@ -39,8 +39,10 @@ pub struct BrokerTls {
 /// What a cluster is like besides its size.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Users of a second listener, SASL_PLAINTEXT with PLAIN; without users there is no such listener.
+    /// Users of a second listener, SASL_PLAINTEXT; without users there is no such listener.
     pub users: Vec<(String, String)>,
+    /// How they may log in there. OAUTHBEARER takes any unsigned token ([`crate::token_endpoint`]), of users or not.
+    pub mechanisms: Vec<&'static str>,
     /// Two more listeners: `SSL` asks clients for no certificate, `MTLS` for one. Both advertise `localhost`.
     pub tls: Option<BrokerTls>,
     /// One JSON line per request in [`Cluster::request_log`]: API, version and client as the broker saw them.
@@ -58,6 +60,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             users: Vec::new(),
+            mechanisms: vec!["PLAIN"],
             tls: None,
             request_log: false,
             heap_mib: 256,
@@ -242,12 +245,7 @@ impl Cluster {
             data.display()
         );
         if broker.sasl_port.is_some() {
-            text += "listener.name.sasl.sasl.enabled.mechanisms=PLAIN\nlistener.name.sasl.plain.sasl.jaas.config=\
-                     org.apache.kafka.common.security.plain.PlainLoginModule required";
-            for (user, password) in &self.options.users {
-                text += &format!(" user_{user}=\"{password}\"");
-            }
-            text += ";\n";
+            text += &self.sasl_properties();
         }
         if let Some(BrokerTls { key_store, trust_store }) = &self.options.tls {
             for (listener, clients) in [("ssl", "none"), ("mtls", "required")] {
@@ -262,6 +260,26 @@ impl Cluster {
         }
         for line in &self.options.properties {
             text += &format!("{line}\n");
+        }
+        text
+    }
+
+    fn sasl_properties(&self) -> String {
+        let mut text = format!("listener.name.sasl.sasl.enabled.mechanisms={}\n", self.options.mechanisms.join(","));
+        for mechanism in &self.options.mechanisms {
+            let module = match *mechanism {
+                "PLAIN" => {
+                    let users =
+                        self.options.users.iter().map(|(user, password)| format!(" user_{user}=\"{password}\""));
+                    format!("plain.PlainLoginModule required{}", users.collect::<String>())
+                }
+                "OAUTHBEARER" => {
+                    "oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\"".to_owned()
+                }
+                _ => "scram.ScramLoginModule required".to_owned(),
+            };
+            let name = mechanism.to_ascii_lowercase();
+            text += &format!("listener.name.sasl.{name}.sasl.jaas.config=org.apache.kafka.common.security.{module};\n");
         }
         text
     }
@@ -283,6 +301,11 @@ impl Cluster {
         let mut command = java(64)?;
         command.args(["kafka.tools.StorageTool", "format", "-t", &self.id, "-c"]);
         command.arg(self.home(node).join("server.properties"));
+        for mechanism in self.options.mechanisms.iter().filter(|m| m.starts_with("SCRAM-")) {
+            for (user, password) in &self.options.users {
+                command.args(["--add-scram", &format!("{mechanism}=[name={user},password={password}]")]);
+            }
+        }
         Ok(command)
     }
 

@@ -28,6 +28,7 @@ pub mod ports;
 pub mod process;
 pub mod scratch;
 pub mod tls;
+pub mod token_endpoint;
 pub mod weir;
 pub mod wire;
 

@@ -188,7 +188,7 @@ mod tests {
 
     fn plain() -> Arc<dyn Credential> {
         let password = Zeroizing::new("s3cret".into());
-        credential::open("main", CredentialOptions::Plain { username: "weir".into(), password }).unwrap().0
+        credential::open("main", CredentialOptions::Plain { username: "weir".into(), password }).unwrap().credential
     }
 
     async fn begun() -> Login {

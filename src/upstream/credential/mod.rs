@@ -108,17 +108,27 @@ impl fmt::Debug for CredentialOptions {
     }
 }
 
-/// Makes a credential for `cluster`, and what has to be run for it, if anything has.
-pub fn open(cluster: &str, options: CredentialOptions) -> Result<(Arc<dyn Credential>, Option<Upkeep>), HttpError> {
+/// A credential, and what has to be run for it, if anything has.
+pub struct Opened {
+    /// Answers.
+    pub credential: Arc<dyn Credential>,
+    /// For the upstream thread.
+    pub upkeep: Option<Upkeep>,
+}
+
+/// Makes the credential of `cluster`.
+pub fn open(cluster: &str, options: CredentialOptions) -> Result<Opened, HttpError> {
     Ok(match options {
-        CredentialOptions::Plain { username, password } => (Arc::new(plain::Plain::new(username, password)), None),
+        CredentialOptions::Plain { username, password } => {
+            Opened { credential: Arc::new(plain::Plain::new(username, password)), upkeep: None }
+        }
         CredentialOptions::Scram { hash, username, password } => {
             let (credential, upkeep) = scram::open(hash, username, password);
-            (Arc::new(credential), Some(upkeep))
+            Opened { credential: Arc::new(credential), upkeep: Some(upkeep) }
         }
         CredentialOptions::Oauth(options) => {
             let (credential, upkeep) = oauth::open(cluster, options)?;
-            (Arc::new(credential), Some(upkeep))
+            Opened { credential: Arc::new(credential), upkeep: Some(upkeep) }
         }
     })
 }

@@ -64,6 +64,7 @@ look_for_tools() {
                 lack "rustfmt and clippy: \`rustup component add rustfmt clippy\`"
             has_venv || want "python3 python3-venv"
             has strace || want strace
+            has tshark || want tshark
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
         bench) has haproxy || want haproxy ;;

@@ -14,7 +14,6 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use zeroize::Zeroizing;
 
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
@@ -238,18 +237,17 @@ pub fn clusters(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<
 
 /// How Weir logs in to a cluster, as the upstream side takes it.
 fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
-    let text = |secret: &config::Secret| Zeroizing::new(secret.expose().to_owned());
     match sasl {
         config::Sasl::Plain { username, password } => {
-            CredentialOptions::Plain { username: username.clone(), password: text(password) }
+            CredentialOptions::Plain { username: username.clone(), password: password.share() }
         }
         config::Sasl::Scram { hash, username, password } => {
-            CredentialOptions::Scram { hash: *hash, username: username.clone(), password: text(password) }
+            CredentialOptions::Scram { hash: *hash, username: username.clone(), password: password.share() }
         }
         config::Sasl::Oauthbearer(oauth) => CredentialOptions::Oauth(OauthOptions {
             token_endpoint: oauth.token_endpoint.clone(),
             client_id: oauth.client_id.clone(),
-            client_secret: text(&oauth.client_secret),
+            client_secret: oauth.client_secret.share(),
             scope: oauth.scope.clone(),
             audience: oauth.audience.clone(),
             parameters: oauth.parameters.clone(),
@@ -398,7 +396,7 @@ fn wait_for_stop() -> Result<(), BootError> {
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => tracing::warn!("SIGHUP: this version reloads nothing, a restart does"),
+                _ = hangup.recv() => tracing::warn!("SIGHUP: certificates are followed without it, anything else needs a restart"),
             }
         }
     })

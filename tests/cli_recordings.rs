@@ -56,6 +56,19 @@ fn tables_fit_eighty_columns_and_keep_ids_whole() {
 }
 
 #[test]
+fn at_eighty_columns_no_name_of_a_session_breaks_within_a_word() {
+    let mut gateway = Gateway::start();
+    let subject = "system:serviceaccount:payments:ledger-exporter-7";
+    gateway.record(1, START_NS, subject, "orders");
+    gateway.wait_until_recorded(1);
+    let table = printed(&gateway.folder, &["sessions"]);
+    for whole in ["system:serv…xporter-7", "perf", "127.0.0.1", "2026-11-22", "10:00:00", "1.1 KiB", "orders"] {
+        assert!(table.split_whitespace().any(|word| word.contains(whole)) || table.contains(whole), "{whole}\n{table}");
+    }
+    assert_eq!(table.lines().count(), 4, "{table}");
+}
+
+#[test]
 fn show_tells_every_exchange_with_place_amount_and_outcome() {
     let gateway = two_sessions();
     let sessions = json_lines(&gateway.folder, &["sessions", "--json", "--identity", "analyst-7"]);

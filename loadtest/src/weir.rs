@@ -33,7 +33,7 @@ pub struct Options {
     pub cluster: Vec<String>,
     /// See `top`.
     pub listener: Vec<String>,
-    /// Environment variables the gateway gets.
+    /// Environment variables the gateway gets, and the commands about it.
     pub env: Vec<(String, String)>,
     /// Further keys of `store`, such as `durability: synced`.
     pub store: Vec<String>,
@@ -179,8 +179,7 @@ impl Gateway {
         if self.process.is_some() {
             return Err(Failure::new("the gateway is running"));
         }
-        let mut command = self.command(&["serve"]);
-        command.envs(self.options.env.iter().map(|(k, v)| (k, v)));
+        let command = self.command(&["serve"]);
         let mut process = Process::start("weir serve", &command, &self.dir.path().join("log"))?;
         let control = self.addresses.control;
         process.wait_ready(&format!("{path} answering 200"), READY_LIMIT, || {
@@ -285,6 +284,7 @@ impl Gateway {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(args).arg("--config").arg(self.config_path());
+        command.envs(self.options.env.iter().map(|(k, v)| (k, v)));
         command
     }
 

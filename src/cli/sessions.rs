@@ -5,11 +5,17 @@ use std::io::Write;
 use super::args::SessionsArgs;
 use super::error::CliError;
 use super::source::Recording;
-use super::terminal::{self, bytes, harmless};
+use super::terminal::{self, Columns, bytes, harmless, shortened};
 use super::time::{Clock, length};
 use super::view::Session;
 use crate::config::Config;
 use crate::recorder::SessionFilter;
+
+/// From so many columns on a session fits one line.
+const WIDE: usize = 120;
+
+/// Columns of a narrower table but for the topics. Times are local; WHO is the identity, the client's id, its address.
+const COLUMNS: [(&str, u16); 4] = [("SESSION", 14), ("WHO", 22), ("STARTED", 10), ("EXCHANGES", 14)];
 
 pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&args.config.file)?;
@@ -32,6 +38,13 @@ pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliEr
         return Ok(writeln!(out, "no sessions are recorded that fit")?);
     }
     let clock = Clock::local();
+    if terminal::width() < WIDE {
+        let mut columns = Columns::new(&COLUMNS, "TOPICS");
+        for session in sessions {
+            writeln!(out, "{}", columns.row(narrow_row(&serde_json::from_value(session)?, &clock)))?;
+        }
+        return Ok(());
+    }
     let started = format!("STARTED ({})", clock.zone_name());
     let head = ["SESSION", "IDENTITY", "CLIENT", &started, "LASTED", "EXCH.", "IN/OUT", "TOPICS"];
     let mut table = terminal::table(&head, &[0, 4]);
@@ -40,6 +53,22 @@ pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliEr
         table.add_row(row(&serde_json::from_value(session)?, &clock));
     }
     Ok(terminal::print_table(out, &table)?)
+}
+
+/// A session in three lines: names keep their ends rather than break anywhere.
+fn narrow_row(session: &Session, clock: &Clock) -> Vec<String> {
+    let who = |text: &str| shortened(&harmless(text), usize::from(COLUMNS[1].1));
+    let (subject, client) = (who(&session.identity.subject), who(session.client_id.as_deref().unwrap_or("-")));
+    let address = who(&session.client_address);
+    let lasted = length(session.last_activity_ns.saturating_sub(session.started_ns));
+    let lasted = if session.state == "ended" { lasted } else { format!("{lasted} +") };
+    vec![
+        session.id.clone(),
+        format!("{subject}\n{client}\n{address}"),
+        format!("{}\n{lasted}", clock.moment(session.started_ns).replace(' ', "\n")),
+        format!("{}\nin  {}\nout {}", exchanges(session), bytes(session.bytes_in), bytes(session.bytes_out)),
+        session.topics(),
+    ]
 }
 
 fn row(session: &Session, clock: &Clock) -> [String; 8] {

@@ -30,6 +30,11 @@ impl Secret {
         Self(Arc::new(text))
     }
 
+    /// The text itself, shared: a copy would be one more to wipe.
+    pub fn share(&self) -> Arc<Zeroizing<String>> {
+        self.0.clone()
+    }
+
     /// The text itself, for the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,7 +1,10 @@
-//! RFC 7677's vector, both sides against each other, and what neither may be talked into.
+//! Both sides against the vectors of the RFCs, against each other, and against what is no such message.
 #![allow(clippy::unwrap_used)]
-use super::*;
+
 use proptest::prelude::*;
+
+use super::messages::{ClientFinal, escape, unescape};
+use super::*;
 
 const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
 const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";

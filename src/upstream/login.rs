@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn plain() -> Arc<dyn Credential> {
-        let password = Zeroizing::new("s3cret".into());
+        let password = Arc::new(Zeroizing::new("s3cret".into()));
         credential::open("main", CredentialOptions::Plain { username: "weir".into(), password }).unwrap().credential
     }
 

@@ -82,8 +82,8 @@ pub enum CredentialOptions {
     Plain {
         /// The user Weir logs in as.
         username: String,
-        /// Its password.
-        password: Zeroizing<String>,
+        /// Its password; shared, so that there is one copy of it.
+        password: Arc<Zeroizing<String>>,
     },
     /// SCRAM-SHA-256 or SCRAM-SHA-512 (RFC 5802).
     Scram {
@@ -91,8 +91,8 @@ pub enum CredentialOptions {
         hash: Hash,
         /// The user Weir logs in as.
         username: String,
-        /// Its password.
-        password: Zeroizing<String>,
+        /// Its password; shared, so that there is one copy of it.
+        password: Arc<Zeroizing<String>>,
     },
     /// OAUTHBEARER (RFC 7628) with tokens of the client credentials grant (RFC 6749, 4.4).
     Oauth(OauthOptions),

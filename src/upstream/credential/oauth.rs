@@ -41,8 +41,8 @@ pub struct OauthOptions {
     pub token_endpoint: String,
     /// The client Weir is registered as.
     pub client_id: String,
-    /// Its secret.
-    pub client_secret: Zeroizing<String>,
+    /// Its secret; shared, so that there is one copy of it.
+    pub client_secret: Arc<Zeroizing<String>>,
     /// What the token should be good for.
     pub scope: Option<String>,
     /// Whom the token should be for.

@@ -13,11 +13,11 @@ pub(super) struct Plain(Arc<Login>);
 
 struct Login {
     username: String,
-    password: Zeroizing<String>,
+    password: Arc<Zeroizing<String>>,
 }
 
 impl Plain {
-    pub(super) fn new(username: String, password: Zeroizing<String>) -> Self {
+    pub(super) fn new(username: String, password: Arc<Zeroizing<String>>) -> Self {
         Self(Arc::new(Login { username, password }))
     }
 }

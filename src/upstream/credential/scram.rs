@@ -26,10 +26,10 @@ pub(super) struct Scram {
 }
 
 /// Makes the credential and what salts for it.
-pub(super) fn open(hash: Hash, username: String, password: Zeroizing<String>) -> (Scram, Upkeep) {
+pub(super) fn open(hash: Hash, username: String, password: Arc<Zeroizing<String>>) -> (Scram, Upkeep) {
     let (asks, asked) = mpsc::channel(ASKING_MAX);
     let salter = Salter { asks, salted: Arc::default() };
-    let upkeep = keep(hash, Arc::new(password), salter.salted.clone(), asked);
+    let upkeep = keep(hash, password, salter.salted.clone(), asked);
     (Scram { hash, username: username.into(), salter }, Box::pin(upkeep))
 }
 
@@ -164,9 +164,12 @@ mod tests {
 
     const HASH: Hash = Hash::Sha512;
 
-    async fn send(conversation: &mut dyn Conversation, challenge: Option<&[u8]>) -> Zeroizing<Vec<u8>> {
-        match conversation.answer(challenge).await.unwrap() {
-            Answer::Send(message) => message,
+    async fn send(
+        conversation: &mut dyn Conversation,
+        challenge: Option<&[u8]>,
+    ) -> Result<Zeroizing<Vec<u8>>, CredentialError> {
+        match conversation.answer(challenge).await? {
+            Answer::Send(message) => Ok(message),
             Answer::Done => panic!("the login is not over"),
         }
     }
@@ -174,10 +177,10 @@ mod tests {
     /// Logs in to a server that knows this of a password.
     async fn login(credential: &Scram, salt: &[u8], verifier: &Verifier) -> Result<Answer, CredentialError> {
         let mut conversation = credential.begin();
-        let first = send(conversation.as_mut(), None).await;
+        let first = send(conversation.as_mut(), None).await?;
         let (first, nonce) = (ClientFirst::parse(&first).unwrap(), fresh_nonce().unwrap());
         let (server, challenge) = ServerExchange::begin(HASH, first, salt, 4096, &nonce).unwrap();
-        let last = send(conversation.as_mut(), Some(challenge.as_bytes())).await;
+        let last = send(conversation.as_mut(), Some(challenge.as_bytes())).await?;
         let outcome = server.proof(&last)?.check(verifier)?;
         conversation.answer(Some(outcome.as_bytes())).await
     }
@@ -187,7 +190,7 @@ mod tests {
     }
 
     fn credential() -> (Scram, Upkeep) {
-        open(HASH, "weir".into(), Zeroizing::new("s3cret".into()))
+        open(HASH, "weir".into(), Arc::new(Zeroizing::new("s3cret".into())))
     }
 
     #[tokio::test]

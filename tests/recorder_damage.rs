@@ -92,7 +92,8 @@ fn a_damaged_database_is_refused_or_its_questions_are_and_the_file_and_the_way_o
                     let names = said.contains(&db.display().to_string());
                     // Of a blob file RocksDB says what is wrong and not where: the family says whose it is.
                     let is_named = said.contains(".sst") || said.contains("family `blocks-");
-                    let whole_database = matches!(error, RecorderError::DatabaseDamaged { .. });
+                    let whole_database =
+                        matches!(error, RecorderError::DatabaseDamaged { .. } | RecorderError::DatabaseEmptied { .. });
                     assert!(names && (whole_database || is_named), "{}: {said}", file.display());
                     assert!(said.contains("backup"), "{}: {said}", file.display());
                     refused += 1;

@@ -78,6 +78,16 @@ pub enum RecorderError {
         /// What RocksDB said; names the file.
         source: rocksdb::Error,
     },
+    /// The database lists none of the files it consists of.
+    #[error(
+        "the database {path} is damaged: it has tables and its MANIFEST lists none of ours; restore it from a backup, or \
+         move it aside (not the journals beside it) and start with an empty one: what it holds, tokens included, is \
+         missing then"
+    )]
+    DatabaseEmptied {
+        /// The database.
+        path: PathBuf,
+    },
     /// A file of the database is damaged, which a read met.
     #[error(
         "a file of the database {path} is damaged, one of its family `{family}`: {source}; stop the gateway and restore the \

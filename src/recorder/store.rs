@@ -185,6 +185,11 @@ pub enum Direction {
 impl Store {
     /// Opens the database under `folder`, making it where there is none. The caller holds the store's lock.
     pub fn open(folder: &Path) -> Result<Store, RecorderError> {
+        if has_tables(folder) {
+            // RocksDB takes a MANIFEST that was cut off for a shorter one, and then removes the tables that it does not
+            // list: so look before it may write.
+            Store::open_read_only(folder)?;
+        }
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let db = RwLock::new(Some(open(folder, &cache)?));
         let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
@@ -229,7 +234,9 @@ impl Store {
         let db = Db::open_cf_with_opts_for_read_only(&database_options(), &path, families, false);
         let db = RwLock::new(Some(db.map_err(RecorderError::opening(folder))?));
         let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
-        store.schema()?;
+        if store.schema()?.is_none() && has_tables(folder) {
+            return Err(RecorderError::DatabaseEmptied { path });
+        }
         Ok(store)
     }
 
@@ -396,6 +403,12 @@ impl Store {
         }
         db.flush_wal(true).map_err(RecorderError::store("flush"))
     }
+}
+
+/// True when there are table files.
+fn has_tables(folder: &Path) -> bool {
+    let files = std::fs::read_dir(folder.join("db")).into_iter().flatten().flatten();
+    files.into_iter().any(|file| file.path().extension().is_some_and(|extension| extension == "sst"))
 }
 
 type StoredRow = Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>;

@@ -310,6 +310,10 @@ fn listener_tls(
         .map_err(|source| BootError::Tls { owner: owner(), source })?;
     let server = Arc::new(live);
     followed.push(server.clone());
+    if !tls.files.is_for(&listener.advertised).map_err(|source| BootError::Tls { owner: owner(), source })? {
+        let (name, advertised) = (&listener.name, &listener.advertised);
+        tracing::warn!(name, "the certificate is not for {advertised}: clients that verify host names will refuse it");
+    }
     let subjects = listener.auth.contains(&config::Auth::Mtls).then(|| {
         Arc::new(Subjects { mapping: SubjectMapping::clone(&tls.mapping), units_are_groups: tls.units_are_groups })
     });

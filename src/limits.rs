@@ -233,6 +233,15 @@ pub const FRAMES_PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Frames that a command keeps because their exchanges come later: those of the slowest answers; bytes.
 pub const FRAMES_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Blocks of events that a follower reads at a time: a few megabytes, and seconds of a busy gateway; the rest comes next.
+pub const FOLLOW_BLOCKS: usize = 64;
+
+/// Requests without an outcome that a follower keeps for one session: as many as eight connections may have in flight.
+pub const FOLLOW_NOTES: usize = 8 * IN_FLIGHT_MAX;
+
+/// How often a follower looks for what is new; the recording itself is written every 250 ms.
+pub const FOLLOW_TICK: Duration = Duration::from_millis(150);
+
 /// The longest frame whose records are shown: above what clients may send and brokers answer by default (100 MiB and 50);
 /// bytes.
 pub const SHOWN_FRAME_BYTES_MAX: u64 = 128 * 1024 * 1024;

@@ -89,8 +89,9 @@ impl Source {
         let module = self.module();
         let folder = module.first().map_or("", String::as_str);
         let in_folder = EDGES.iter().any(|(name, _)| *name == folder) || folder == "cli";
-        let top_level = (LEAVES.contains(&folder) || ["lib", "main", "boot"].contains(&folder)) && module.len() == 1;
-        top_level || (in_folder && self.path != format!("src/{folder}.rs"))
+        let top_level = ["lib", "main", "boot"].contains(&folder) && module.len() == 1;
+        let leaf = LEAVES.contains(&folder) && (module.len() == 1 || is_test_file(&self.path));
+        top_level || leaf || (in_folder && self.path != format!("src/{folder}.rs"))
     }
 }
 
@@ -303,6 +304,7 @@ mod the_checks_themselves {
         );
         assert!(edges("src/wire/a.rs", "mod tests { use super::super::policy; }").is_empty());
         assert!(edges("src/scram.rs", "use crate::limits::N;").is_empty());
+        assert!(edges("src/scram/tests.rs", "use super::*;").is_empty());
         assert!(edges("src/cli/mod.rs", "use crate::recorder::Store;").is_empty());
         assert!(edges("src/policy/a.rs", "// crate::shard in a comment\nconst A: &str = \"crate::shard\";").is_empty());
     }

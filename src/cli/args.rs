@@ -1,9 +1,11 @@
 //! The command line, as clap understands it. Doc comments here are the help that users read.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::replay::Speed;
 use super::time::parse_moment;
 use crate::event::SessionId;
 use crate::recorder::AddressRange;
@@ -39,6 +41,10 @@ pub(super) enum Command {
     Sessions(SessionsArgs),
     /// Show what was done in a session
     Show(ShowArgs),
+    /// Show what is being done through the running gateway, as it happens
+    Follow(FollowArgs),
+    /// Play a session once more in the terminal
+    Replay(ReplayArgs),
     /// Write a session out for other programs
     Export(ExportArgs),
 }
@@ -161,6 +167,68 @@ pub(super) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct FollowArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Only of this subject
+    #[arg(long, value_name = "SUBJECT")]
+    pub(super) identity: Option<String>,
+    /// Only exchanges that touch this topic
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Only from this client address
+    #[arg(long, value_name = "IP")]
+    pub(super) address: Option<IpAddr>,
+    /// Only of clients that call themselves this
+    #[arg(long, value_name = "ID")]
+    pub(super) client_id: Option<String>,
+    /// Only what failed, was refused or has no known outcome
+    #[arg(long)]
+    pub(super) errors_only: bool,
+    /// Show the records, too
+    #[arg(long)]
+    pub(super) records: bool,
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// The session's id, as `weir sessions` shows it
+    pub(super) session: SessionId,
+    /// How many times faster than it was (10, 0.5), or max
+    #[arg(long, value_name = "SPEED", default_value = "1", value_parser = Speed::parse)]
+    pub(super) speed: Speed,
+    /// Where to begin: so long after the session's beginning (+90s), how long ago (2h), or a time
+    #[arg(long, value_name = "TIME", value_parser = parse_from, allow_hyphen_values = true)]
+    pub(super) from: Option<From>,
+    /// Go on by key press only
+    #[arg(long)]
+    pub(super) step: bool,
+    /// Shorten what is longer without an event to this
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_idle)]
+    pub(super) idle: u64,
+    /// Only exchanges that touch this topic
+    #[arg(long)]
+    pub(super) topic: Option<String>,
+    /// Show the records, too
+    #[arg(long)]
+    pub(super) records: bool,
+}
+
+/// Where a replay begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// So many ns after the session's beginning.
+    After(u64),
+    /// At a moment, ns since the Unix epoch.
+    At(u64),
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
@@ -188,6 +256,19 @@ pub(super) enum ExportFormat {
     Frames,
     /// The same as a capture file of TCP connections, for Wireshark and tshark
     Pcapng,
+}
+
+fn parse_from(text: &str) -> Result<From, String> {
+    match text.strip_prefix('+') {
+        Some(after) => parse_idle(after).map(From::After),
+        None => parse_moment(text).map(From::At),
+    }
+}
+
+/// Nanoseconds.
+fn parse_idle(text: &str) -> Result<u64, String> {
+    let time = crate::config::parse_duration(text).and_then(|time| u64::try_from(time.as_nanos()).ok());
+    time.ok_or_else(|| "expected a time with its unit, such as 500ms, 2s or 5m".to_owned())
 }
 
 /// Seconds.

@@ -8,8 +8,10 @@ mod doctor;
 mod error;
 mod exchange;
 mod export;
+mod follow;
 mod logging;
 mod records;
+mod replay;
 mod sessions;
 mod show;
 mod source;
@@ -52,6 +54,8 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Doctor(args) => code = doctor::run(&args, out)?.exit_code(),
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,
+        Command::Follow(args) => follow::run(&args, out)?,
+        Command::Replay(args) => replay::run(&args, out)?,
         Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }

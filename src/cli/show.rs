@@ -1,6 +1,7 @@
 //! `weir show`: a session's head, then a line for each exchange, in order, and below it its records if they are asked for.
 
 use std::io::Write;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,13 +12,16 @@ use super::exchange::Line;
 use super::records::select::Selection;
 use super::records::{Shower, cursor_at, json, text};
 use super::source::Recording;
-use super::terminal::{self, Style, bytes, harmless};
+use super::terminal::{Columns, Style, bytes, harmless};
 use super::time::{Clock, length};
 use super::view::{Event, Session};
 use crate::config::Config;
 use crate::control::EXCHANGES_PAGE;
 use crate::event::SessionId;
 use crate::recorder::EventCursor;
+
+/// Columns of an event but for its result.
+const COLUMNS: [(&str, u16); 5] = [("TIME", 12), ("WHAT", 24), ("CLIENT", 6), ("WEIR", 6), ("BROKER", 6)];
 
 /// Said where records are asked for and there are none.
 pub(super) const NO_FRAMES: &str = "no records are kept of this session: it was recorded in metadata mode; \
@@ -43,17 +47,23 @@ pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError>
         writeln!(out, "{NO_FRAMES}\n")?;
     }
     let mut shower = records.then(|| Shower::new(&recording, args.session, args.since.unwrap_or(0)));
-    let mut table = terminal::Exchanges::default();
+    let mut columns = Columns::new(&COLUMNS, "RESULT");
     let style = Style::of_stdout();
     each_event(&recording, args.session, &selection, |_, event| {
-        let row = table.row(clock.time_of_day(event.at_ns), Line::of(&event.kind));
+        let row = columns.row(row(event, &clock));
         let before = selection.grep.as_ref().map(|_| row.clone());
         if before.is_none() {
             writeln!(out, "{row}")?;
         }
         let mut lines = text::Lines { out, selection: &selection, style, full: args.full, before };
-        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
+        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))?;
+        Ok(ControlFlow::Continue(()))
     })
+}
+
+fn row(event: &Event, clock: &Clock) -> Vec<String> {
+    let Line { what, latency: [client, weir, broker], result } = Line::of(&event.kind);
+    vec![clock.time_of_day(event.at_ns), what, client, weir, broker, result]
 }
 
 /// Events, and below each its records where they are asked for, an object a line.
@@ -72,16 +82,17 @@ pub(super) fn json_lines(
             writeln!(out, "{value}")?;
         }
         let mut lines = json::Lines { out, exchange: event.id.as_str(), selection, before };
-        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))
+        shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))?;
+        Ok(ControlFlow::Continue(()))
     })
 }
 
-/// Goes through the events of a session that are asked for, in order.
+/// Goes through the events of a session that are asked for, in order, until `show` has seen enough.
 pub(super) fn each_event(
     recording: &Recording,
     id: SessionId,
     selection: &Selection,
-    mut show: impl FnMut(&Value, &Event) -> Result<(), CliError>,
+    mut show: impl FnMut(&Value, &Event) -> Result<ControlFlow<()>, CliError>,
 ) -> Result<(), CliError> {
     each_page(recording, id, cursor_at(selection.since_ns), |page| {
         for value in &page {
@@ -89,8 +100,8 @@ pub(super) fn each_event(
             if selection.is_past(&event) {
                 return Ok(false);
             }
-            if selection.takes(&event) {
-                show(value, &event)?;
+            if selection.takes(&event) && show(value, &event)?.is_break() {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -145,7 +145,7 @@ fn caller() -> String {
 }
 
 /// Percent-encodes what somebody typed, for a URL's path or query (RFC 3986).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

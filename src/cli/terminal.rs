@@ -4,8 +4,6 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 
-use super::exchange::Line;
-
 /// The width assumed where nobody says: a terminal of old, and what logs and mails show unwrapped.
 const WIDTH_DEFAULT: u16 = 80;
 
@@ -37,9 +35,20 @@ impl Style {
         self.paint("2", text)
     }
 
+    pub(super) fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
     fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
+}
+
+/// How many columns there are.
+pub(super) fn width() -> usize {
+    let columns = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = crossterm::terminal::size().ok().map(|(columns, _)| columns).filter(|columns| *columns > 0);
+    terminal.or_else(columns).unwrap_or(WIDTH_DEFAULT).into()
 }
 
 /// A table with a head and no lines; `fixed` columns are never wrapped, so that ids can be copied.
@@ -75,31 +84,47 @@ pub(super) fn at_least(table: &mut Table, column: usize, width: usize) {
     }
 }
 
-/// The table of exchanges, a row at a time: columns of known width, so that one stands under the other; what is left is
-/// the result's. Only the first row has a head.
-#[derive(Default)]
-pub(super) struct Exchanges {
+/// A table that is printed a row at a time: columns of known width, so that one stands under the other; what is left is
+/// the last column's. Only the first row has a head.
+pub(super) struct Columns {
+    columns: &'static [(&'static str, u16)],
+    last: &'static str,
     begun: bool,
 }
 
-impl Exchanges {
-    /// An event as a row, wrapped to the terminal's width, without the end of its last line.
-    pub(super) fn row(&mut self, at: String, line: Line) -> String {
-        const WIDTHS: [u16; 5] = [12, 24, 6, 6, 6];
-        let mut table = table(&["TIME", "WHAT", "CLIENT", "WEIR", "BROKER", "RESULT"], &[]);
-        for (column, width) in table.column_iter_mut().zip(WIDTHS) {
+impl Columns {
+    /// Columns with their widths, and the last one's name.
+    pub(super) const fn new(columns: &'static [(&'static str, u16)], last: &'static str) -> Self {
+        Columns { columns, last, begun: false }
+    }
+
+    /// A row, wrapped to the terminal's width, without the end of its last line.
+    pub(super) fn row(&mut self, cells: Vec<String>) -> String {
+        let names: Vec<&str> = self.columns.iter().map(|(name, _)| *name).chain([self.last]).collect();
+        let mut table = table(&names, &[]);
+        for (column, (_, width)) in table.column_iter_mut().zip(self.columns) {
             // A constraint counts the padding.
             column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + PADDING)));
         }
         if std::mem::replace(&mut self.begun, true) {
             table.set_header(Vec::<Cell>::new());
         }
-        let [client, weir, broker] = line.latency;
-        table.add_row([at, line.what, client, weir, broker, line.result]);
+        table.add_row(cells);
         // Without a head there is an empty line in its place.
         let lines = table.lines().map(|line| line.trim_end().to_owned()).skip_while(String::is_empty);
         lines.collect::<Vec<String>>().join("\n")
     }
+}
+
+/// Text of at most `width` characters; of a longer one its beginning and its end, which tell ids apart.
+pub(super) fn shortened(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let (head, tail) = ((width - 1).div_ceil(2), (width - 1) / 2);
+    let end: String = text.chars().skip(length - tail).collect();
+    format!("{}…{end}", text.chars().take(head).collect::<String>())
 }
 
 /// Prints a table without the spaces that fill its right side.
@@ -154,6 +179,12 @@ mod tests {
     fn byte_counts_keep_one_digit_and_a_unit() {
         let shown = [0, 1023, 1024, 1536, 1 << 20, u64::MAX].map(bytes);
         assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "15.9 EiB"]);
+    }
+
+    #[test]
+    fn long_names_keep_both_ends() {
+        assert_eq!(shortened("analyst-7", 9), "analyst-7");
+        assert_eq!(shortened("console-producer-fb0c2a", 12), "consol…b0c2a");
     }
 
     #[test]

@@ -93,6 +93,14 @@ pub(super) struct Response {
     pub(super) latency: Latency,
 }
 
+impl Response {
+    /// Whether it, or a part of it, did not do what was asked.
+    pub(super) fn failed(&self) -> bool {
+        let error = self.error_code != 0 || self.items.iter().any(|item| item.error_code != 0);
+        error || matches!(self.outcome, Outcome::Refused | Outcome::Unknown)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {

@@ -1,17 +1,19 @@
 //! The other end of the local socket: how a `weir` command asks a running gateway.
 
 use std::io::{self, ErrorKind};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::problem::Problem;
 
@@ -80,6 +82,50 @@ impl Client {
         self.ask(Method::DELETE, path, Bytes::new())
     }
 
+    /// Gives every line of what is at `path` to `take`, as it comes, until there are no more, `take` says so, or the user
+    /// interrupts (SIGINT, which then ends nothing else).
+    pub fn lines<E: From<ClientError>>(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<LinesEnd, E> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| self.no_answer(e))?;
+        let opened = runtime.block_on(async {
+            let interrupt = signal(SignalKind::interrupt()).map_err(|e| self.no_answer(e))?;
+            let (status, body) = self.send(Method::GET, path, Bytes::new()).await?;
+            if status.is_success() {
+                return Ok((interrupt, body));
+            }
+            let body = body.collect().await.map_err(|e| self.no_answer(e))?;
+            Err(refusal(status, &body.to_bytes()))
+        });
+        let (mut interrupt, mut body) = opened?;
+        let mut line = Vec::new();
+        loop {
+            // Left between two chunks, so that what takes the lines may ask questions of its own.
+            let next = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    _ = interrupt.recv() => None,
+                    frame = body.frame() => Some(frame),
+                }
+            });
+            let Some(frame) = next else { return Ok(LinesEnd::Interrupted) };
+            let Some(frame) = frame else { return Ok(LinesEnd::Ended) };
+            let Ok(data) = frame.map_err(|e| self.no_answer(e))?.into_data() else { continue };
+            for part in data.split_inclusive(|byte| *byte == b'\n') {
+                line.extend_from_slice(part);
+                if part.ends_with(b"\n") {
+                    if take(&line)?.is_break() {
+                        return Ok(LinesEnd::Ended);
+                    }
+                    line.clear();
+                }
+            }
+        }
+    }
+
     fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, ClientError> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| self.no_answer(e))?;
@@ -93,12 +139,16 @@ impl Client {
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|e| self.no_answer(e));
         }
-        let problem = serde_json::from_slice::<Problem>(&body);
-        let detail = problem.map_or_else(|_| format!("the gateway answered {status}"), |problem| problem.detail);
-        Err(if status == StatusCode::NOT_FOUND { ClientError::NotFound(detail) } else { ClientError::Problem(detail) })
+        Err(refusal(status, &body))
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), ClientError> {
+        let (status, body) = self.send(method, path, body).await?;
+        let body = body.collect().await.map_err(|e| self.no_answer(e))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Incoming), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.no_answer(e))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.no_answer(e))?;
         // Ends by itself with the connection; what goes wrong on it also shows in the answer.
@@ -111,12 +161,26 @@ impl Client {
             .body(Full::new(body))
             .map_err(|e| self.no_answer(e))?;
         let response = sender.send_request(request).await.map_err(|e| self.no_answer(e))?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|e| self.no_answer(e))?;
-        Ok((status, body.to_bytes()))
+        Ok((response.status(), response.into_body()))
     }
 
     fn no_answer(&self, what: impl ToString) -> ClientError {
         ClientError::NoAnswer { socket: self.socket.clone(), what: what.to_string() }
     }
+}
+
+/// How a stream of lines ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinesEnd {
+    /// The gateway has no more, or the caller wants none.
+    Ended,
+    /// The user has seen enough.
+    Interrupted,
+}
+
+/// What the gateway says instead of an answer.
+fn refusal(status: StatusCode, body: &[u8]) -> ClientError {
+    let problem = serde_json::from_slice::<Problem>(body);
+    let detail = problem.map_or_else(|_| format!("the gateway answered {status}"), |problem| problem.detail);
+    if status == StatusCode::NOT_FOUND { ClientError::NotFound(detail) } else { ClientError::Problem(detail) }
 }

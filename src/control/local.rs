@@ -15,6 +15,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::follow;
 use super::problem::Problem;
 use super::recordings;
 use super::socket::LocalSocket;
@@ -33,6 +34,8 @@ pub(super) struct Door {
 pub(super) struct Served {
     pub(super) queries: Queries,
     pub(super) tokens: Arc<TokenRegistry>,
+    /// Says when the gateway stops, to answers that would not end by themselves.
+    pub(super) stopped: watch::Receiver<bool>,
 }
 
 /// The user on the other end, as the kernel knows it.
@@ -59,8 +62,9 @@ impl Door {
             .route("/api/v1/tokens", get(list_tokens).post(create_token))
             .route("/api/v1/tokens/{id}", delete(revoke_token))
             .merge(recordings::routes())
+            .merge(follow::routes())
             .fallback(|| async { Problem::not_found("nothing is served at this path") })
-            .with_state(Served { queries, tokens })
+            .with_state(Served { queries, tokens, stopped: stopped.clone() })
             .into_make_service_with_connect_info::<Caller>();
         let served = axum::serve(listener, app).with_graceful_shutdown(async move { super::asked(&mut stopped).await });
         if let Err(e) = served.await {

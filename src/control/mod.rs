@@ -6,6 +6,7 @@
 //! `issuers` fetches the keys of identity providers, on a thread of its own as well.
 
 pub mod client;
+mod follow;
 mod issuers;
 mod local;
 mod metrics;
@@ -30,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::recorder::Queries;
 
+pub use follow::FOLLOW_ENDED;
 pub use issuers::{IssuerError, IssuerKeys, IssuerLook, IssuerSource, KeysAt, look_at_issuer};
 pub use metrics::{InstallError, install as install_metrics};
 pub use readiness::{Check, Readiness};

@@ -5,7 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
 /// One session of one node. Ordered by the time at which the session started.
@@ -100,6 +100,12 @@ impl FromStr for SessionId {
             return Err(SessionIdError::Check);
         }
         Ok(SessionId(digits.iter().fold(0, |bits, digit| bits << 5 | u64::from(*digit))))
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

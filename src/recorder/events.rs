@@ -20,7 +20,7 @@ use super::session_blocks::{BlockOfSession, SessionBlocks};
 use super::store::{Family, Store};
 use super::summary::Rfc3339;
 use crate::event::block::Block;
-use crate::event::{ConnectionNo, EventKind, Outcome, RequestPart, ResponsePart, SessionId};
+use crate::event::{ConnectionNo, Event, EventKind, Outcome, RequestPart, ResponsePart, SessionId};
 
 /// The place of an event among all of its node's. The default is before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -123,7 +123,6 @@ impl<'a> EventReader<'a> {
 
     /// Makes the session's events of a block ready.
     fn open(&mut self, wanted: &BlockOfSession) -> Result<(), RecorderError> {
-        let BlockKey { boot, shard, sequence, .. } = wanted.key;
         // A day that retention has just dropped takes its blocks along.
         let Some(bytes) = self.store.get(Family::Blocks(wanted.key.day()), &wanted.key.encode())? else {
             return Ok(());
@@ -133,16 +132,24 @@ impl<'a> EventReader<'a> {
         let events = block.events().map_err(RecorderError::damaged("block"))?;
         for (event, place) in events.zip(1u32..) {
             let event = event.map_err(RecorderError::damaged("block"))?;
-            let id = EventCursor { at_ns: event.at_ns, boot, shard, sequence, place };
-            if !ours.contains(&event.connection) || id <= self.from {
+            if !ours.contains(&event.connection) {
                 continue;
             }
-            let (at, at_ns, node) = (Rfc3339(event.at_ns), event.at_ns, block.header.node.clone());
-            let connection = event.connection;
-            self.ready.insert(id, RecordedEvent { id, at, at_ns, node, boot, shard, connection, kind: event.kind });
+            let event = recorded(event, &wanted.key, place, &block.header.node);
+            if event.id > self.from {
+                self.ready.insert(event.id, event);
+            }
         }
         Ok(())
     }
+}
+
+/// An event with its place: the `place`th of its block, from 1.
+pub(super) fn recorded(event: Event, block: &BlockKey, place: u32, node: &str) -> RecordedEvent {
+    let BlockKey { boot, shard, sequence, .. } = *block;
+    let Event { connection, at_ns, kind } = event;
+    let id = EventCursor { at_ns, boot, shard, sequence, place };
+    RecordedEvent { id, at: Rfc3339(at_ns), at_ns, node: node.to_owned(), boot, shard, connection, kind }
 }
 
 /// Which exchange: connection of shard of boot, and its ordinal.

@@ -71,6 +71,11 @@ impl Queries {
         Queries { store }
     }
 
+    /// The store that is asked.
+    pub(super) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// The sessions that `filter` describes, the most recently active first.
     pub fn sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionSummary>, RecorderError> {
         let indexes = self.indexes(filter)?;

@@ -11,6 +11,7 @@ mod tcp;
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 
 use serde::Deserialize;
@@ -82,14 +83,14 @@ fn capture(
             EventKind::Opened { listener, peer, broker } => {
                 frames.each_until(Some(event.at_ns), |frame| capture.frame(frame))?;
                 capture.open(connection, event.at_ns, peer, tcp::door(config, listener, *broker));
-                Ok(())
             }
             EventKind::Closed { .. } => {
                 frames.each_until(Some(event.at_ns), |frame| capture.frame(frame))?;
-                capture.close(connection, event.at_ns)
+                capture.close(connection, event.at_ns)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(ControlFlow::Continue(()))
     })?;
     frames.each_until(None, |frame| capture.frame(frame))
 }

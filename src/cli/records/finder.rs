@@ -8,6 +8,7 @@
 //!   shown.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use super::Absent;
 use crate::cli::error::CliError;
@@ -23,6 +24,10 @@ use crate::wire::kafka::records::locate::carries_records;
 /// Frames that begin so long after an exchange's event are not that exchange's: an answer's first byte goes out when its
 /// event is written, and waits at most for a socket; ns.
 const BEGINS_WITHIN_NS: u64 = 5_000_000_000;
+
+/// How long a frame of a live session is waited for: it is stored with its event, or a tick of the writer later.
+const LIVE_WAIT: Duration = Duration::from_millis(100);
+const LIVE_WAITS: u32 = 5;
 
 /// Connection of shard of boot, exchange.
 type ExchangeKey = (u32, u16, u64, u64);
@@ -62,6 +67,8 @@ pub(in crate::cli) struct Finder<'a> {
     /// When the latest frame that was read began.
     read_up_to_ns: u64,
     at_end: bool,
+    /// The recording goes on: its end is no end.
+    is_live: bool,
     ahead: HashMap<FrameKey, Result<Found, Absent>>,
     /// Exchanges whose answer holds no records, until it comes by.
     without: HashSet<ExchangeKey>,
@@ -83,11 +90,17 @@ impl<'a> Finder<'a> {
             cursor,
             read_up_to_ns: 0,
             at_end: false,
+            is_live: false,
             ahead: HashMap::new(),
             without: HashSet::new(),
             order: VecDeque::new(),
             ahead_bytes: 0,
         }
+    }
+
+    /// For a session that is being recorded.
+    pub(in crate::cli) fn live(recording: &'a Recording, session: SessionId, from_ns: u64) -> Self {
+        Finder { is_live: true, ..Finder::new(recording, session, from_ns) }
     }
 
     /// The frame of an exchange.
@@ -99,7 +112,15 @@ impl<'a> Finder<'a> {
     ) -> Result<Result<Found, Absent>, CliError> {
         let key = ((event.boot, event.shard, event.connection, ordinal), way);
         let last_ns = event.at_ns.saturating_add(BEGINS_WITHIN_NS);
-        while !self.is_complete(&key) && !self.at_end && self.read_up_to_ns <= last_ns {
+        let mut waits_left = if self.is_live { LIVE_WAITS } else { 0 };
+        while !self.is_complete(&key) && self.read_up_to_ns <= last_ns {
+            if self.at_end {
+                if waits_left == 0 {
+                    break;
+                }
+                waits_left -= 1;
+                std::thread::sleep(LIVE_WAIT);
+            }
             self.read_on()?;
         }
         let found = self.ahead.remove(&key).unwrap_or(Err(Absent::NotRecorded));

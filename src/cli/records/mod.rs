@@ -61,6 +61,11 @@ impl<'a> Shower<'a> {
         Shower { finder: Finder::new(recording, session, from_ns), known: KnownNames::default(), inflated: Vec::new() }
     }
 
+    /// For a session that is being recorded: frames are waited for.
+    pub(super) fn live(recording: &'a Recording, session: SessionId, from_ns: u64) -> Self {
+        Shower { finder: Finder::live(recording, session, from_ns), ..Shower::new(recording, session, from_ns) }
+    }
+
     /// Tells `sink` the records of an event, if it is an exchange that moved some.
     pub(super) fn show(&mut self, event: &Event, sink: &mut impl Sink) -> Result<(), CliError> {
         let EventKind::Exchange { ordinal, request: Some(request), response } = &event.kind else { return Ok(()) };

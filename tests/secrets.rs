@@ -5,6 +5,7 @@
 mod credentials_support;
 
 use std::fs::{self, File};
+use std::net::TcpListener;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,6 +89,10 @@ fn no_secret_is_logged_recorded_or_shown() {
         admin::produce(broker(&gateway), "kept-secrets", 0, Batch::counting(2).bytes()).unwrap();
         endpoint.behave(|behaviour| behaviour.works = false);
         gateway.kill9().unwrap();
+        // The kernel takes an io_uring apart, and the sockets in it, a moment after the process is gone.
+        let doors = [gateway.address(), gateway.broker_address(1).unwrap()];
+        let free = || Ok(doors.iter().all(|door| TcpListener::bind(door).is_ok()).then_some(()));
+        wait_for("the addresses of the killed gateway", SOON, free).unwrap();
         endpoint.behave(|behaviour| behaviour.works = true);
         gateway.start_again().unwrap();
         admin::produce(broker(&gateway), "kept-secrets", 0, Batch::counting(2).bytes()).unwrap();

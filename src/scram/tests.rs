@@ -1,5 +1,6 @@
 //! SCRAM against the vectors of RFC 7677 and another implementation; what is refused; what no input may do.
 #![allow(clippy::unwrap_used)]
+
 use super::*;
 use proptest::prelude::*;
 

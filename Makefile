@@ -15,7 +15,7 @@ help: ## List the targets
 setup: ## Install what building and the demo need: libclang, a JDK, Maven, Kafka's jars
 	@$(SETUP) demo
 
-setup-test: ## ... and what the tests need: a Python environment, the Go client
+setup-test: ## ... and what the tests need: a Python environment, the Go client, Keycloak
 	@$(SETUP) demo test
 
 setup-bench: ## ... and what the benches compare with: HAProxy
@@ -35,8 +35,8 @@ lint: setup ## Formatting and lints
 test: setup-test lint ## What CI runs: lints, then every test, real Kafka and clients included
 	$(CARGO) test --release --locked --workspace --no-fail-fast
 
-bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange
-	$(CARGO) bench --locked --package weir --bench data_plane --bench recording
+bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
+	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries
 
 clean: ## Remove what was built; the cache stays
 	$(CARGO) clean

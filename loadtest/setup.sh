@@ -63,6 +63,7 @@ look_for_tools() {
             { cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 ||
                 lack "rustfmt and clippy: \`rustup component add rustfmt clippy\`"
             has_venv || want "python3 python3-venv"
+            has strace || want strace
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
         bench) has haproxy || want haproxy ;;

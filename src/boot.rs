@@ -396,7 +396,7 @@ fn wait_for_stop() -> Result<(), BootError> {
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => tracing::warn!("SIGHUP: this version reloads nothing, a restart does"),
+                _ = hangup.recv() => tracing::warn!("SIGHUP: certificates are followed without it, anything else needs a restart"),
             }
         }
     })

@@ -25,7 +25,7 @@ fn subjects(sessions: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn sessions_are_found_by_identity_topic_and_time() {
+fn sessions_are_found_by_identity_topic_address_and_time() {
     let gateway = two_sessions();
     let found = |arguments: &[&str]| {
         let sessions = json_lines(&gateway.folder, &[&["sessions", "--json"], arguments].concat());
@@ -36,6 +36,9 @@ fn sessions_are_found_by_identity_topic_and_time() {
     assert_eq!(found(&["--identity", "analyst-7"]), "analyst-7");
     assert_eq!(found(&["--identity", "a&identity=billing"]), "");
     assert_eq!(found(&["--topic", "payments"]), "billing");
+    assert_eq!(found(&["--address", "127.0.0.1"]), "billing analyst-7");
+    assert_eq!(found(&["--address", "127.0.0.0/8", "--topic", "payments"]), "billing");
+    assert_eq!(found(&["--address", "10.0.0.0/8"]), "");
     assert_eq!(found(&["--since", "2026-11-22T10:30"]), "billing");
     assert_eq!(found(&["--until", "2026-11-22T10:30:00Z"]), "analyst-7");
 }

@@ -7,7 +7,6 @@ mod hazards_support;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -286,23 +285,6 @@ fn no_secret_of_a_login_is_kept_or_told() {
         // The search does find what is there.
         assert!(!files_with(&gateway.store_path(), token.id.as_bytes()).is_empty());
     });
-}
-
-/// Files below `folder` that hold these bytes.
-fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with(&path, bytes));
-        } else if path.is_file() {
-            let content = fs::read(&path).unwrap_or_default();
-            if content.windows(bytes.len()).any(|window| window == bytes) {
-                found.push(path.display().to_string());
-            }
-        }
-    }
-    found
 }
 
 fn upstream_login(runtime: &str, password: &str) -> Options {

@@ -7,6 +7,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use weir::event::block::{Block, BlockBuilder, BlockHeader};
+use weir::event::piece::{Content, Piece, Way, Withheld};
+use weir::event::piece_block::{Packer, PieceBlock, PieceBlockBuilder};
 use weir::event::{
     CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
     ResponsePart, SessionId, entry,
@@ -181,6 +183,86 @@ proptest! {
         plausible.truncate(60);
         plausible.extend_from_slice(&bytes);
         read_all(&plausible);
+    }
+}
+
+fn piece() -> impl Strategy<Value = (ConnectionNo, u64, StoredOrNot)> {
+    let way = prop_oneof![Just(Way::Request), Just(Way::Response)];
+    let kept = prop_oneof![
+        3 => vec(any::<u8>(), 0..300).prop_map(Ok),
+        1 => (any::<u64>(), prop_oneof![Just(Withheld::Secret), Just(Withheld::NotAsked)]).prop_map(Err),
+    ];
+    let connection = prop_oneof![0u64..4, any::<u64>()].prop_map(ConnectionNo);
+    (connection, any::<u64>(), (any::<u64>(), way, any::<u64>(), kept))
+}
+
+/// A piece's ordinal, way, place, and its bytes or why they are not kept.
+type StoredOrNot = (u64, Way, u64, Result<Vec<u8>, (u64, Withheld)>);
+
+fn piece_of((ordinal, way, at, kept): &StoredOrNot) -> Piece<'_> {
+    let content = match kept {
+        Ok(bytes) => Content::Bytes(bytes),
+        Err((bytes, why)) => Content::Withheld { bytes: *bytes, why: *why },
+    };
+    Piece { ordinal: *ordinal, way: *way, at: *at, content }
+}
+
+fn block_of_pieces(pieces: &[(ConnectionNo, u64, StoredOrNot)]) -> Vec<u8> {
+    let mut builder = PieceBlockBuilder::default();
+    pieces.iter().for_each(|(connection, at_ns, piece)| builder.push(*connection, *at_ns, &piece_of(piece)));
+    let (first_ns, last_ns) = builder.span_ns();
+    let header = BlockHeader {
+        node: "weir-1".to_owned(),
+        boot: 3,
+        shard: 1,
+        sequence: 77,
+        first_ns,
+        last_ns,
+        events: builder.pieces(),
+        policy_hash: [7; 32],
+        connections: builder.connections().iter().map(|(connection, _)| (*connection, None)).collect(),
+    };
+    builder.finish(&header, &mut Packer::default())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_piece_comes_back_from_the_journals_form_or_does_not_fit((connection, at_ns, kept) in piece(), share in 0usize..100) {
+        let piece = piece_of(&kept);
+        let mut room = vec![0; limits::EVENT_BYTES_MAX];
+        let length = entry::encode_piece(connection, at_ns, &piece, &mut room).unwrap();
+        prop_assert_eq!(entry::decode_piece(&room[..length]).unwrap(), (connection, at_ns, piece));
+        prop_assert_eq!(entry::encode_piece(connection, at_ns, &piece, &mut room[..length * share / 100]), None);
+    }
+
+    #[test]
+    fn pieces_come_back_from_a_block_in_order(pieces in vec(piece(), 1..60)) {
+        let block = PieceBlock::parse(&block_of_pieces(&pieces)).unwrap();
+        prop_assert_eq!(block.pieces.len(), pieces.len());
+        for (stored, (connection, at_ns, kept)) in block.pieces.iter().zip(&pieces) {
+            let piece = piece_of(kept);
+            prop_assert_eq!((stored.connection, stored.at_ns), (*connection, *at_ns));
+            prop_assert_eq!((stored.ordinal, stored.way, stored.at), (piece.ordinal, piece.way, piece.at));
+            prop_assert_eq!(block.content(stored).unwrap(), piece.content);
+        }
+    }
+
+    #[test]
+    fn a_damaged_block_of_pieces_gives_errors_and_never_a_panic(
+        pieces in vec(piece(), 1..40), flips in vec((any::<prop::sample::Index>(), 1u8..), 0..4), end in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = block_of_pieces(&pieces);
+        for (place, flip) in flips {
+            *place.get_mut(&mut bytes) ^= flip;
+        }
+        bytes.truncate(end.index(bytes.len() + 1));
+        if let Ok(block) = PieceBlock::parse(&bytes) {
+            for piece in &block.pieces {
+                let _ = block.content(piece);
+            }
+        }
     }
 }
 

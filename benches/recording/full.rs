@@ -1,11 +1,12 @@
 //! Full recording: produced batches of 1 KiB records through one journal and the one writer thread into the store.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{ConnectionNo, Event};
-use weir::recorder::{Recorder, RecorderOptions, ShardJournal};
+use weir::recorder::{FrameCursor, Recorder, RecorderOptions, SessionFilter, ShardJournal, open_read_only};
 
 use super::{Error, START_NS, Uneven, begin, bytes_of, produce};
 
@@ -136,9 +137,11 @@ fn run(name: &str, batches: &[Vec<u8>], connections: u64) -> Result<(), Error> {
     let lasted = started.elapsed().as_secs_f64();
     let after = cpu_of_threads()?;
     recorder.shutdown()?;
+    let read = read_back(folder.path())?;
     let on_disk = bytes_of(&folder.path().join("db"), &|name| name.ends_with(".sst") || name.ends_with(".blob"))?;
     println!(
-        "{name:15} {connections:3} connections  {:6.0} MB/s  {:.3} bytes of disk a byte  {waits} waits for the writer",
+        "{name:15} {connections:3} connections  {:6.0} MB/s  {:.3} bytes of disk a byte  {waits} waits for the writer, \
+         read back at {read:.0} MB/s",
         recorded as f64 / lasted / 1e6,
         on_disk as f64 / recorded as f64,
     );
@@ -154,6 +157,21 @@ fn run(name: &str, batches: &[Vec<u8>], connections: u64) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Reads all frames of the session, in pages of 4 MiB; the answer is how many MB a second that were.
+fn read_back(store: &Path) -> Result<f64, Error> {
+    let queries = open_read_only(store)?;
+    let id = queries.sessions(&SessionFilter::default())?.first().ok_or("no session")?.id;
+    let (began, mut bytes, mut from) = (Instant::now(), 0, FrameCursor::default());
+    loop {
+        let page = queries.frames(id, from, 4 << 20)?;
+        bytes += page.frames.iter().map(|frame| frame.bytes.len()).sum::<usize>();
+        from = page.next;
+        if page.is_last {
+            return Ok(bytes as f64 / began.elapsed().as_secs_f64() / 1e6);
+        }
+    }
 }
 
 /// Appends, waiting for the writer as a shard does; the answer is how often.

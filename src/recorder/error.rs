@@ -67,6 +67,31 @@ pub enum RecorderError {
         /// What RocksDB said.
         source: rocksdb::Error,
     },
+    /// The database as a whole cannot be read.
+    #[error(
+        "the database {path} is damaged: {source}; restore it from a backup, or move it aside (not the journals beside \
+         it) and start with an empty one: what it holds, tokens included, is missing then"
+    )]
+    DatabaseDamaged {
+        /// The database.
+        path: PathBuf,
+        /// What RocksDB said; names the file.
+        source: rocksdb::Error,
+    },
+    /// A file of the database is damaged, which a read met.
+    #[error(
+        "a file of the database {path} is damaged, one of its family `{family}`: {source}; stop the gateway and restore the \
+         database from a backup, or move it aside and start with an empty one: what it holds, tokens included, is missing \
+         then"
+    )]
+    FileDamaged {
+        /// The database.
+        path: PathBuf,
+        /// Whose file.
+        family: String,
+        /// What RocksDB said; names the file, but for blob files.
+        source: rocksdb::Error,
+    },
     /// The store is being opened again after a failure.
     #[error("the store is being opened again after a failure; ask again in a moment")]
     Unavailable,
@@ -93,6 +118,24 @@ impl RecorderError {
     /// For `map_err` on store operations.
     pub(crate) fn store(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> RecorderError {
         move |source| RecorderError::Store { doing, source }
+    }
+
+    /// For `map_err` on reading a row of `family` from the database under a folder.
+    pub(crate) fn reading(folder: &std::path::Path, family: &str, source: rocksdb::Error) -> RecorderError {
+        if source.kind() != rocksdb::ErrorKind::Corruption && !source.as_ref().contains("No such file") {
+            return RecorderError::Store { doing: "read", source };
+        }
+        RecorderError::FileDamaged { path: folder.join("db"), family: family.to_owned(), source }
+    }
+
+    /// For `map_err` on opening the database under a folder: a file that is missing there is damage as well.
+    pub(crate) fn opening(folder: &std::path::Path) -> impl FnOnce(rocksdb::Error) -> RecorderError {
+        let path = folder.join("db");
+        move |source| match source.kind() {
+            rocksdb::ErrorKind::Corruption => RecorderError::DatabaseDamaged { path, source },
+            _ if source.as_ref().contains("No such file") => RecorderError::DatabaseDamaged { path, source },
+            _ => RecorderError::Store { doing: "be opened", source },
+        }
     }
 
     /// For `map_err` on decoding.

@@ -69,7 +69,7 @@ impl<'a> SessionBlocks<'a> {
         if day_of(first_ns) == day {
             from.extend_from_slice(&first_ns.to_be_bytes());
         }
-        // A wall clock that was set back may have put later blocks on an earlier day than the latest event's.
+        // A session that goes on may enter the next day while it is read.
         let last_day = day_of(row.last_activity_ns.saturating_add(DAY_NS));
         Ok(SessionBlocks { store, session: row.id, kind, from_ns, day, last_day, from, found: VecDeque::new() })
     }

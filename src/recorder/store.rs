@@ -202,7 +202,7 @@ impl Store {
         let mut rows = Rows::default();
         rows.put(Family::Meta, keys::SCHEMA, SCHEMA_VERSION.to_be_bytes());
         if known_before.is_some() {
-            let from = self.days()?.last().map_or(0, |day| u64::from(*day) + 2);
+            let from = self.days()?.last().map_or(0, |day| u64::from(*day) + 1);
             rows.put(Family::Meta, keys::SECOND_SCHEMA_FROM, from.to_be_bytes());
         }
         self.write(&rows)
@@ -227,7 +227,7 @@ impl Store {
             (name, options)
         });
         let db = Db::open_cf_with_opts_for_read_only(&database_options(), &path, families, false);
-        let db = RwLock::new(Some(db.map_err(RecorderError::store("be opened read-only"))?));
+        let db = RwLock::new(Some(db.map_err(RecorderError::opening(folder))?));
         let store = Store { folder: folder.to_owned(), db, cache, overlay: Overlay::new() };
         store.schema()?;
         Ok(store)
@@ -309,7 +309,7 @@ impl Store {
         let Some(handle) = db.cf_handle(&family.name()) else {
             return Ok(None);
         };
-        db.get_cf(&handle, key).map_err(RecorderError::store("read"))
+        db.get_cf(&handle, key).map_err(|source| RecorderError::reading(&self.folder, &family.name(), source))
     }
 
     /// Visits the rows from `from` up to before `to` (none: to the end) until `visit` breaks.
@@ -341,7 +341,8 @@ impl Store {
                 let value = overlaid.next().and_then(|(key, value)| value.map(|value| (key, value)));
                 value.map_or(ControlFlow::Continue(()), |(key, value)| visit(key, value))
             } else if let Some(row) = hidden {
-                let (key, value) = row.map_err(RecorderError::store("read"))?;
+                let row = row.map_err(|source| RecorderError::reading(&self.folder, &family.name(), source));
+                let (key, value) = row?;
                 visit(&key, &value)
             } else {
                 ControlFlow::Continue(())
@@ -441,7 +442,7 @@ fn open(folder: &Path, cache: &Cache) -> Result<Db, RecorderError> {
         ColumnFamilyDescriptor::new(name, options)
     });
     let db = Db::open_cf_descriptors(&database_options(), folder.join("db"), families);
-    db.map_err(RecorderError::store("be opened"))
+    db.map_err(RecorderError::opening(folder))
 }
 
 /// The families the database has; none where there is no database.
@@ -450,7 +451,7 @@ fn family_names(folder: &Path) -> Result<Vec<String>, RecorderError> {
     if !path.join("CURRENT").exists() {
         return Ok(Vec::new());
     }
-    Db::list_cf(&database_options(), &path).map_err(RecorderError::store("list its families"))
+    Db::list_cf(&database_options(), &path).map_err(RecorderError::opening(folder))
 }
 
 fn database_options() -> Options {

@@ -1,8 +1,10 @@
-//! SCRAM against the vectors of RFC 7677 and another implementation; what is refused; what no input may do.
+//! Both sides against the vectors of the RFCs, against each other, and against what is no such message.
 #![allow(clippy::unwrap_used)]
 
-use super::*;
 use proptest::prelude::*;
+
+use super::messages::{ClientFinal, escape, unescape};
+use super::*;
 
 const CLIENT_NONCE: &str = "rOprNGfwEbeRWgbNEkqO";
 const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";

@@ -1,7 +1,5 @@
 //! Every mechanism on one listener, each for who asks for it; and no secret of any of them left anywhere.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use kafka_protocol::messages::SaslHandshakeRequest;
@@ -130,18 +128,4 @@ fn no_token_and_no_proof_is_kept_or_told() {
         // The search does find what is there.
         assert!(!files_with(&gateway.store_path(), b"careful-topic").is_empty());
     });
-}
-
-/// Files below `folder` that hold these bytes.
-fn files_with(folder: &Path, bytes: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_with(&path, bytes));
-        } else if path.is_file() && fs::read(&path).unwrap_or_default().windows(bytes.len()).any(|w| w == bytes) {
-            found.push(path.display().to_string());
-        }
-    }
-    found
 }

@@ -37,6 +37,14 @@ fn comes_to_work(gateway: &Gateway, config: &Arc<ClientConfig>) {
     came.unwrap_or_else(|e| panic!("{e}; the log:\n{}", gateway.log()));
 }
 
+struct StopsWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_certificate_is_replaced_while_a_producer_goes_on() {
     for runtime in RUNTIMES {
@@ -55,6 +63,8 @@ fn a_certificate_is_replaced_while_a_producer_goes_on() {
                     produced.fetch_add(1, Ordering::Relaxed);
                 }
             });
+            // Also when what follows fails, or the producer would go on for ever.
+            let _stop = StopsWhenDropped(&stop);
             let next = Authority::new("next").unwrap();
             server_certificate(&next).write(&folder, "server").unwrap();
             comes_to_work(&gateway, &trusting(&next));
@@ -62,7 +72,6 @@ fn a_certificate_is_replaced_while_a_producer_goes_on() {
             let so_far = produced.load(Ordering::Relaxed);
             wait_for("more to be produced", SOON, || Ok((produced.load(Ordering::Relaxed) > so_far + 5).then_some(())))
                 .unwrap();
-            stop.store(true, Ordering::Relaxed);
         });
         log_says(&gateway, &["certificates reloaded", "listener"]);
     }

@@ -13,6 +13,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
 
 use super::*;
+use crate::shard::outgoing::Outgoing;
 
 /// A socket that is asked again and again; takes and gives at most `most` bytes a call, as a slow network would.
 struct Asked {
@@ -95,17 +96,13 @@ fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) 
     futures_lite::future::block_on(futures_lite::future::zip(pin!(a), pin!(b)))
 }
 
-async fn send(stream: &End, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let (head, tail) = bytes.split_at(bytes.len().min(7));
-        let taken = match stream.try_writev(&[IoSlice::new(head), IoSlice::new(tail)]) {
-            Ok(taken) => taken,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => poll_fn(|cx| stream.poll_write(cx, bytes)).await.unwrap(),
-            Err(e) => panic!("{e}"),
-        };
-        bytes = &bytes[taken..];
-    }
-    poll_fn(|cx| stream.poll_flush(cx)).await.unwrap();
+/// As a connection's tasks write: a head of our own, then bytes of the read buffer.
+async fn send(stream: &End, bytes: &[u8]) {
+    let mut out = Outgoing::default();
+    let head = bytes.len().min(7);
+    out.own(bytes[..head].to_vec());
+    out.read(head..bytes.len());
+    assert_eq!(out.write(stream, bytes).await.unwrap().0, bytes.len() as u64);
 }
 
 async fn receive(stream: &End, count: usize, room: usize) -> Vec<u8> {

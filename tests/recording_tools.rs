@@ -35,7 +35,7 @@ fn script() -> Script {
             2 => Some(format!("{codec} {n}: grüße {padding}")),
             _ => Some(format!("{{\"n\": {n}, \"codec\": \"{codec}\", \"padding\": \"{padding}\"}}")),
         };
-        let key = (n % 3 > 0).then(|| format!("{codec}-schlüssel-{n}"));
+        let key = (!n.is_multiple_of(3)).then(|| format!("{codec}-schlüssel-{n}"));
         Record { key, value, headers: if n % 5 == 4 { Vec::new() } else { headers.to_vec() } }
     };
     CODECS.iter().map(|codec| (*codec, (0..RECORDS_PER_CODEC).map(|n| record(codec, n)).collect())).collect()

@@ -67,7 +67,7 @@ fn plays(client: Client, gateway: &Gateway, name: String) -> (String, Token, Vec
 fn script() -> Script {
     let record = |codec: &str, n: usize| Record {
         key: (n % 4 != 3).then(|| format!("{codec}-{n}")),
-        value: (n % 6 != 0)
+        value: (!n.is_multiple_of(6))
             .then(|| format!("{{\"n\": {n}, \"codec\": \"{codec}\", \"padding\": \"{}\"}}", "weir ".repeat(60))),
         headers: vec![("codec".to_owned(), Some(format!("{codec} {n}"))), ("null".to_owned(), None)],
     };

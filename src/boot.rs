@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -72,6 +72,9 @@ pub enum BootError {
     },
 }
 
+/// The environment variable that lets the gateway's memory be looked at, for finding faults.
+pub const ALLOW_CORE: &str = "WEIR_ALLOW_CORE";
+
 /// How often brokers are looked at without a cause.
 const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
 
@@ -79,6 +82,7 @@ const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
 pub fn serve(config: Config) -> Result<(), BootError> {
     let begun = Instant::now();
     raise_open_files();
+    keep_memory_private();
     let io_uring = choose_runtime(&config)?;
     can_bind(&config)?;
     let metrics = control::install_metrics()?;
@@ -127,6 +131,20 @@ fn raise_open_files() {
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!("the limit on open files stays at {:?}: {error}", limit.current);
+    }
+}
+
+/// A core file, or another process of the same user that attaches, would give away what Weir logs in with and what clients
+/// send. Core files that are piped to a collector heed no limit, hence both.
+fn keep_memory_private() {
+    if std::env::var_os(ALLOW_CORE).is_some() {
+        tracing::warn!("{ALLOW_CORE} is set: a core file may be written, and it holds secrets");
+        return;
+    }
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let kept = setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = kept {
+        tracing::warn!("the process's memory cannot be kept from core files: {error}");
     }
 }
 
@@ -198,8 +216,8 @@ fn recording_options(config: &Config) -> RecordingOptions {
     }
 }
 
-/// The clusters; whatever has to follow its files is added to `followed`.
-fn clusters(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<Vec<ClusterOptions>, BootError> {
+/// The clusters, as the upstream side takes them; whatever has to follow its files is added to `followed`.
+pub fn clusters(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<Vec<ClusterOptions>, BootError> {
     let mut options = |cluster: &config::Cluster| {
         let tls = cluster.tls.clone().map(|files| {
             let owner = || format!("cluster {}", cluster.name);
@@ -219,7 +237,7 @@ fn clusters(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<Vec<
 }
 
 /// How Weir logs in to a cluster, as the upstream side takes it.
-pub fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
+fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
     let text = |secret: &config::Secret| Zeroizing::new(secret.expose().to_owned());
     match sasl {
         config::Sasl::Plain { username, password } => {
@@ -241,7 +259,8 @@ pub fn credential_options(sasl: &config::Sasl) -> CredentialOptions {
     }
 }
 
-fn issuers(config: &Config) -> Vec<IssuerSource> {
+/// The issuers, as the control plane takes them.
+pub fn issuers(config: &Config) -> Vec<IssuerSource> {
     let source = |issuer: &config::Issuer| IssuerSource {
         rules: issuer.rules.clone(),
         keys: issuer.jwks.clone().map_or_else(|| KeysAt::Discovery(issuer.url.clone()), KeysAt::Jwks),
@@ -293,6 +312,10 @@ fn listener_tls(
         .map_err(|source| BootError::Tls { owner: owner(), source })?;
     let server = Arc::new(live);
     followed.push(server.clone());
+    if !tls.files.is_for(&listener.advertised).map_err(|source| BootError::Tls { owner: owner(), source })? {
+        let (name, advertised) = (&listener.name, &listener.advertised);
+        tracing::warn!(name, "the certificate is not for {advertised}: clients that verify host names will refuse it");
+    }
     let subjects = listener.auth.contains(&config::Auth::Mtls).then(|| {
         Arc::new(Subjects { mapping: SubjectMapping::clone(&tls.mapping), units_are_groups: tls.units_are_groups })
     });
@@ -342,7 +365,7 @@ fn shard_options(
 /// The cores to pin shards to, out of those that this process may use: a container's set need not begin with 0. None
 /// where shards would have to share them, or where a quota gives less time than the cores have: every gateway of a host
 /// would crowd onto the same first few.
-fn cores_for(shards: usize) -> Vec<usize> {
+pub fn cores_for(shards: usize) -> Vec<usize> {
     let Ok(allowed) = sched_getaffinity(None) else { return Vec::new() };
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core)).collect();
     let time_for = std::thread::available_parallelism().map_or(1, usize::from);

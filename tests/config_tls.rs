@@ -111,7 +111,7 @@ fn files_that_do_not_fit_are_named_where_they_stand() {
     let cases = [
         (
             "certificate: server.crt, key: other.key",
-            "13:38: listeners[0].tls.key: the key in other.key does not belong to the certificate in server.crt",
+            "13:42: listeners[0].tls.key: the key in other.key does not belong to the certificate in server.crt",
         ),
         (
             "certificate: old.crt, key: old.key",
@@ -127,15 +127,15 @@ fn files_that_do_not_fit_are_named_where_they_stand() {
         ),
         (
             "certificate: server.crt, key: server.crt",
-            "13:38: listeners[0].tls.key: file server.crt holds no private key in PEM form",
+            "13:42: listeners[0].tls.key: file server.crt holds no private key in PEM form",
         ),
         (
             "certificate: server.crt, key: open.key",
-            "13:38: listeners[0].tls.key: file open.key has mode 0644, too open for a private key; run `chmod 600 open.key`",
+            "13:42: listeners[0].tls.key: file open.key has mode 0644, too open for a private key; run `chmod 600 open.key`",
         ),
         (
             "certificate: server.crt, key: locked.key",
-            "13:38: listeners[0].tls.key: file locked.key holds a key that is encrypted with a password; store it without one",
+            "13:42: listeners[0].tls.key: file locked.key holds a key that is encrypted with a password; store it without one",
         ),
         (
             "certificate: server.crt",

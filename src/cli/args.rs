@@ -14,7 +14,9 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  it failed: the gateway, the store or the network
   2  the command line or the configuration is wrong
-  3  no session or token has that id";
+  3  no session or token has that id
+  4  `weir doctor` warns
+  5  `weir doctor` found a problem";
 
 /// A gateway on the wire between Kafka clients and Kafka clusters: identity, policy, evidence.
 #[derive(Debug, Parser)]
@@ -30,6 +32,8 @@ pub(super) enum Command {
     Serve(ConfigArg),
     /// Check a configuration and its policy file, and start nothing
     Check(ConfigArg),
+    /// Tell what would hurt in production, each with its remedy
+    Doctor(DoctorArgs),
     /// Create, list and revoke the tokens that clients log in with
     #[command(subcommand)]
     Token(TokenCommand),
@@ -50,6 +54,15 @@ pub(super) struct ConfigArg {
     /// The gateway's configuration
     #[arg(long = "config", value_name = "FILE", env = "WEIR_CONFIG")]
     pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -37,7 +37,9 @@ impl Line {
                 let who = claimed.as_deref().map(|claimed| format!(" as {}", harmless(claimed))).unwrap_or_default();
                 plain("login failed", format!("{}{who}: {}", harmless(mechanism), harmless(reason)))
             }
-            EventKind::NotCaptured { events } => plain("not captured", format!("{events} events without their detail")),
+            EventKind::NotCaptured { events } => {
+                plain("not captured", format!("{events} exchanges without all of their frames"))
+            }
             EventKind::Closed { reason } => plain("closed", reason.replace('_', " ")),
         }
     }

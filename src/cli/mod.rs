@@ -4,6 +4,7 @@
 //! when none runs (`source`).
 
 mod args;
+mod doctor;
 mod error;
 mod exchange;
 mod export;
@@ -34,7 +35,7 @@ use error::CliError;
 pub fn run() -> ExitCode {
     let command = Cli::parse().command;
     match dispatch(command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) if error.reader_left() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir: {error}");
@@ -43,11 +44,14 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<(), CliError> {
+/// The exit code of a command that did what it was asked.
+fn dispatch(command: Command) -> Result<u8, CliError> {
     let out = &mut io::BufWriter::new(io::stdout().lock());
+    let mut code = 0;
     match command {
         Command::Serve(config) => serve(&config)?,
         Command::Check(config) => check(&config, out)?,
+        Command::Doctor(args) => code = doctor::run(&args, out)?.exit_code(),
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,
         Command::Follow(args) => follow::run(&args, out)?,
@@ -55,7 +59,8 @@ fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(code)
 }
 
 fn serve(config: &ConfigArg) -> Result<(), CliError> {

@@ -119,7 +119,12 @@ fn path(node: &Node, path: &str, reader: &mut Reader) -> Option<PathBuf> {
 }
 
 /// Reports what is wrong with the files, at the key that names the one to blame.
-fn check(section: &Section<'_>, reader: &mut Reader, checked: Result<(), TlsError>, trust: &str) -> Option<()> {
+fn check(
+    section: &Section<'_>,
+    reader: &mut Reader,
+    checked: Result<Option<i64>, TlsError>,
+    trust: &str,
+) -> Option<()> {
     let Err(error) = checked else { return Some(()) };
     let key = match error.role {
         FileRole::Certificate => "certificate",

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use reqwest::header::CACHE_CONTROL;
+use reqwest::header::{CACHE_CONTROL, DATE};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -176,6 +176,26 @@ struct Fetched {
     body: Vec<u8>,
     /// How long it may be kept, where the server says.
     max_age: Option<Duration>,
+    /// The server's clock, as HTTP's `Date` says it.
+    date: Option<String>,
+}
+
+/// What one look at an issuer showed.
+#[derive(Debug)]
+pub struct IssuerLook {
+    /// The ids of its keys.
+    pub keys: Vec<String>,
+    /// Its clock, as HTTP's `Date` says it (RFC 9110, 6.6.1), to the second.
+    pub date: Option<String>,
+}
+
+/// Looks at an issuer once, for who wants to know whether that works; the error says why not.
+pub async fn look_at_issuer(source: IssuerSource) -> Result<IssuerLook, String> {
+    let client = upstream::http_client(source.ca.as_deref()).map_err(|why| why.to_string())?;
+    let table = Arc::new(ArcSwap::from_pointee(IssuerTable::new([])));
+    let follower = Follower { source, client, table, asked: mpsc::channel(1).1, failures: 0 };
+    let (keys, fetched) = follower.document().await.map_err(|e| e.to_string())?;
+    Ok(IssuerLook { keys: keys.ids().into_iter().map(str::to_owned).collect(), date: fetched.date })
 }
 
 impl Follower {
@@ -240,13 +260,19 @@ impl Follower {
     }
 
     async fn fetch(&self) -> Result<(KeySet, Option<Duration>), FetchError> {
+        let (keys, fetched) = self.document().await?;
+        Ok((keys, fetched.max_age))
+    }
+
+    /// The keys, and the answer they came in.
+    async fn document(&self) -> Result<(KeySet, Fetched), FetchError> {
         let url = match &self.source.keys {
             KeysAt::Jwks(url) => url.clone(),
             KeysAt::Discovery(issuer) => self.discover(issuer).await?,
         };
         let fetched = self.get(&url).await?;
         let keys = KeySet::parse(&fetched.body).map_err(|why| FetchError::Keys { url, why })?;
-        Ok((keys, fetched.max_age))
+        Ok((keys, fetched))
     }
 
     /// Where the issuer's discovery document says that its keys are.
@@ -273,6 +299,7 @@ impl Follower {
         }
         let cache_control = response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
         let max_age = cache_control.and_then(max_age);
+        let date = response.headers().get(DATE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
             if body.len() + chunk.len() > JWKS_BYTES_MAX {
@@ -280,7 +307,7 @@ impl Follower {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Fetched { body, max_age })
+        Ok(Fetched { body, max_age, date })
     }
 }
 

@@ -32,7 +32,7 @@ use tokio::sync::watch;
 use crate::recorder::Queries;
 
 pub use follow::FOLLOW_ENDED;
-pub use issuers::{IssuerError, IssuerKeys, IssuerSource, KeysAt};
+pub use issuers::{IssuerError, IssuerKeys, IssuerLook, IssuerSource, KeysAt, look_at_issuer};
 pub use metrics::{InstallError, install as install_metrics};
 pub use readiness::{Check, Readiness};
 pub use recordings::EXCHANGES_PAGE;

@@ -14,7 +14,7 @@ use super::runtime::{Runtime, Stream};
 use super::tls::Transport;
 use crate::limits;
 use crate::pipeline::fault::Fault;
-use crate::tls::explain_io;
+use crate::tls::{Peer, explain_io};
 use crate::upstream::{Endpoint, Login, LoginStep, Session, Tidings};
 
 /// The upstream connection, made on first use.
@@ -106,7 +106,7 @@ async fn reach<R: Runtime>(
                     send(&stream, &frame).await?;
                     receive(&stream).await
                 };
-                answer = Some(answered.await.map_err(|e| format!("{address}: {}", explain_io(&e, "the broker")))?);
+                answer = Some(answered.await.map_err(|e| format!("{address}: {}", explain_io(&e, Peer::Broker)))?);
             }
         }
     }

@@ -18,7 +18,7 @@ use super::runtime::{Runtime, Stream};
 use super::tls::{HandshakeError, Scratch, TlsStream, Transport};
 use crate::limits;
 use crate::pipeline::fault::Fault;
-use crate::tls::{ClientTls, explain, explain_io};
+use crate::tls::{ClientTls, Peer, explain, explain_io};
 use crate::upstream::Endpoint;
 use crate::wire::kafka::frame::{self, FrameError, LooksLike};
 
@@ -38,7 +38,7 @@ pub(super) async fn with_client<R: Runtime>(c: &Rc<Connection<R>>) -> Result<boo
         Err(HandshakeError::Closed { silent: true }) => return Ok(false),
         Err(error) => error,
     };
-    let why = words(&error, "the client");
+    let why = words(&error, Peer::Client);
     if let HandshakeError::Tls {
         error: rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented,
         ..
@@ -65,7 +65,7 @@ pub(super) async fn with_broker<S: Stream>(
         Ok(()) => Ok(Transport::Tls(Box::new(stream))),
         Err(error) => {
             tls.count_failure();
-            Err(format!("TLS handshake with {host} failed: {}", words(&error, "the broker")))
+            Err(format!("TLS handshake with {host} failed: {}", words(&error, Peer::Broker)))
         }
     }
 }
@@ -86,12 +86,13 @@ async fn farewell<R: Runtime>(tls: &TlsStream<R::Stream>) {
     or(gone, R::sleep(limits::TLS_FAREWELL)).await;
 }
 
-fn words(error: &HandshakeError, peer: &str) -> String {
+fn words(error: &HandshakeError, peer: Peer) -> String {
     match error {
         HandshakeError::Io(error) => explain_io(error, peer),
-        HandshakeError::Closed { .. } => format!(
-            "{peer} closed the connection within it: it does not trust the certificate that it was shown, or does not speak TLS"
-        ),
+        HandshakeError::Closed { .. } => match peer {
+            Peer::Client => "the client closed within it: it may not trust the certificate that it was shown".into(),
+            Peer::Broker => "the broker closed within it: its address may not be that of a TLS listener".into(),
+        },
         HandshakeError::Tls { error, opening } => not_tls(opening).unwrap_or_else(|| explain(error, peer)),
     }
 }

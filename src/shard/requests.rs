@@ -50,7 +50,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
             Ok((_, 0)) => return client_closed(c),
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) if tls::is_at_fault(&e) => return Err(Fault::ClientTls(tls::explain_io(&e, "the client"))),
+            Err(e) if tls::is_at_fault(&e) => return Err(Fault::ClientTls(tls::explain_io(&e, tls::Peer::Client))),
             Err(_) => return client_closed(c),
         };
         requests.take_in(&buffer, read).await?;

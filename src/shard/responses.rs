@@ -82,7 +82,7 @@ impl<R: Runtime> Responses<R> {
                 Some(Ok(read)) => read,
                 Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Some(Err(e)) if tls::is_at_fault(&e) => {
-                    return Err(Fault::UpstreamTls(tls::explain_io(&e, "the broker")));
+                    return Err(Fault::UpstreamTls(tls::explain_io(&e, tls::Peer::Broker)));
                 }
                 Some(Err(_)) => return self.upstream_closed(),
             };

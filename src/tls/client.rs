@@ -28,9 +28,15 @@ pub struct ClientFiles {
 pub type ClientTls = Live<ClientFiles>;
 
 impl ClientFiles {
-    /// Reads the files and checks that they fit, without putting them to use.
-    pub fn check(&self) -> Result<(), TlsError> {
-        self.load().map(drop)
+    /// Reads the files and checks that they fit, without putting them to use; when our certificate or one of its chain
+    /// ends, s since the Unix epoch, where we show one.
+    pub fn check(&self) -> Result<Option<i64>, TlsError> {
+        self.load().map(|loaded| loaded.expires_s)
+    }
+
+    /// When our certificate or one of its chain ends, s since the Unix epoch; none where we show none.
+    pub fn expires_s(&self) -> Result<Option<i64>, TlsError> {
+        self.load().map(|loaded| loaded.expires_s)
     }
 }
 

@@ -15,7 +15,7 @@ mod server;
 mod subject;
 
 pub use client::{ClientFiles, ClientTls};
-pub use explain::{explain, explain_io, is_at_fault};
+pub use explain::{Peer, explain, explain_io, is_at_fault};
 pub use files::{FileRole, TlsError, is_too_open};
 pub use live::{Reload, Reloader};
 pub use server::{ClientCertificates, ServerFiles, ServerTls};

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::client::verify_server_name;
+use rustls::pki_types::ServerName;
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 
 use super::files::{FileReader, FileRole, TlsError};
@@ -45,9 +47,23 @@ pub struct ServerFiles {
 pub type ServerTls = Live<ServerFiles>;
 
 impl ServerFiles {
-    /// Reads the files and checks that they fit, without putting them to use.
-    pub fn check(&self) -> Result<(), TlsError> {
-        self.load().map(drop)
+    /// Reads the files and checks that they fit, without putting them to use; when the certificate or one of its chain
+    /// ends, s since the Unix epoch.
+    pub fn check(&self) -> Result<Option<i64>, TlsError> {
+        self.load().map(|loaded| loaded.expires_s)
+    }
+
+    /// Whether the certificate is one for this host: clients that verify host names refuse it elsewhere.
+    pub fn is_for(&self, host: &str) -> Result<bool, TlsError> {
+        let (chain, _) = FileReader::default().chain(&self.certificate)?;
+        let (Some(certificate), Ok(name)) = (chain.first(), ServerName::try_from(host)) else { return Ok(false) };
+        let parsed = ParsedCertificate::try_from(certificate);
+        Ok(parsed.and_then(|parsed| verify_server_name(&parsed, &name)).is_ok())
+    }
+
+    /// When our certificate or one of its chain ends, s since the Unix epoch.
+    pub fn expires_s(&self) -> Result<Option<i64>, TlsError> {
+        self.load().map(|loaded| loaded.expires_s)
     }
 }
 

@@ -19,8 +19,8 @@ pub struct CertificateSubject {
 /// Why a certificate names nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
-    /// The bytes are no certificate, or its subject holds what is no text.
-    #[error("the certificate cannot be read")]
+    /// The bytes are no certificate, or its subject holds text in an encoding that not every Java reads alike.
+    #[error("the certificate's subject cannot be read: its text has to be UTF-8 or ASCII")]
     Malformed,
     /// Its subject is empty: it names itself by alternative names only, which rules do not see.
     #[error("the certificate has an empty subject")]
@@ -95,20 +95,15 @@ fn is_text(attribute: &AttributeTypeAndValue<'_>) -> bool {
     )
 }
 
-/// The value of a string type; none where its bytes are no text of their type.
+/// The value of a string type; none where it is not certain how it reads.
 fn text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     let value = attribute.attr_value();
     match value.tag().0 {
         UTF8_STRING => std::str::from_utf8(value.data).ok().map(ToOwned::to_owned),
-        TELETEX_STRING => Some(value.data.iter().map(|byte| char::from(*byte)).collect()),
-        PRINTABLE_STRING | IA5_STRING | GENERAL_STRING => {
-            value.data.is_ascii().then(|| String::from_utf8_lossy(value.data).into_owned())
+        PRINTABLE_STRING | TELETEX_STRING | IA5_STRING | GENERAL_STRING if value.data.is_ascii() => {
+            Some(String::from_utf8_lossy(value.data).into_owned())
         }
-        BMP_STRING if value.data.len().is_multiple_of(2) => {
-            let units: Vec<u16> =
-                value.data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-            String::from_utf16(&units).ok()
-        }
+        // Java 17 takes all of them for UTF-8, later ones do not.
         _ => None,
     }
 }
@@ -198,5 +193,7 @@ mod tests {
     fn a_certificate_without_a_subject_names_nobody() {
         assert_eq!(subject(&[]), Err(SubjectError::Empty));
         assert_eq!(CertificateSubject::of(b"no certificate"), Err(SubjectError::Malformed));
+        let wide = DnValue::BmpString("Zoë".try_into().unwrap());
+        assert_eq!(subject(&[(DnType::CommonName, wide)]), Err(SubjectError::Malformed));
     }
 }

@@ -19,7 +19,7 @@ use super::cluster::Endpoint;
 use super::credential::Credential;
 use super::login::{Login, LoginError, LoginStep};
 use crate::limits;
-use crate::tls::{ClientTls, explain_io, is_at_fault};
+use crate::tls::{ClientTls, Peer, explain_io, is_at_fault};
 use crate::wire::kafka::walk::{Visitor, Walker};
 
 /// What went wrong between Weir's own client and a broker.
@@ -44,7 +44,7 @@ pub enum ClientError {
         why: String,
     },
     /// The connection broke.
-    #[error("the connection to broker {address} broke: {}", explain_io(source, "the broker"))]
+    #[error("the connection to broker {address} broke: {}", explain_io(source, Peer::Broker))]
     Broken {
         /// The broker.
         address: SocketAddr,
@@ -201,5 +201,5 @@ async fn secure(stream: TcpStream, endpoint: &Endpoint, tls: &ClientTls) -> Resu
     let name = ServerName::try_from(endpoint.host.to_string())
         .map_err(|_| failed("it is no name that a certificate can prove".to_owned()))?;
     let shaken = TlsConnector::from(tls.current()).connect(name, stream).await;
-    Ok(Box::new(shaken.map_err(|e| failed(explain_io(&e, "the broker")))?))
+    Ok(Box::new(shaken.map_err(|e| failed(explain_io(&e, Peer::Broker)))?))
 }

@@ -16,8 +16,8 @@ mod watch;
 pub use client::{Client, ClientError};
 pub use cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
 pub use credential::{
-    Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, fetch_token,
+    Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, Upkeep, fetch_token,
 };
 pub use http::{HttpError, client as http_client, reason as http_reason};
 pub use login::{Login, LoginError, LoginStep, Session};
-pub use watch::{WatchError, Watcher};
+pub use watch::{WatchError, Watcher, reach, unwatched};

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::client::{Client, ClientError};
 use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
-use super::credential;
+use super::credential::{self, Upkeep};
 use super::http::HttpError;
 use crate::limits;
 use crate::wire::kafka::api::key;
@@ -57,15 +57,10 @@ impl Watcher {
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let (mut shared, mut inboxes, mut upkeeps) = (Vec::new(), Vec::new(), Vec::new());
         for options in clusters {
-            let opened = options.credential.clone().map(|credential| credential::open(&options.name, credential));
-            let opened = opened
-                .transpose()
-                .map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
-            let (credential, upkeep) = opened.map_or((None, None), |o| (Some(o.credential), o.upkeep));
-            let (cluster, inbox) = Cluster::new(options, credential);
-            shared.push(cluster);
-            inboxes.push(inbox);
-            upkeeps.extend(upkeep);
+            let opened = open(options)?;
+            shared.push(opened.cluster);
+            inboxes.push(opened.inbox);
+            upkeeps.extend(opened.upkeep);
         }
         let watched = shared.clone();
         let thread = std::thread::Builder::new().name("weir-upstream".into()).spawn(move || {
@@ -80,6 +75,28 @@ impl Watcher {
         })?;
         Ok((Watcher { stop: Some(stop), thread: Some(thread) }, shared))
     }
+}
+
+struct Opened {
+    cluster: Arc<Cluster>,
+    /// What it will be told.
+    inbox: mpsc::Receiver<Tidings>,
+    /// What has to be run for its credential.
+    upkeep: Option<Upkeep>,
+}
+
+fn open(options: ClusterOptions) -> Result<Opened, WatchError> {
+    let opened = options.credential.clone().map(|credential| credential::open(&options.name, credential));
+    let opened =
+        opened.transpose().map_err(|source| WatchError::Credential { cluster: options.name.clone(), source })?;
+    let (credential, upkeep) = opened.map_or((None, None), |o| (Some(o.credential), o.upkeep));
+    let (cluster, inbox) = Cluster::new(options, credential);
+    Ok(Opened { cluster, inbox, upkeep })
+}
+
+/// A cluster that nobody watches, for who looks at it once; what is given with it has to be run beside the look.
+pub fn unwatched(options: ClusterOptions) -> Result<(Arc<Cluster>, Option<Upkeep>), WatchError> {
+    open(options).map(|opened| (opened.cluster, opened.upkeep))
 }
 
 impl Drop for Watcher {
@@ -209,8 +226,8 @@ async fn reach_any(cluster: &Cluster, candidates: &[Endpoint]) -> Result<(Client
 /// broker that does not know a version answers in the layout of v0, which does not read as the version that was asked.
 const PROBES: [i16; 3] = [4, 3, 0];
 
-/// Connects and asks for the versions.
-async fn reach(cluster: &Cluster, endpoint: &Endpoint) -> Result<(Client, ClusterVersions), ClientError> {
+/// Connects to a broker, logs in, and asks for its versions.
+pub async fn reach(cluster: &Cluster, endpoint: &Endpoint) -> Result<(Client, ClusterVersions), ClientError> {
     let wait = limits::UPSTREAM_CONNECT_WAIT;
     let unusable = || ClientError::Malformed { address: endpoint.address, what: "ApiVersions" };
     let mut trouble = unusable();

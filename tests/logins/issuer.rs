@@ -21,6 +21,8 @@ pub enum Health {
     Status(u16),
     /// Every answer is this.
     Says(&'static str),
+    /// Discovery is well, but its keys are this.
+    KeysSay(&'static str),
     /// Answers take this long.
     Slow(Duration),
     /// Discovery names this one instead.
@@ -159,6 +161,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: SocketAddr) {
         Health::Well => (200, well()),
         Health::Status(status) => (*status, String::new()),
         Health::Says(body) => (200, (*body).to_owned()),
+        Health::KeysSay(body) => (200, if keys.is_some() { (*body).to_owned() } else { well() }),
         Health::Slow(time) => {
             sleep(*time);
             (200, well())

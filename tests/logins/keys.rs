@@ -82,7 +82,7 @@ fn an_issuer_that_falls_ill_later_is_not_needed() {
         (Health::Status(500), "answered 500"),
         (Health::Status(302), "answered 302"),
         (Health::Says("<html>maintenance</html>"), "is not a discovery document"),
-        (Health::Says("{\"keys\":[]}"), "is not a discovery document"),
+        (Health::KeysSay("{\"keys\":[]}"), "none of its 0 keys verifies signatures"),
         (Health::PosesAs("https://evil.example.com"), "is the discovery document of"),
     ] {
         issuer.falls(health);

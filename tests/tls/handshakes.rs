@@ -5,11 +5,11 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use loadtest::tls::A_DAY;
-use loadtest::weir::Gateway;
+use loadtest::weir::{Gateway, Options};
 use loadtest::wire::Connection;
 
-use crate::hazards_support::{METADATA, RUNTIMES, ends_saying, logged, no_topics};
-use crate::world::{TLS12, TLS13, client, connect, gateway, world};
+use crate::hazards_support::{self, METADATA, RUNTIMES, ends_saying, logged, no_topics};
+use crate::world::{TLS12, TLS13, client, connect, gateway, listener_tls, world};
 
 /// Somebody else's connection, which has to work after each hazard.
 fn bystander(gateway: &Gateway) -> Connection {
@@ -106,6 +106,16 @@ fn a_certificate_that_a_client_does_not_take_is_told_of() {
     let mut refused = connect(&gateway, &trusting_others);
     refused.call(METADATA, &no_topics()).unwrap_err();
     logged(&gateway, &refused, "the client does not take the certificate that it was shown");
+}
+
+#[test]
+fn a_certificate_that_is_not_for_the_advertised_host_is_warned_about_at_start() {
+    let warning = "the certificate is not for weir.example.com: clients that verify host names will refuse it";
+    for (advertised, warned) in [("weir.example.com", true), ("localhost", false)] {
+        let mut options = Options::new(world().cluster.bootstrap());
+        options.listener = vec![format!("advertised: {advertised}"), listener_tls(&world().weir, "")];
+        assert_eq!(hazards_support::gateway(options).log().contains(warning), warned, "{advertised}");
+    }
 }
 
 #[test]

@@ -1,3 +1,4 @@
+//! The rules of Kafka's documentation, and where Java's regular expressions are not like ours.
 #![allow(clippy::unwrap_used)]
 use super::*;
 

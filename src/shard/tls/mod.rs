@@ -182,6 +182,11 @@ impl<S: Stream> Stream for TlsStream<S> {
             if session.ended {
                 return Poll::Ready(Ok(0));
             }
+            // Whoever reads cannot see that there is more at once, since its buffer is not full: others have their turn here.
+            if std::mem::take(&mut session.has_more) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let mut incoming = self.scratch.incoming();
             let received = ready!(session.poll_receive(cx, &self.socket, &mut incoming, buffer.len()))?;
             if received == 0 {

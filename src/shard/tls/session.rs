@@ -35,6 +35,8 @@ pub(super) struct Session {
     pub failed: Option<rustls::Error>,
     /// The first bytes that came.
     pub opening: Vec<u8>,
+    /// The last read filled its room, so the next one finds bytes at once.
+    pub has_more: bool,
 }
 
 pub(super) enum Side {
@@ -52,6 +54,7 @@ impl Session {
             ended: false,
             failed: None,
             opening: Vec::new(),
+            has_more: false,
         }
     }
 
@@ -93,6 +96,7 @@ impl Session {
             self.opening = incoming[..(kept + read).min(OPENING_BYTES)].to_vec();
         }
         self.partial = Vec::new();
+        self.has_more = kept + read == end;
         Poll::Ready(Ok(kept + read))
     }
 

@@ -1,3 +1,4 @@
+//! Both ends of TLS over sockets that take and give as little as they like.
 #![allow(clippy::unwrap_used)]
 use std::cell::Cell;
 use std::future::{Future, poll_fn};

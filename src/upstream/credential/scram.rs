@@ -171,16 +171,19 @@ mod tests {
         }
     }
 
-    /// Logs in to a server that knows `password`.
-    async fn login(credential: &Scram, verifier: Verifier) -> Result<Answer, CredentialError> {
+    /// Logs in to a server that knows this of a password.
+    async fn login(credential: &Scram, salt: &[u8], verifier: &Verifier) -> Result<Answer, CredentialError> {
         let mut conversation = credential.begin();
         let first = send(conversation.as_mut(), None).await;
-        let first = ClientFirst::parse(&first).unwrap();
-        let nonce = fresh_nonce().unwrap();
-        let (server, challenge) = ServerExchange::begin(HASH, first, b"salt", 4096, &nonce).unwrap();
+        let (first, nonce) = (ClientFirst::parse(&first).unwrap(), fresh_nonce().unwrap());
+        let (server, challenge) = ServerExchange::begin(HASH, first, salt, 4096, &nonce).unwrap();
         let last = send(conversation.as_mut(), Some(challenge.as_bytes())).await;
-        let outcome = server.proof(&last)?.check(&verifier)?;
+        let outcome = server.proof(&last)?.check(verifier)?;
         conversation.answer(Some(outcome.as_bytes())).await
+    }
+
+    fn verifier(password: &str, salt: &[u8]) -> Verifier {
+        Verifier::derive(HASH, password, salt, 4096).unwrap()
     }
 
     fn credential() -> (Scram, Upkeep) {
@@ -191,33 +194,33 @@ mod tests {
     async fn both_sides_prove_themselves() {
         let (credential, upkeep) = credential();
         tokio::spawn(upkeep);
-        let good = Verifier::derive(HASH, "s3cret", b"salt", 4096).unwrap();
-        assert!(matches!(login(&credential, good).await, Ok(Answer::Done)));
-        let other = Verifier::derive(HASH, "other", b"salt", 4096).unwrap();
+        let good = verifier("s3cret", b"salt");
+        assert!(matches!(login(&credential, b"salt", &good).await, Ok(Answer::Done)));
+        let other = verifier("other", b"salt");
         assert_eq!(
-            login(&credential, other).await.unwrap_err(),
+            login(&credential, b"salt", &other).await.unwrap_err(),
             CredentialError::Scram(crate::scram::ScramError::Proof)
         );
-        let mut liar = Verifier::derive(HASH, "s3cret", b"salt", 4096).unwrap();
+        let mut liar = verifier("s3cret", b"salt");
         liar.server_key = Key::new(vec![7; 64]);
-        let error = login(&credential, liar).await.unwrap_err();
+        let error = login(&credential, b"salt", &liar).await.unwrap_err();
         assert!(error.to_string().contains("server signature is wrong"), "{error}");
     }
 
     #[tokio::test]
     async fn whoever_answers_does_not_salt_and_a_thousand_logins_salt_once() {
         let (credential, upkeep) = credential();
-        let verifier = Verifier::derive(HASH, "s3cret", b"salt", 4096).unwrap();
-        let waits = login(&credential, verifier.clone());
+        let known = verifier("s3cret", b"salt");
+        let waits = login(&credential, b"salt", &known);
         assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err(), "nobody salts: it waits");
         tokio::spawn(upkeep);
         for _ in 0..1000 {
-            assert!(matches!(login(&credential, verifier.clone()).await, Ok(Answer::Done)));
+            assert!(matches!(login(&credential, b"salt", &known).await, Ok(Answer::Done)));
         }
         assert_eq!(credential.salter.salted.load().len(), 1);
         for salt in 0..10u8 {
-            let verifier = Verifier::derive(HASH, "s3cret", &[salt], 4096).unwrap();
-            assert!(matches!(login(&credential, verifier).await, Ok(Answer::Done)));
+            let known = verifier("s3cret", &[salt]);
+            assert!(matches!(login(&credential, &[salt], &known).await, Ok(Answer::Done)));
         }
         assert_eq!(credential.salter.salted.load().len(), SALTED_MAX);
     }
@@ -226,7 +229,7 @@ mod tests {
     async fn when_nobody_salts_any_more_a_login_fails_at_once() {
         let (credential, upkeep) = credential();
         drop(upkeep);
-        let verifier = Verifier::derive(HASH, "s3cret", b"salt", 4096).unwrap();
-        assert_eq!(login(&credential, verifier).await.unwrap_err(), CredentialError::Gone);
+        let known = verifier("s3cret", b"salt");
+        assert_eq!(login(&credential, b"salt", &known).await.unwrap_err(), CredentialError::Gone);
     }
 }

@@ -99,6 +99,16 @@ impl ClusterVersions {
         }
     }
 
+    /// Every API that it serves, by key.
+    pub fn apis(&self) -> impl Iterator<Item = (i16, Versions)> + '_ {
+        self.apis.iter().map(|(key, versions)| (*key, *versions))
+    }
+
+    /// The levels of a feature that it supports; none when it does not know the feature.
+    pub fn feature(&self, name: &str) -> Option<Levels> {
+        self.supported.get(name).copied()
+    }
+
     /// The cluster's range of an API; none when it does not have it.
     pub fn range(&self, key: i16) -> Option<Versions> {
         self.apis.get(&key).copied()

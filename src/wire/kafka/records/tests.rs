@@ -1,3 +1,4 @@
+//! Batches of Kafka's own codec and of every format and compression, whole, damaged and hostile.
 #![allow(clippy::unwrap_used)]
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, FetchResponse, ProduceRequest};

@@ -28,8 +28,9 @@ const WARM_RUNS: usize = 21;
 const COLD_RUNS: usize = 5;
 
 type Error = Box<dyn std::error::Error>;
-/// A question and how many rows answer it.
-type Question = (&'static str, Box<dyn Fn(&Queries) -> Result<usize, RecorderError>>);
+/// Asks, and says how many rows answer it.
+type Ask = Box<dyn Fn(&Queries) -> Result<usize, RecorderError>>;
+type Question = (&'static str, Ask);
 
 fn main() -> Result<(), Error> {
     let most = std::env::var("WEIR_BENCH_EXCHANGES").ok().and_then(|most| most.parse().ok()).unwrap_or(10_000_000);
@@ -145,7 +146,7 @@ fn append(journal: &mut ShardJournal, connection: u64, at_ns: u64, kind: EventKi
     }
 }
 
-fn sessions(filter: SessionFilter) -> Box<dyn Fn(&Queries) -> Result<usize, RecorderError>> {
+fn sessions(filter: SessionFilter) -> Ask {
     Box::new(move |queries| Ok(queries.sessions(&filter)?.len()))
 }
 

@@ -62,7 +62,7 @@ fn at_eighty_columns_no_name_of_a_session_breaks_within_a_word() {
     gateway.record(1, START_NS, subject, "orders");
     gateway.wait_until_recorded(1);
     let table = printed(&gateway.folder, &["sessions"]);
-    for whole in ["system:serv…xporter-7", "perf", "127.0.0.1", "2026-11-22", "10:00:00", "1.1 KiB", "orders"] {
+    for whole in ["system:serv…exporter-7", "perf", "127.0.0.1", "2026-11-22", "10:00:00", "1.1 KiB", "orders"] {
         assert!(table.split_whitespace().any(|word| word.contains(whole)) || table.contains(whole), "{whole}\n{table}");
     }
     assert_eq!(table.lines().count(), 4, "{table}");

@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
+use crate::limits;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
@@ -164,9 +165,26 @@ fn choose_runtime(config: &Config) -> Result<bool, BootError> {
 /// Tries every address that will be bound, all the ports that brokers may get included, so that what clashes is known
 /// now and not when a broker joins.
 fn can_bind(config: &Config) -> Result<(), BootError> {
+    let deadline = Instant::now() + limits::PORTS_WAIT;
+    loop {
+        let (trouble, may_pass) = taken_addresses(config);
+        if trouble.is_empty() {
+            return Ok(());
+        }
+        if !may_pass || Instant::now() >= deadline {
+            return Err(BootError::Addresses(trouble));
+        }
+        std::thread::sleep(limits::PORTS_PAUSE);
+    }
+}
+
+/// What cannot be listened on, and whether all of it is only in use.
+fn taken_addresses(config: &Config) -> (Vec<String>, bool) {
     let mut trouble = Vec::new();
+    let mut may_pass = true;
     let mut try_bind = |what: String, address: SocketAddr| {
         if let Err(error) = TcpListener::bind(address) {
+            may_pass &= error.kind() == std::io::ErrorKind::AddrInUse;
             trouble.push(format!("{what}: {address} cannot be listened on: {error}"));
         }
     };
@@ -178,7 +196,7 @@ fn can_bind(config: &Config) -> Result<(), BootError> {
             try_bind(format!("listener {}, brokers", listener.name), SocketAddr::new(ports.host, port));
         }
     }
-    if trouble.is_empty() { Ok(()) } else { Err(BootError::Addresses(trouble)) }
+    (trouble, may_pass)
 }
 
 fn describe_build(io_uring: bool) {

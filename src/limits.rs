@@ -248,3 +248,10 @@ pub const SHOWN_FRAME_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// How long a process that is about to abort waits for its last log line to be written by the thread that does.
 pub const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long a start waits for addresses in use: the kernel gives those of a gateway that was killed on io_uring back a
+/// moment after its death, and a supervisor that starts it again at once must not fail over that.
+pub const PORTS_WAIT: Duration = Duration::from_secs(2);
+
+/// How long it waits between two looks.
+pub const PORTS_PAUSE: Duration = Duration::from_millis(50);

@@ -187,16 +187,6 @@ fn load_until_killed(gateway: &mut Gateway, topic: &str, round: usize, runtime: 
     })
 }
 
-/// Starts again until it holds: the kernel gives the ports of a killed process on io_uring back a moment later.
-fn start_as_a_supervisor_does(gateway: &mut Gateway) {
-    let mut start = || match gateway.start_again() {
-        Ok(()) => Ok(Some(())),
-        Err(failed) if failed.to_string().contains("Address already in use") => Ok(None),
-        Err(failed) => Err(failed),
-    };
-    wait_for("the ports of the killed gateway", Duration::from_secs(20), &mut start).unwrap();
-}
-
 #[test]
 fn what_a_client_saw_answered_survives_a_hundred_kills_and_every_session_has_an_end() {
     for runtime in RUNTIMES {
@@ -205,14 +195,14 @@ fn what_a_client_saw_answered_survives_a_hundred_kills_and_every_session_has_an_
         let mut gateway = Gateway::prepare(env!("CARGO_BIN_EXE_weir"), options(runtime)).unwrap();
         let mut seen = Vec::new();
         for round in 0..KILLS_OF_RUNTIME {
-            start_as_a_supervisor_does(&mut gateway);
+            gateway.start_again().unwrap();
             seen.extend(load_until_killed(&mut gateway, &topic, round, runtime));
         }
         assert!(seen.len() > KILLS_OF_RUNTIME * CLIENTS * 4, "{} exchanges: no load", seen.len());
         // As the files are, and once more after the next start has taken the journals over.
         for take_over in [false, true] {
             if take_over {
-                start_as_a_supervisor_does(&mut gateway);
+                gateway.start_again().unwrap();
                 gateway.stop().unwrap();
             }
             let recorded = recorded(&open_read_only(&gateway.store_path()).unwrap());

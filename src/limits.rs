@@ -195,6 +195,10 @@ pub const BLOCK_SPAN: Duration = Duration::from_secs(60);
 /// more memory than this to be read; bytes.
 pub const FRAME_PART_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Parts of frames that wait, while a session is read, for one that began before them and is still on its way; beyond, that
+/// one is given out as far as it came. A long poll holds back what other connections did meanwhile; some 30 MiB.
+pub const FRAME_PARTS_WAITING_MAX: usize = 100_000;
+
 /// The smallest journal of a shard: a handful of the longest events, so that a full one can drain while it fills.
 pub const JOURNAL_BYTES_MIN: u64 = 1024 * 1024;
 

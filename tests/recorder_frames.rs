@@ -253,6 +253,38 @@ fn frames_of_many_connections_and_shards_come_in_order_of_time() {
 }
 
 #[test]
+fn what_was_held_or_answered_here_does_not_tear_the_frame_that_began_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recorder, mut journals) = open(folder.path(), 1);
+    let journal = &mut journals[0];
+    begin(journal, 0, NOON_NS);
+    let frame = |seed| bytes_of(&[(500, Fate::Kept)], seed);
+    let (second, third) = (frame(2), frame(3));
+    for way in [Way::Request, Way::Response] {
+        let part = |ordinal, at: usize, bytes| Piece { ordinal, way, at: at as u64, content: Content::Bytes(bytes) };
+        append_frame(journal, 0, NOON_NS + 10, (1, way), &frame(1));
+        // The third comes with the end of the first and goes on later; the second was held until then.
+        append_piece(journal, 0, NOON_NS + 10, &part(3, 0, &third[..300]));
+        append_piece(journal, 0, NOON_NS + 10, &part(2, 0, &second));
+        append_piece(journal, 0, NOON_NS + 20, &part(3, 300, &third[300..]));
+        append_frame(journal, 0, NOON_NS + 30, (4, way), &frame(4));
+    }
+    settle(&recorder);
+    let id = session_of(&recorder.queries(), "analyst-7").id;
+    for limit_bytes in [1, 1_000_000] {
+        let found = frames_from(&recorder.queries(), id, FrameCursor::default(), limit_bytes);
+        let of = |way| found.iter().filter(move |frame| frame.way == way);
+        for way in [Way::Request, Way::Response] {
+            let mut ordinals: Vec<u64> = of(way).map(|frame| frame.ordinal).collect();
+            ordinals.sort_unstable();
+            assert_eq!(ordinals, [1, 2, 3, 4], "{way:?}, pages of {limit_bytes}");
+            let is_whole = |found: &CapturedFrame| found.lost.is_empty() && found.bytes == frame(found.ordinal as u8);
+            assert!(of(way).all(is_whole), "{found:?}");
+        }
+    }
+}
+
+#[test]
 fn a_frame_on_its_way_holds_back_what_began_after_it_until_it_is_whole_or_its_connection_gone() {
     let folder = tempfile::tempdir().unwrap();
     let (recorder, mut journals) = open(folder.path(), 1);

@@ -312,7 +312,8 @@ impl Answer {
     ) -> Self {
         let body_bytes = head.frame_bytes - head.bytes as u64;
         let walker = Walker::response(exchange.api_key, exchange.version, body_bytes);
-        if let Some(capture) = &mut exchange.capture {
+        // One that is gathered is opened when it is whole.
+        if let Some(capture) = exchange.capture.as_mut().filter(|_| plan != Plan::Gather) {
             capture.open(Way::Response, head.frame_bytes, head.bytes, now_ns);
             if walker.is_none() {
                 capture.lose_sight(0);

@@ -93,7 +93,13 @@ impl Assembler {
             cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
         }
         let (boot, shard) = (lane.head.boot, lane.head.shard);
-        self.registry.apply(ConnectionKey { boot, shard, connection: event.connection }, event, &mut self.rows);
+        let connection = ConnectionKey { boot, shard, connection: event.connection };
+        // A block's connections have one session each: what was done before a login changed it belongs to the one before.
+        if matches!(event.kind, EventKind::Identified { .. }) && self.registry.session_of(&connection).is_some() {
+            cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
+            cut_pieces(lane, &mut self.registry, &mut self.packer, &mut self.rows, &mut self.done);
+        }
+        self.registry.apply(connection, event, &mut self.rows);
         lane.builder.push(event);
         self.done.events += 1;
         if let EventKind::NotCaptured { events } = event.kind {

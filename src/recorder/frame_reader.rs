@@ -21,7 +21,7 @@ use crate::event::SessionId;
 use crate::event::piece::{Content, Way};
 use crate::event::piece_block::{PieceBlock, StoredPiece};
 use crate::event::varint::DecodeError;
-use crate::limits::FRAME_PART_BYTES;
+use crate::limits::{FRAME_PART_BYTES, FRAME_PARTS_WAITING_MAX};
 
 /// Blocks kept at hand: what a dozen busy connections have open at a time.
 const BLOCKS_AT_HAND: usize = 64;
@@ -31,7 +31,9 @@ const FRAME_BYTES_MAX: u64 = i32::MAX as u64 + PREFIX_BYTES;
 
 /// One direction of a connection: its frames follow each other.
 type Lane = (ConnectionKey, Way);
-/// A frame of a lane, and which part of it.
+/// A frame of a lane: its exchange's ordinal, which grows along the lane.
+type FrameKey = (Lane, u64);
+/// A part of a frame.
 type PartKey = (Lane, u64, u32);
 
 /// What orders pieces: time, boot, shard, block and place.
@@ -48,10 +50,9 @@ struct PieceAt {
     bytes: u64,
 }
 
-/// The frame that is on its way on a lane.
+/// A frame that is on its way on a lane.
 #[derive(Debug)]
 struct Frame {
-    ordinal: u64,
     start_ns: u64,
     part: u32,
     prefix: [u8; PREFIX_BYTES as usize],
@@ -93,7 +94,7 @@ pub(super) struct FrameReader<'a> {
     /// Pieces of blocks that were opened, by time, block and place.
     ready: BTreeMap<ReadyAt, (BlockKey, StoredPiece)>,
     at_hand: VecDeque<(BlockKey, Rc<PieceBlock>)>,
-    frames: HashMap<Lane, Frame>,
+    frames: BTreeMap<FrameKey, Frame>,
     parts: HashMap<PartKey, Part>,
     order: BTreeMap<Order, PartKey>,
     /// Of those given out, which may still be on their way: when their frame began, when they ended.
@@ -112,7 +113,7 @@ impl<'a> FrameReader<'a> {
             blocks,
             ready: BTreeMap::new(),
             at_hand: VecDeque::new(),
-            frames: HashMap::new(),
+            frames: BTreeMap::new(),
             parts: HashMap::new(),
             order: BTreeMap::new(),
             recent: Vec::new(),
@@ -123,6 +124,7 @@ impl<'a> FrameReader<'a> {
     /// The next frame, or part of one; none when there is no further whole one.
     pub(super) fn next(&mut self) -> Result<Option<CapturedFrame>, RecorderError> {
         loop {
+            self.bound_what_waits();
             if let Some(part) = self.first_if_done() {
                 match self.release(part)? {
                     Some(frame) => return Ok(Some(frame)),
@@ -192,47 +194,54 @@ impl<'a> FrameReader<'a> {
             RecorderError::damaged("block")(DecodeError::Value { what: "a piece's place", value: piece.at })
         })?;
         let connection = ConnectionKey { boot: block.boot, shard: block.shard, connection: piece.connection };
-        let lane = (connection, piece.way);
-        self.enter_frame(lane, piece);
-        self.learn_prefix(lane, block, place, piece)?;
+        let frame = ((connection, piece.way), piece.ordinal);
+        self.enter_frame(frame, piece);
+        self.learn_prefix(frame, block, place, piece)?;
         let mut at = piece.at;
         while at < end {
             let part = (at / FRAME_PART_BYTES) as u32;
             let bytes = (u64::from(part + 1) * FRAME_PART_BYTES).min(end) - at;
-            self.enter_part(lane, part);
-            self.add(lane, part, piece.at_ns, PieceAt { block, place: place as usize - 1, at, bytes });
+            self.enter_part(frame, part);
+            self.add(frame, part, piece.at_ns, PieceAt { block, place: place as usize - 1, at, bytes });
             at += bytes;
         }
         Ok(())
     }
 
-    /// A piece of another exchange than the last on its lane begins a frame, and the one before is over.
-    fn enter_frame(&mut self, lane: Lane, piece: &StoredPiece) {
-        let before = self.frames.get(&lane);
-        if before.is_some_and(|frame| frame.ordinal == piece.ordinal) {
+    /// A piece of a later exchange than those on its lane begins a frame, and those before it are over. An earlier one may
+    /// still come behind it: pieces that were held, or an answer of Weir's own, have the time of what they came with.
+    fn enter_frame(&mut self, key: FrameKey, piece: &StoredPiece) {
+        if self.frames.contains_key(&key) {
             return;
         }
-        if let Some(part) = before.and_then(|frame| self.parts.get_mut(&(lane, frame.ordinal, frame.part))) {
-            (part.passed, part.closed) = (true, false);
+        let (lane, ordinal) = key;
+        let is_first = self.frames.range((lane, 0)..=(lane, u64::MAX)).next().is_none();
+        let over: Vec<(FrameKey, u32)> =
+            self.frames.range((lane, 0)..(lane, ordinal)).map(|(key, frame)| (*key, frame.part)).collect();
+        for (key, part) in over {
+            self.frames.remove(&key);
+            if let Some(part) = self.parts.get_mut(&(lane, key.1, part)) {
+                (part.passed, part.closed) = (true, false);
+            }
         }
         // Where reading begins at a time, what was on its way then is not asked for.
-        let foreign = before.is_none() && self.from.place == 0 && self.from.at_ns > 0 && piece.at > 0;
+        let foreign = is_first && self.from.place == 0 && self.from.at_ns > 0 && piece.at > 0;
         let part = (piece.at / FRAME_PART_BYTES) as u32;
-        let (ordinal, start_ns) = (piece.ordinal, piece.at_ns);
         let prefix = [0; PREFIX_BYTES as usize];
-        self.frames.insert(lane, Frame { ordinal, start_ns, part, prefix, prefix_bytes: 0, foreign });
+        self.frames.insert(key, Frame { start_ns: piece.at_ns, part, prefix, prefix_bytes: 0, foreign });
     }
 
     /// The first bytes of a frame say how long it is, once they are all there.
     fn learn_prefix(
         &mut self,
-        lane: Lane,
+        frame: FrameKey,
         block: BlockKey,
         place: u32,
         piece: &StoredPiece,
     ) -> Result<(), RecorderError> {
         let known = |frame: &Frame| frame.prefix_bytes;
-        if piece.withheld.is_some() || self.frames.get(&lane).map(known) != Some(piece.at) || piece.at >= PREFIX_BYTES {
+        if piece.withheld.is_some() || self.frames.get(&frame).map(known) != Some(piece.at) || piece.at >= PREFIX_BYTES
+        {
             return Ok(());
         }
         let Some(block) = self.block(block)? else {
@@ -240,7 +249,7 @@ impl<'a> FrameReader<'a> {
         };
         let content = block.pieces.get(place as usize - 1).map(|piece| block.content(piece)).transpose();
         let content = content.map_err(RecorderError::damaged("block"))?;
-        let (Some(Content::Bytes(bytes)), Some(frame)) = (content, self.frames.get_mut(&lane)) else {
+        let (Some(Content::Bytes(bytes)), Some(frame)) = (content, self.frames.get_mut(&frame)) else {
             return Ok(());
         };
         for byte in bytes.iter().take((PREFIX_BYTES - piece.at) as usize) {
@@ -251,12 +260,12 @@ impl<'a> FrameReader<'a> {
     }
 
     /// The part before is over when a piece of the next has come.
-    fn enter_part(&mut self, lane: Lane, part: u32) {
-        let Some(frame) = self.frames.get_mut(&lane) else {
+    fn enter_part(&mut self, key: FrameKey, part: u32) {
+        let Some(frame) = self.frames.get_mut(&key) else {
             return;
         };
         let before = std::mem::replace(&mut frame.part, part);
-        let ordinal = frame.ordinal;
+        let (lane, ordinal) = key;
         if before != part
             && let Some(before) = self.parts.get_mut(&(lane, ordinal, before))
         {
@@ -264,11 +273,11 @@ impl<'a> FrameReader<'a> {
         }
     }
 
-    fn add(&mut self, lane: Lane, part: u32, at_ns: u64, piece: PieceAt) {
-        let Some(frame) = self.frames.get(&lane) else {
+    fn add(&mut self, frame: FrameKey, part: u32, at_ns: u64, piece: PieceAt) {
+        let key = (frame.0, frame.1, part);
+        let Some(frame) = self.frames.get(&frame) else {
             return;
         };
-        let key = (lane, frame.ordinal, part);
         let BlockKey { boot, shard, sequence, .. } = piece.block;
         let place = piece.place as u32 + 1;
         let start = FrameCursor { at_ns, boot, shard, sequence, place, part, look_from_ns: 0 };
@@ -292,6 +301,16 @@ impl<'a> FrameReader<'a> {
         part.end = part.end.max(piece.at + piece.bytes);
         part.last_ns = part.last_ns.max(at_ns);
         part.pieces.push(piece);
+    }
+
+    /// A frame that never comes to its end must not keep everything behind it in memory: it is given out as far as it came.
+    fn bound_what_waits(&mut self) {
+        if self.parts.len() <= FRAME_PARTS_WAITING_MAX {
+            return;
+        }
+        if let Some(part) = self.order.first_key_value().and_then(|(_, key)| self.parts.get_mut(key)) {
+            (part.passed, part.closed) = (true, true);
+        }
     }
 
     /// The first part in order, when all of it has come and nothing can come before it.

@@ -121,14 +121,27 @@ impl Writer {
     /// Writes what the assembler has, however long it takes, then gives the journals' bytes back.
     fn commit(&mut self) -> Stopped {
         let (rows, done) = self.assembler.finish();
-        let promised = self.promises.are_due(self.tails.iter().map(|tail| tail.position)) || self.synced;
+        let mut on_disk = false;
         if !rows.is_empty() {
-            self.write(&rows, promised)?;
+            on_disk = self.synced || self.promises.are_due(positions(&self.tails));
+            self.write(&rows, on_disk)?;
             self.health.stored(done.events);
             metrics::counter!("weir_recorder_events_total").increment(done.events);
             metrics::counter!("weir_recorder_blocks_total").increment(done.blocks);
             metrics::counter!("weir_recorder_bytes_total").increment(done.block_bytes);
             metrics::counter!("weir_recorder_not_captured_total").increment(done.not_captured);
+        }
+        // A promise may have been made while the store was written.
+        if !on_disk && self.promises.are_due(positions(&self.tails)) {
+            if let Err(error) = self.store.sync() {
+                // The journals keep their bytes; the next commit tries again.
+                self.report_failure(&error, 1);
+                return Ok(());
+            }
+            on_disk = true;
+        }
+        if on_disk {
+            self.promises.kept(positions(&self.tails));
         }
         for tail in &mut self.tails {
             if let Bytes::Live(consumer) = &mut tail.bytes {
@@ -187,6 +200,11 @@ impl Writer {
             Err(error) => tracing::error!(%error, "retention failed; it is tried again in an hour"),
         }
     }
+}
+
+/// Up to where each journal was taken over.
+fn positions(tails: &[Tail]) -> impl Iterator<Item = u64> {
+    tails.iter().map(|tail| tail.position)
 }
 
 /// Now, ns since the Unix epoch.

@@ -236,11 +236,11 @@ impl<R: Runtime> Connection<R> {
     }
 
     /// Takes the answers given here whose turn has come, for the client.
-    pub async fn take_answered(&self, out: &mut Outgoing) {
+    pub async fn take_answered(&self, out: &mut Outgoing, at_ns: u64) {
         loop {
             let Some((frame, mut exchange)) = self.ring.borrow_mut().pop_answered() else { return };
             if exchange.capture.is_some() {
-                let cuts = exchange.pass_answer(&frame, self, self.clock.now_ns());
+                let cuts = exchange.pass_answer(&frame, self, at_ns);
                 self.keep(cuts, &frame).await;
                 self.kept(exchange.ordinal);
             }
@@ -261,8 +261,8 @@ impl<R: Runtime> Connection<R> {
     async fn close_books(&self) {
         let left: Vec<(bool, Box<Exchange>)> = self.ring.borrow_mut().drain().collect();
         for (forwarded, mut exchange) in left {
+            self.keep(exchange.finish_capture(self.clock.now_ns()), &[]).await;
             if forwarded {
-                self.keep(exchange.finish_capture(self.clock.now_ns()), &[]).await;
                 self.shard.meter.exchange(&exchange, Outcome::Unknown, self.clock.now_ns());
                 self.record(exchange.abandon(self.clock.now_ns())).await;
             }

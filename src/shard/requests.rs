@@ -390,7 +390,7 @@ impl<R: Runtime> Requests<R> {
         }
         let mut out = Outgoing::default();
         self.c.traffic.answer_under_way.set(true);
-        self.c.take_answered(&mut out).await;
+        self.c.take_answered(&mut out, self.c.clock.now_ns()).await;
         if !out.is_empty()
             && let Err(reason) = self.c.write_client(&mut out, &[]).await
         {

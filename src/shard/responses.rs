@@ -61,7 +61,7 @@ impl<R: Runtime> Responses<R> {
             if self.outbound.between_answers() {
                 let mut out = Outgoing::default();
                 c.traffic.answer_under_way.set(true);
-                c.take_answered(&mut out).await;
+                c.take_answered(&mut out, c.clock.now_ns()).await;
                 self.write(&mut out, &[]).await?;
                 c.traffic.answer_under_way.set(false);
                 if c.client_gone.get() && c.ring.borrow().is_empty() {
@@ -122,7 +122,7 @@ impl<R: Runtime> Responses<R> {
         while at < read {
             if self.outbound.between_answers() && c.ring.borrow().awaits_own() {
                 at += renew::take_in(&c, &mut self.own, &buffer[at..read])?;
-                c.take_answered(&mut out).await;
+                c.take_answered(&mut out, now_ns).await;
                 continue;
             }
             let step = self.outbound.advance(&buffer[at..read], now_ns, &mut Matcher { c: &c, learns: false })?;
@@ -148,7 +148,7 @@ impl<R: Runtime> Responses<R> {
             };
             if let Some(end) = end {
                 ended.push(self.finish(end).await);
-                c.take_answered(&mut out).await;
+                c.take_answered(&mut out, now_ns).await;
             }
         }
         self.write(&mut out, buffer).await?;

@@ -13,8 +13,22 @@ use crate::wire::kafka::walk::{Span, TaggedField, Value, Visitor};
 
 /// Words in the names of settings whose values are secrets or say where one lies: Kafka's own settings of type PASSWORD
 /// (KIP-226), and what connectors and plug-ins call theirs.
-const SECRET_SETTINGS: [&str; 8] =
-    ["password", "secret", "jaas", "ssl.key", "truststore.certificates", "credential", "private", "token"];
+const SECRET_SETTINGS: [&str; 14] = [
+    "password",
+    "passphrase",
+    "secret",
+    "jaas",
+    "ssl.key",
+    "truststore.certificates",
+    "credential",
+    "private",
+    "token",
+    "access.key",
+    "account.key",
+    "api.key",
+    "apikey",
+    "connection.string",
+];
 
 /// What has been marked in the body at hand.
 #[derive(Debug, Default)]

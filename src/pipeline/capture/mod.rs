@@ -348,9 +348,23 @@ impl Capture {
         self.held.push(cut);
         let room = self.scope.held.reserve(bytes).map(|room| self.reservations.push(room));
         if room.is_none() || self.held_bytes > limits::CAPTURE_HELD_BYTES_MAX {
+            self.stop_holding(cuts);
+        }
+    }
+
+    /// What is held can wait no longer: it is kept where a rule may still ask for all of it. A share's budget is not passed
+    /// by waiting; what it might have taken counts as left out.
+    fn stop_holding(&mut self, cuts: &mut Vec<Cut>) {
+        let possible: Vec<Keep> = self.scope.plan.of_unknown_topic().map(|keep| self.resolve(keep)).collect();
+        if possible.contains(&Keep::Everything) {
             self.choice = Choice::Kept;
             self.release(cuts);
+            return;
         }
+        self.over_budget |= possible.iter().any(|keep| matches!(keep, Keep::Share(..)));
+        self.by_topic = false;
+        self.held = Vec::new();
+        self.reservations = Vec::new();
     }
 
     fn release(&mut self, cuts: &mut Vec<Cut>) {

@@ -140,6 +140,18 @@ fn what_would_be_held_for_too_long_is_kept() {
 }
 
 #[test]
+fn waiting_for_a_topic_passes_neither_share_nor_budget() {
+    let sample = RecordingMode::Sample(Sample::new(0.5, 1_000_000));
+    let scope = scope(vec![rule(&["payments"], sample)]);
+    let name = "o".repeat(200);
+    let topics: Vec<_> = (0..400).map(|_| (2, name.as_str(), &b""[..])).collect();
+    let frame = fetched(12, &topics);
+    assert_eq!(kept(&mut begin(&scope, u64::MAX).unwrap(), 12, &frame), (None, 0), "not in the share");
+    assert_eq!(kept(&mut begin(&scope, 0).unwrap(), 12, &frame), (None, 1), "it might have been");
+    assert_eq!(scope.held.in_use(), 0);
+}
+
+#[test]
 fn a_sample_is_a_share_and_what_goes_over_its_budget_is_counted() {
     let sample = RecordingMode::Sample(Sample::new(0.5, 1_000));
     let scope = scope(vec![rule(&[], sample)]);

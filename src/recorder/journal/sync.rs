@@ -70,24 +70,27 @@ pub(in crate::recorder) struct Syncer {
     asked: Receiver<()>,
 }
 
-/// What shards were told is on the disk, and how far the store had taken it over.
+/// What shards were told is on the disk, and up to where the store on the disk has taken it over.
 #[derive(Debug)]
 pub(in crate::recorder) struct Promises {
     lanes: Vec<Arc<Lane>>,
-    reached: Vec<u64>,
-    released: Vec<u64>,
+    stored: Vec<u64>,
 }
 
 impl Promises {
     /// The journals' bytes before these positions are about to be given back: whether the store has to be on the disk
-    /// before they are, because somebody was promised that they are.
-    pub(in crate::recorder) fn are_due(&mut self, positions: impl Iterator<Item = u64>) -> bool {
-        let reached: Vec<u64> = self.lanes.iter().map(|lane| lane.reached.load(Ordering::Acquire)).collect();
-        let made_since = reached != self.reached;
-        let still_here = reached.iter().zip(&self.released).any(|(reached, released)| reached > released);
-        self.reached = reached;
-        self.released = positions.collect();
-        made_since || still_here
+    /// before they are, because somebody was promised that they are. A promise stands until [`Promises::kept`].
+    pub(in crate::recorder) fn are_due(&self, positions: impl Iterator<Item = u64>) -> bool {
+        let lanes = self.lanes.iter().zip(positions).zip(&self.stored);
+        lanes.into_iter().any(|((lane, position), stored)| {
+            // What is promised beyond the position stays in the journal.
+            lane.reached.load(Ordering::Acquire).min(position) > *stored
+        })
+    }
+
+    /// The store is on the disk, with all that the journals held before these positions.
+    pub(in crate::recorder) fn kept(&mut self, positions: impl Iterator<Item = u64>) {
+        self.stored = positions.collect();
     }
 }
 
@@ -112,7 +115,7 @@ impl Syncer {
 
     pub(in crate::recorder) fn promises(&self) -> Promises {
         let zeros = vec![0; self.lanes.len()];
-        Promises { lanes: self.lanes.clone(), reached: zeros.clone(), released: zeros }
+        Promises { lanes: self.lanes.clone(), stored: zeros }
     }
 
     /// Starts the thread; it ends when no journal is left to ask.
@@ -173,7 +176,11 @@ mod tests {
             assert_eq!((first.await, second.await), (Ok(()), Ok(())));
         });
         assert!(promises.are_due([20].into_iter()), "a promise was made");
-        assert!(promises.are_due([40].into_iter()), "and stands for what was not taken over then");
+        assert!(promises.are_due([20].into_iter()), "and stands, however often it is asked about, until it is kept");
+        promises.kept([20].into_iter());
+        assert!(!promises.are_due([20].into_iter()));
+        assert!(promises.are_due([40].into_iter()), "it stands for what was not taken over then");
+        promises.kept([40].into_iter());
         assert!(!promises.are_due([50].into_iter()));
         assert_eq!(lanes[0].reached.load(Ordering::Acquire), 30);
     }

@@ -13,6 +13,10 @@ pub const IN_FLIGHT_MAX: usize = 512;
 /// what has not ended by then is not waited for.
 pub const HEADER_MAX: usize = 48 << 10;
 
+/// Tagged fields in a request's or response's header: Kafka defines none, so this is room for what later versions add,
+/// and few enough that reading a header costs next to nothing, whoever sends it.
+pub const HEADER_TAGS_MAX: u32 = 16;
+
 /// A SASL message, bytes: a JWT with hundreds of groups fits, a flood before login does not.
 pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 

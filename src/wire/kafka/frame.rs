@@ -19,7 +19,7 @@ use crate::limits::{HEADER_MAX, HEADER_TAGS_MAX};
 pub const PREFIX_LEN: usize = 4;
 
 /// Bytes of a request that tell API key, version and correlation id.
-pub const REQUEST_PREFIX_LEN: usize = 8;
+const REQUEST_PREFIX_LEN: usize = 8;
 
 /// Why bytes are not a lawful frame. None of them can be answered: the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

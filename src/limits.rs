@@ -128,6 +128,10 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Gathered frames of logins and of ApiVersions on one shard, which anybody may send: apart from the others', so that who
+/// has not logged in cannot hold what those need who have; some 70 of the largest, and thousands of usual ones; bytes.
+pub const SHARD_LOGIN_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Bytes of an exchange's frames that are held until it is known whether a recording rule asks for them: heads and names
 /// of some thousand partitions; what needs more is kept.
 pub const CAPTURE_HELD_BYTES_MAX: u64 = 64 * 1024;

@@ -1,7 +1,7 @@
 //! A configuration that follows its files: looked at every few seconds, replaced as a whole, read without a lock.
 //!
 //! Files are compared by what the file system says of them, and read only when that has changed. A pair of which only one
-//! half has been written yet does not fit together: it is warned about once and looked at again when a file changes.
+//! half has been written yet does not fit together: it is warned about once and tried again at each look.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -198,6 +198,12 @@ pub(super) struct Answer {
 pub(super) fn handshake<R: Runtime>(c: &Connection<R>, version: i16, correlation_id: i32, body: &[u8]) -> Answer {
     let listener = &c.door.listener;
     let offered = offered(listener);
+    if let Stage::Refused(denied) = std::mem::take(&mut c.login.borrow_mut().stage) {
+        // It failed already; a new start would let a connection guess for as long as it likes.
+        return refused(c, Some(Mechanism::OauthBearer), *denied, |_| {
+            sasl::handshake_response(version, correlation_id, ILLEGAL_SASL_STATE, &offered)
+        });
+    }
     let asked = sasl::handshake_mechanism(body).unwrap_or_default();
     let agreed = Mechanism::ALL.into_iter().find(|m| m.name() == asked && m.is_offered(listener));
     let Some(mechanism) = agreed else {

@@ -327,7 +327,9 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
         let text = format!("{who} has {limit} connections already, more are not taken");
         return Err(Denied::plainly(Some(who), text));
     };
-    let left_ns = hold.expires_ns.saturating_sub(c.clock.now_ns());
+    // The connection ends with the first of them.
+    let ends_ns = login.certificate.as_ref().map_or(u64::MAX, |held| held.expires_ns).min(hold.expires_ns);
+    let left_ns = ends_ns.saturating_sub(c.clock.now_ns());
     login.changed |= changed;
     login.who = Some(Who { principal, hold: Some(hold), place });
     if changed {

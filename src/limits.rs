@@ -13,6 +13,10 @@ pub const IN_FLIGHT_MAX: usize = 512;
 /// what has not ended by then is not waited for.
 pub const HEADER_MAX: usize = 48 << 10;
 
+/// Tagged fields in a request's or response's header: Kafka defines none, so this is room for what later versions add,
+/// and few enough that reading a header costs next to nothing, whoever sends it.
+pub const HEADER_TAGS_MAX: u32 = 16;
+
 /// A SASL message, bytes: a JWT with hundreds of groups fits, a flood before login does not.
 pub const SASL_MESSAGE_MAX: usize = 64 << 10;
 
@@ -123,6 +127,10 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Gathered frames of logins and of ApiVersions on one shard, which anybody may send: apart from the others', so that who
+/// has not logged in cannot hold what those need who have; some 70 of the largest, and thousands of usual ones; bytes.
+pub const SHARD_LOGIN_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Bytes of an exchange's frames that are held until it is known whether a recording rule asks for them: heads and names
 /// of some thousand partitions; what needs more is kept.

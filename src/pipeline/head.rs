@@ -1,6 +1,7 @@
 //! Length prefix and header of a frame, read together: what has to be known before the first byte is passed on.
 
-use crate::wire::kafka::frame::{self, FrameError, PREFIX_LEN, Parsed, REQUEST_PREFIX_LEN, RequestHeader};
+use crate::limits::HEADER_MAX;
+use crate::wire::kafka::frame::{self, FrameError, PREFIX_LEN, Parsed, RequestHeader};
 
 /// A request's head.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +21,8 @@ pub struct RequestHead<'a> {
 }
 
 impl<'a> RequestHead<'a> {
-    /// Bytes of a head before which nothing can be said.
-    pub const BYTES_MIN: usize = PREFIX_LEN + REQUEST_PREFIX_LEN;
+    /// Bytes of a head of which more are not waited for.
+    pub const BYTES_MAX: usize = PREFIX_LEN + HEADER_MAX;
 
     /// Reads a head; none when it is not whole.
     pub fn parse(bytes: &'a [u8], frame_bytes_max: u64) -> Result<Option<Self>, FrameError> {

@@ -221,18 +221,17 @@ impl Inbound {
     /// Begins, or goes on to wait for, a request whose head was cut by a read. Only bytes of the head are kept.
     fn begin_kept(&mut self, bytes: &[u8], now_ns: u64, gate: &mut dyn Gate) -> Result<Step, Fault> {
         let mut kept = std::mem::take(&mut self.partial);
-        let mut taken = 0;
-        loop {
-            // The least it can be, then a byte at a time, so that no byte of the body is ever kept with the head.
-            let wanted = RequestHead::BYTES_MIN.saturating_sub(kept.len()).max(1);
-            let whole = RequestHead::parse(&kept, self.frame_bytes_max).map_err(Fault::ClientFrame)?.is_some();
-            if whole || taken == bytes.len() {
-                break;
-            }
-            let next = wanted.min(bytes.len() - taken);
-            kept.extend_from_slice(&bytes[taken..taken + next]);
-            taken += next;
+        let before = kept.len();
+        // As much as a head can be, read once; then what turns out to be body goes back.
+        let room = RequestHead::BYTES_MAX.saturating_sub(before).min(bytes.len());
+        kept.extend_from_slice(&bytes[..room]);
+        let ends_at =
+            RequestHead::parse(&kept, self.frame_bytes_max).map_err(Fault::ClientFrame)?.map(|head| head.bytes);
+        if let Some(ends_at) = ends_at {
+            kept.truncate(ends_at);
+            kept.shrink_to_fit();
         }
+        let taken = kept.len() - before;
         let Some(head) = RequestHead::parse(&kept, self.frame_bytes_max).map_err(Fault::ClientFrame)? else {
             self.partial = kept;
             return Ok(Step::new(taken, Action::Absorb));

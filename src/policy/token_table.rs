@@ -169,7 +169,7 @@ impl TokenTable {
     ) -> Result<(Login, String), Refusal> {
         let ids = self.by_subject.get(subject).map(Vec::as_slice).unwrap_or_default();
         let mut records: Vec<&TokenRecord> = ids.iter().filter_map(|id| self.by_id.get(id)).collect();
-        records.sort_by_key(|record| (in_force(record, now_ns).is_err(), std::cmp::Reverse(record.created_ns)));
+        records.sort_by_cached_key(|record| (has_ended(record, now_ns), std::cmp::Reverse(record.created_ns)));
         let able: Vec<_> =
             records.iter().filter_map(|record| Some((*record, record.scram.as_ref()?.of(hash)))).collect();
         if able.is_empty() {
@@ -203,6 +203,11 @@ fn login(record: &TokenRecord, mechanism: Mechanism) -> Login {
         token_id: record.id.clone(),
         expires_ns: record.expires_ns,
     }
+}
+
+/// Whether [`in_force`] would refuse it, for who does not need to know why.
+fn has_ended(record: &TokenRecord, now_ns: u64) -> bool {
+    record.revoked_ns.is_some() || record.expires_ns <= now_ns
 }
 
 fn in_force(record: &TokenRecord, now_ns: u64) -> Result<(), Refusal> {

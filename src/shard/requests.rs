@@ -421,16 +421,17 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         if whole {
             return Ok(Admission::Gather(None));
         }
-        let max = match class {
-            // Before a login nobody gets room for more than a login takes.
-            Some(Class::Here) => (limits::HEADER_MAX + limits::SASL_MESSAGE_MAX) as u64,
-            _ => self.c.shard.limits.gathered_request_bytes,
+        let shard = &self.c.shard;
+        let (budget, max) = match class {
+            // Before a login nobody gets room for more than a login takes, nor any that is others'.
+            Some(Class::Here) => (&shard.login_budget, (limits::HEADER_MAX + limits::SASL_MESSAGE_MAX) as u64),
+            _ => (&shard.request_budget, shard.limits.gathered_request_bytes),
         };
         if head.frame_bytes > max {
             let (name, bytes) = (api::name(head.api_key), head.frame_bytes);
             return Err(Fault::Limit(format!("{name} of {bytes} bytes, at most {max} are taken")));
         }
-        match self.c.shard.request_budget.reserve(head.frame_bytes) {
+        match budget.reserve(head.frame_bytes) {
             Some(reservation) => Ok(Admission::Gather(Some(reservation))),
             None => Ok(Admission::Later),
         }

@@ -176,6 +176,8 @@ pub(super) struct Shard<R: Runtime> {
     pub response_buffers: Rc<Pool>,
     pub scratch: Rc<Scratch>,
     pub request_budget: Budget,
+    /// For requests that Weir answers, which need no login.
+    pub login_budget: Budget,
     pub response_budget: Budget,
     pub meter: Meter,
     pub connections: RefCell<BTreeMap<u64, Rc<Connection<R>>>>,
@@ -203,6 +205,7 @@ impl<R: Runtime> Shard<R> {
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             scratch: Rc::default(),
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
+            login_budget: Budget::new(limits::SHARD_LOGIN_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             meter: Meter::default(),
             connections: RefCell::default(),

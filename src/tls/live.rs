@@ -1,7 +1,7 @@
 //! A configuration that follows its files: looked at every few seconds, replaced as a whole, read without a lock.
 //!
 //! Files are compared by what the file system says of them, and read only when that has changed. A pair of which only one
-//! half has been written yet does not fit together: it is warned about once and looked at again when a file changes.
+//! half has been written yet does not fit together: it is warned about once and tried again at each look.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,8 +64,11 @@ pub struct Live<F: Files> {
 }
 
 struct Seen {
+    /// Of the files as they were last read to the end.
     stamps: Vec<Stamp>,
     digest: [u8; 32],
+    /// What was last warned about; none since it went well.
+    trouble: Option<String>,
 }
 
 impl<F: Files> Live<F> {
@@ -75,7 +78,7 @@ impl<F: Files> Live<F> {
         let stamps = stamps(&files.paths());
         let loaded = files.load()?;
         tell_expiry::<F>(name, loaded.expires_s);
-        let seen = Mutex::new(Seen { stamps, digest: loaded.digest });
+        let seen = Mutex::new(Seen { stamps, digest: loaded.digest, trouble: None });
         Ok(Live { name: name.to_owned(), files, config: ArcSwap::new(loaded.config), seen })
     }
 
@@ -106,21 +109,32 @@ where
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamps(&self.files.paths());
         if now == seen.stamps {
+            seen.trouble = None;
             return;
         }
-        seen.stamps = now;
         let (owner, name) = (F::OWNER.name(), &self.name);
         match self.files.load() {
-            Ok(loaded) if loaded.digest == seen.digest => {}
             Ok(loaded) => {
-                seen.digest = loaded.digest;
+                (seen.stamps, seen.trouble) = (now, None);
+                if loaded.digest == std::mem::replace(&mut seen.digest, loaded.digest) {
+                    return;
+                }
                 self.config.store(loaded.config);
                 tell_expiry::<F>(name, loaded.expires_s);
                 let expires = loaded.expires_s.map(day);
                 tracing::info!(owner, name, expires, "certificates reloaded: new connections use them, others go on");
             }
+            // The stamps stay: what could not be read, or is not valid yet, may be at the next look without a change.
             Err(error) => {
-                tracing::warn!(owner, name, "certificates have changed and are not usable, those in use stay: {error}");
+                let trouble = Some(error.to_string());
+                if seen.trouble != trouble {
+                    tracing::warn!(
+                        owner,
+                        name,
+                        "certificates have changed and are not usable, those in use stay: {error}"
+                    );
+                    seen.trouble = trouble;
+                }
             }
         }
     }

@@ -85,7 +85,8 @@ pub enum ClientError {
     },
 }
 
-struct Nothing;
+/// Wants to know of a walk only whether it goes well.
+pub(super) struct Nothing;
 impl Visitor for Nothing {}
 
 /// What plaintext and TLS have in common.

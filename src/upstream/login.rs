@@ -13,10 +13,13 @@ use kafka_protocol::protocol::Decodable;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::client::Nothing;
 use super::credential::{Answer, Conversation, Credential, CredentialError};
 use super::jitter;
 use crate::limits;
+use crate::wire::kafka::api::key;
 use crate::wire::kafka::sasl;
+use crate::wire::kafka::walk::Walker;
 
 /// Why a broker did not let Weir in.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -128,7 +131,7 @@ impl Login {
                 self.authenticate(&first)
             }
             (State::Authenticate, Some(answer)) => {
-                let answer: SaslAuthenticateResponse = decode(answer, AUTHENTICATE_VERSION)?;
+                let answer: SaslAuthenticateResponse = decode(answer, key::SASL_AUTHENTICATE, AUTHENTICATE_VERSION)?;
                 if answer.error_code != 0 {
                     let message = answer.error_message.map(|m| m.to_string()).unwrap_or_default();
                     return Err(LoginError::Refused { code: answer.error_code, message });
@@ -154,7 +157,7 @@ impl Login {
     }
 
     fn handshake_answered(&self, answer: &[u8]) -> Result<(), LoginError> {
-        let answer: SaslHandshakeResponse = decode(answer, HANDSHAKE_VERSION)?;
+        let answer: SaslHandshakeResponse = decode(answer, key::SASL_HANDSHAKE, HANDSHAKE_VERSION)?;
         if answer.error_code == 0 {
             return Ok(());
         }
@@ -163,9 +166,12 @@ impl Login {
     }
 }
 
-fn decode<R: Decodable>(answer: &[u8], version: i16) -> Result<R, LoginError> {
+fn decode<R: Decodable>(answer: &[u8], api_key: i16, version: i16) -> Result<R, LoginError> {
     let mut bytes = Bytes::copy_from_slice(answer);
     ResponseHeader::decode(&mut bytes, 0).map_err(|_| LoginError::Malformed)?;
+    // The codec allocates by the counts it reads; a walk has to find them lawful first.
+    let mut walker = Walker::response(api_key, version, bytes.len() as u64).ok_or(LoginError::Malformed)?;
+    walker.feed(&bytes, &mut Nothing).and_then(|()| walker.finish()).map_err(|_| LoginError::Malformed)?;
     R::decode(&mut bytes, version).map_err(|_| LoginError::Malformed)
 }
 
@@ -237,6 +243,16 @@ mod tests {
         let refused = SaslHandshakeResponse::default().with_error_code(33).with_mechanisms(offered);
         let error = begun().await.next(Some(&answer(&refused, 1))).await.unwrap_err();
         assert!(error.to_string().contains("does not offer SASL/PLAIN (it offers: GSSAPI)"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_count_beyond_the_answer_is_an_error_before_anything_is_allocated_for_it() {
+        let mechanisms = [0, 0, 0, 7, 0, 0, 0x7f, 0xff, 0xff, 0xff];
+        assert_eq!(begun().await.next(Some(&mechanisms)).await.unwrap_err(), LoginError::Malformed);
+        let mut login = begun().await;
+        login.next(Some(&answer(&SaslHandshakeResponse::default(), 1))).await.unwrap();
+        let token = [0, 0, 0, 7, 0, 0, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff];
+        assert_eq!(login.next(Some(&token)).await.unwrap_err(), LoginError::Malformed);
     }
 
     #[tokio::test]

@@ -72,6 +72,8 @@ impl Watcher {
                 let mut stopped = stopped;
                 let _ = stopped.wait_for(|s| *s).await;
             });
+            // A name that is being looked up is not waited for.
+            runtime.shutdown_background();
         })?;
         Ok((Watcher { stop: Some(stop), thread: Some(thread) }, shared))
     }

@@ -103,6 +103,7 @@ fn memory(config: &Config) -> Finding {
     let (id, subject) = ("memory", "memory");
     let shards = u64::try_from(config.shards).unwrap_or(u64::MAX);
     let pools = (limits::SHARD_BUFFER_BYTES as u64 + limits::SHARD_GATHER_BYTES).saturating_mul(2);
+    let pools = pools.saturating_add(limits::SHARD_LOGIN_BYTES);
     let journals = config.store.journal_bytes.saturating_mul(shards);
     let most = pools.saturating_mul(shards).saturating_add(journals).saturating_add(STORE_BYTES);
     let Some(limit) = memory_limit() else {

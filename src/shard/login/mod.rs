@@ -198,6 +198,12 @@ pub(super) struct Answer {
 pub(super) fn handshake<R: Runtime>(c: &Connection<R>, version: i16, correlation_id: i32, body: &[u8]) -> Answer {
     let listener = &c.door.listener;
     let offered = offered(listener);
+    if let Stage::Refused(denied) = std::mem::take(&mut c.login.borrow_mut().stage) {
+        // It failed already; a new start would let a connection guess for as long as it likes.
+        return refused(c, Some(Mechanism::OauthBearer), *denied, |_| {
+            sasl::handshake_response(version, correlation_id, ILLEGAL_SASL_STATE, &offered)
+        });
+    }
     let asked = sasl::handshake_mechanism(body).unwrap_or_default();
     let agreed = Mechanism::ALL.into_iter().find(|m| m.name() == asked && m.is_offered(listener));
     let Some(mechanism) = agreed else {
@@ -321,7 +327,9 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
         let text = format!("{who} has {limit} connections already, more are not taken");
         return Err(Denied::plainly(Some(who), text));
     };
-    let left_ns = hold.expires_ns.saturating_sub(c.clock.now_ns());
+    // The connection ends with the first of them.
+    let ends_ns = login.certificate.as_ref().map_or(u64::MAX, |held| held.expires_ns).min(hold.expires_ns);
+    let left_ns = ends_ns.saturating_sub(c.clock.now_ns());
     login.changed |= changed;
     login.who = Some(Who { principal, hold: Some(hold), place });
     if changed {

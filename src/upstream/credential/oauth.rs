@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL;
+use base64::engine::general_purpose::{STANDARD_NO_PAD as BASE64, URL_SAFE_NO_PAD as BASE64_URL};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
@@ -53,6 +53,22 @@ pub struct OauthOptions {
     pub extensions: Vec<(String, String)>,
     /// Certificates of the endpoint's authority; the system's where none is named.
     pub ca: Option<PathBuf>,
+}
+
+impl OauthOptions {
+    /// Whether a text repeats the secret, plain or in a form in which it is sent or would be shown.
+    fn is_secret_in(&self, text: &str) -> bool {
+        let (id, secret) = (form_encoded(&self.client_id), form_encoded(&self.client_secret));
+        let basic = Zeroizing::new(format!("{}:{}", id.as_str(), secret.as_str()));
+        let base64 = |plain: &str| Zeroizing::new(BASE64.encode(plain));
+        let base64_url = |plain: &str| Zeroizing::new(BASE64_URL.encode(plain));
+        let plain = self.client_secret.as_str();
+        text.contains(plain)
+            || text.to_ascii_lowercase().contains(Zeroizing::new(secret.to_ascii_lowercase()).as_str())
+            || [basic.as_str(), plain]
+                .iter()
+                .any(|said| text.contains(base64(said).as_str()) || text.contains(base64_url(said).as_str()))
+    }
 }
 
 impl fmt::Debug for OauthOptions {
@@ -293,8 +309,13 @@ impl Endpoint<'_> {
         let words = match serde_json::from_slice::<Denied>(body) {
             Ok(Denied { error, error_description }) => {
                 let words = [Some(error), error_description].into_iter().flatten().collect::<Vec<_>>().join(": ");
-                let shown: String = words.chars().filter(|c| !c.is_control()).take(200).collect();
-                if shown.contains(self.options.client_secret.as_str()) { String::new() } else { format!(" ({shown})") }
+                let printable: String = words.chars().filter(|c| !c.is_control()).collect();
+                // Before it is cut, which could leave a part of the secret.
+                if self.options.is_secret_in(&printable) {
+                    String::new()
+                } else {
+                    format!(" ({})", printable.chars().take(200).collect::<String>())
+                }
             }
             Err(_) => String::new(),
         };
@@ -331,4 +352,43 @@ fn form_encoded(text: &str) -> Zeroizing<String> {
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_providers_words_are_not_shown_where_they_repeat_the_secret_in_any_form() {
+        let options = OauthOptions {
+            token_endpoint: "https://idp/token".to_owned(),
+            client_id: "weir".to_owned(),
+            client_secret: Arc::new(Zeroizing::new("s3cret/+ of weir".to_owned())),
+            scope: None,
+            audience: None,
+            parameters: Vec::new(),
+            extensions: Vec::new(),
+            ca: None,
+        };
+        let endpoint = Endpoint { client: http::client(None).unwrap(), options: &options };
+        let told = |words: &str| {
+            let body = serde_json::json!({"error": "invalid_client", "error_description": words}).to_string();
+            endpoint.denied(StatusCode::UNAUTHORIZED, body.as_bytes())
+        };
+        let forms = [
+            "s3cret/+ of weir",
+            "s3cret%2F%2B+of+weir",
+            "s3cret%2f%2b+of+weir",
+            "czNjcmV0Lysgb2Ygd2Vpcg==",
+            "d2VpcjpzM2NyZXQlMkYlMkIrb2Yrd2Vpcg==",
+        ];
+        for form in forms {
+            assert!(told("no such client").contains("invalid_client: no such client"));
+            assert!(!told(&format!("got {form}, sorry")).contains("sorry"), "{form}");
+            // Where the cut to 200 characters falls into it.
+            let cut = told(&format!("{}{form}", "x".repeat(180)));
+            assert!(!cut.contains(&form[..3]), "{cut}");
+        }
+    }
 }

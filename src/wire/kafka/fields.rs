@@ -13,7 +13,8 @@ pub(super) enum Stop {
     NeedMore,
     /// The field would end after its frame.
     Truncated,
-    /// A length that no writer produces: negative where null is not allowed, or a varint of more than five bytes.
+    /// A length that no writer produces: negative where null is not allowed, a varint of more than five bytes, or a count
+    /// above what its place allows.
     BadLength,
     /// A string that is not UTF-8.
     NotUtf8,
@@ -151,7 +152,16 @@ impl<'a> Fields<'a> {
 
     /// Passes over the tagged fields of a flexible structure (KIP-482).
     pub(super) fn skip_tagged(&mut self) -> Result<(), Stop> {
-        for _ in 0..self.unsigned_varint()? {
+        self.skip_tagged_of(u32::MAX)
+    }
+
+    /// As [`Fields::skip_tagged`], where more than `max` fields are no structure that anybody writes.
+    pub(super) fn skip_tagged_of(&mut self, max: u32) -> Result<(), Stop> {
+        let count = self.unsigned_varint()?;
+        if count > max {
+            return Err(Stop::BadLength);
+        }
+        for _ in 0..count {
             self.unsigned_varint()?;
             let size = self.unsigned_varint()?;
             self.take(size as usize)?;

@@ -13,13 +13,13 @@ use bytes::{BufMut, Bytes};
 
 use super::api::{self, Api};
 use super::fields::{Fields, Stop};
-use crate::limits::HEADER_MAX;
+use crate::limits::{HEADER_MAX, HEADER_TAGS_MAX};
 
 /// Bytes of the length prefix.
 pub const PREFIX_LEN: usize = 4;
 
 /// Bytes of a request that tell API key, version and correlation id.
-pub const REQUEST_PREFIX_LEN: usize = 8;
+const REQUEST_PREFIX_LEN: usize = 8;
 
 /// Why bytes are not a lawful frame. None of them can be answered: the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum FrameError {
     /// The header is longer than any client's.
     #[error("the header is longer than {HEADER_MAX} bytes")]
     HeaderTooLong,
-    /// A length within the header that no writer produces.
+    /// A length or a count within the header that no writer produces.
     #[error("a length within the header is not lawful")]
     BadLength,
     /// A client id that is not UTF-8.
@@ -165,7 +165,7 @@ impl<'a> RequestHeader<'a> {
         };
         let client_id = fields.nullable_string()?;
         if known.request_header_version(prefix.api_version) >= 2 {
-            fields.skip_tagged()?;
+            fields.skip_tagged_of(HEADER_TAGS_MAX)?;
         }
         Ok(Self { prefix, api, client_id, len: fields.position() })
     }
@@ -179,7 +179,7 @@ pub fn response_correlation_id(arrived: &[u8]) -> Option<i32> {
 /// Length of a response's header of the given version (0: correlation id; 1: with tagged fields).
 pub fn response_header_len(arrived: &[u8], frame_len: usize, version: i16) -> Result<Parsed<usize>, FrameError> {
     let mut fields = Fields::new(arrived, frame_len);
-    let read = fields.int32().and_then(|_| if version >= 1 { fields.skip_tagged() } else { Ok(()) });
+    let read = fields.int32().and_then(|_| if version >= 1 { fields.skip_tagged_of(HEADER_TAGS_MAX) } else { Ok(()) });
     match read {
         Ok(()) => Ok(Parsed::Whole(fields.position())),
         Err(Stop::NeedMore) if arrived.len() < HEADER_MAX => Ok(Parsed::NeedMore),
@@ -334,6 +334,20 @@ mod tests {
         assert_eq!(RequestHeader::parse(&frame, LIMIT), Ok(Parsed::NeedMore));
         frame.put_u8(0);
         assert_eq!(RequestHeader::parse(&frame, LIMIT), Err(FrameError::HeaderTooLong));
+    }
+
+    #[test]
+    fn a_header_of_endless_empty_tags_is_refused_at_its_count() {
+        let mut frame = codec_header(ApiKey::Metadata, 12, Some("x"));
+        frame.truncate(frame.len() - 1);
+        let lawful = [&frame[..], &[16], &[0; 32]].concat();
+        assert!(
+            matches!(RequestHeader::parse(&lawful, LIMIT), Ok(Parsed::Whole(header)) if header.len == lawful.len())
+        );
+        // 60,000 of them, of which none has come yet.
+        frame.put_slice(&[0xe0, 0xd4, 0x03]);
+        assert_eq!(RequestHeader::parse(&frame, LIMIT), Err(FrameError::BadLength));
+        assert_eq!(response_header_len(&[0, 0, 0, 9, 17], LIMIT, 1), Err(FrameError::BadLength));
     }
 
     #[test]

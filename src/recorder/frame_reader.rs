@@ -382,9 +382,9 @@ impl<'a> FrameReader<'a> {
     }
 
     /// Marks the parts of connections that are closed. What such a connection left is stored by then; it is read before
-    /// its parts pass.
+    /// its parts pass. One that was passed already has lost what is missing, whatever became of its connection.
     fn see_who_is_gone(&mut self) -> Result<(), RecorderError> {
-        for (((connection, _), _, _), part) in &mut self.parts {
+        for (((connection, _), _, _), part) in self.parts.iter_mut().filter(|(_, part)| !part.passed) {
             part.closed = self.ended || self.store.get(Family::Live, &keys::live_connection(connection))?.is_none();
         }
         Ok(())

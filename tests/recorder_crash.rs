@@ -170,19 +170,6 @@ fn killed_store(folder: &Path, count: u64) -> PathBuf {
     copy
 }
 
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
 fn journal_of(store: &Path) -> PathBuf {
     store.join("journal/shard-0.journal")
 }

@@ -5,7 +5,6 @@
 mod recorder_support;
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -414,18 +413,5 @@ fn pieces_leave_a_quarter_of_the_journal_to_events() {
         let kind = fetch(number, "orders", 0, 1);
         let event = weir::event::Event { connection: ConnectionNo(1), at_ns: NOON_NS + 2 + number, kind };
         assert_eq!(journal.append(&event), Ok(()), "{number} after {taken}");
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }

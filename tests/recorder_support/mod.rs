@@ -145,3 +145,17 @@ pub fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, std::time::SystemTime)
     }
     out
 }
+
+/// Copies a store as it lies there, its gateway running or not.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}

@@ -16,7 +16,7 @@ mod subject;
 
 pub use client::{ClientFiles, ClientTls};
 pub use explain::{Peer, explain, explain_io, is_at_fault};
-pub use files::{FileRole, TlsError, is_too_open};
+pub use files::{FileRole, TlsError, is_too_open, trusted};
 pub use live::{Reload, Reloader};
 pub use server::{ClientCertificates, ServerFiles, ServerTls};
 pub use subject::{CertificateSubject, SubjectError};

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -54,6 +54,8 @@ pub struct Options {
     pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
+    /// Where brokers listen and what they advertise; with IPv6 without SASL and TLS.
+    pub host: IpAddr,
 }
 
 impl Default for Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             heap_mib: 256,
             for_load: false,
             properties: Vec::new(),
+            host: Ipv4Addr::LOCALHOST.into(),
         }
     }
 }
@@ -112,22 +115,22 @@ impl Cluster {
 
     /// The plaintext listeners, by node id.
     pub fn addresses(&self) -> Vec<(i32, SocketAddr)> {
-        self.brokers.iter().map(|(&node, b)| (node, local(b.port))).collect()
+        self.brokers.iter().map(|(&node, b)| (node, self.at(b.port))).collect()
     }
 
     /// One broker's plaintext listener.
     pub fn address(&self, node: i32) -> Result<SocketAddr> {
-        Ok(local(self.broker(node)?.port))
+        Ok(self.at(self.broker(node)?.port))
     }
 
     /// What a client takes as bootstrap servers.
     pub fn bootstrap(&self) -> String {
-        join(self.brokers.values().map(|b| b.port))
+        join(self.brokers.values().map(|b| self.at(b.port)))
     }
 
     /// The same for the SASL listener; empty without [`Options::users`].
     pub fn sasl_bootstrap(&self) -> String {
-        join(self.brokers.values().filter_map(|b| b.sasl_port))
+        join(self.brokers.values().filter_map(|b| b.sasl_port).map(|port| self.at(port)))
     }
 
     /// What a client takes as bootstrap servers for TLS, and for TLS with a certificate of its own; empty without
@@ -191,6 +194,10 @@ impl Cluster {
         Ok(node)
     }
 
+    fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.options.host, port)
+    }
+
     fn broker(&self, node: i32) -> Result<&Broker> {
         self.brokers.get(&node).ok_or_else(|| Failure::new(format!("there is no broker {node}")))
     }
@@ -227,7 +234,7 @@ impl Cluster {
     }
 
     fn server_properties(&self, node: i32, broker: &Broker) -> String {
-        let mut listeners = vec![format!("PLAINTEXT://127.0.0.1:{}", broker.port)];
+        let mut listeners = vec![format!("PLAINTEXT://{}", self.at(broker.port))];
         listeners.extend(broker.sasl_port.map(|port| format!("SASL://127.0.0.1:{port}")));
         if let Some([tls, mutual]) = broker.tls_ports {
             listeners.extend([format!("SSL://localhost:{tls}"), format!("MTLS://localhost:{mutual}")]);
@@ -327,7 +334,7 @@ impl Cluster {
             let Some(process) = &mut broker.process else {
                 continue;
             };
-            let address = local(broker.port);
+            let address = SocketAddr::new(self.options.host, broker.port);
             process.wait_ready("all brokers in its Metadata", READY_LIMIT, || {
                 Ok(brokers_known_to(address).is_ok_and(|known| running.iter().all(|n| known.contains(n))).then_some(()))
             })?;
@@ -341,7 +348,7 @@ impl Cluster {
             return Err(Failure::new("no broker is running"));
         };
         wait_for(&format!("Metadata without broker {node}"), READY_LIMIT, || {
-            Ok((!brokers_known_to(local(asked.port))?.contains(&node)).then_some(()))
+            Ok((!brokers_known_to(self.at(asked.port))?.contains(&node)).then_some(()))
         })
     }
 }
@@ -415,10 +422,6 @@ fn brokers_known_to(address: SocketAddr) -> Result<Vec<i32>> {
     Ok(answer.brokers.iter().map(|b| b.node_id.0).collect())
 }
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-fn join(ports: impl Iterator<Item = u16>) -> String {
-    ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+fn join(addresses: impl Iterator<Item = SocketAddr>) -> String {
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(",")
 }

@@ -19,6 +19,7 @@ pub mod admin;
 pub mod batch;
 pub mod clients;
 pub mod fake_broker;
+pub mod hosts;
 pub mod http;
 pub mod kafka;
 pub mod keycloak;

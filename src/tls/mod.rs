@@ -17,7 +17,7 @@ mod subject;
 
 pub use client::{ClientFiles, ClientTls};
 pub use explain::{Peer, explain, explain_io, is_at_fault};
-pub use files::{FileRole, TlsError, is_too_open};
+pub use files::{FileRole, TlsError, is_too_open, trusted};
 pub use host_pattern::HostPattern;
 pub use live::{Reload, Reloader};
 pub use server::{CertificateHosts, ClientCertificates, ServerFiles, ServerTls};

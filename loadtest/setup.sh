@@ -38,6 +38,13 @@ has_libclang() {
     return 1
 }
 
+has_nss_wrapper() {
+    for found in /usr/lib*/libnss_wrapper.so /usr/lib/*/libnss_wrapper.so; do
+        [ -e "$found" ] && return 0
+    done
+    return 1
+}
+
 has_jdk() { has java && major_at_least 17 "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p')"; }
 
 has_rust() { has cargo && cargo_minor="$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')" && [ "${cargo_minor:-0}" -ge 95 ]; }
@@ -67,6 +74,7 @@ look_for_tools() {
             has_venv || want "python3 python3-venv"
             has strace || want strace
             has tshark || want tshark
+            has_nss_wrapper || want libnss-wrapper
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
         bench) has haproxy || want haproxy ;;

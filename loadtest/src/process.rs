@@ -109,6 +109,16 @@ impl Process {
         self.wait_end("its end", limit)
     }
 
+    /// SIGSTOP: it does nothing until [`Process::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     fn wait_end(&mut self, what: &str, limit: Duration) -> Result<ExitStatus> {
         let ended = poll(limit, || self.child.try_wait().during("cannot wait for a process"));
         ended?.ok_or_else(|| self.failure(&timed_out(what, limit).to_string()))

@@ -7,7 +7,7 @@ CARGO ?= cargo
 SETUP := ./loadtest/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench build demo test lint bench clean
+.PHONY: help setup setup-test setup-bench build demo test lint compatibility bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: setup ## Formatting and lints
 
 test: setup-test lint ## What CI runs: lints, then every test, real Kafka and clients included
 	$(CARGO) test --release --locked --workspace --no-fail-fast
+
+compatibility: setup ## Write docs/compatibility.md anew from the tables; a test fails when it is stale
+	$(CARGO) test --release --locked --test differential -- --ignored --exact write_the_compatibility_page
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
 	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries

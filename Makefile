@@ -7,7 +7,7 @@ CARGO ?= cargo
 SETUP := ./loadtest/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench build demo test soak lint bench clean
+.PHONY: help setup setup-test setup-bench build demo test soak lint compatibility bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ test: setup-test lint ## What CI runs: lints, then every test, real Kafka and cl
 soak: setup-test ## Ten minutes of mixed clients and broker restarts on both runtimes, every record accounted for (SOAK_SECONDS=…)
 	@$(CARGO) build --release --locked --package weir --package loadtest --bins
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) run --release --locked --quiet --package loadtest --bin soak
+
+compatibility: setup ## Write docs/compatibility.md anew from the tables; a test fails when it is stale
+	$(CARGO) test --release --locked --test differential -- --ignored --exact write_the_compatibility_page
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
 	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries

@@ -7,7 +7,7 @@ CARGO ?= cargo
 SETUP := ./loadtest/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build demo test lint bench fuzz clean
+.PHONY: help setup setup-test setup-bench setup-fuzz build demo test soak lint bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ lint: setup ## Formatting and lints
 
 test: setup-test lint ## What CI runs: lints, then every test, real Kafka and clients included
 	$(CARGO) test --release --locked --workspace --no-fail-fast
+
+soak: setup-test ## Ten minutes of mixed clients and broker restarts on both runtimes, every record accounted for (SOAK_SECONDS=…)
+	@$(CARGO) build --release --locked --package weir --package loadtest --bins
+	@SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) run --release --locked --quiet --package loadtest --bin soak
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
 	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries

@@ -6,6 +6,8 @@ set -eu
 here="$(cd "$(dirname "$0")/.." && pwd)"
 cache="${WEIR_CACHE:-$HOME/.cache/weir}"
 kafka_version=4.3.1
+older_broker_version=3.9.1
+older_client_version=2.8.2
 keycloak_version=26.7.3
 cargo_fuzz_version=0.13.2
 
@@ -32,6 +34,13 @@ major_at_least() {
 has_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
     for found in /usr/lib/llvm-*/lib/libclang[.-][0-9s]* /usr/lib*/libclang[.-][0-9s]* /usr/lib/*/libclang[.-][0-9s]*; do
+        [ -e "$found" ] && return 0
+    done
+    return 1
+}
+
+has_nss_wrapper() {
+    for found in /usr/lib*/libnss_wrapper.so /usr/lib/*/libnss_wrapper.so; do
         [ -e "$found" ] && return 0
     done
     return 1
@@ -66,6 +75,7 @@ look_for_tools() {
             has_venv || want "python3 python3-venv"
             has strace || want strace
             has tshark || want tshark
+            has_nss_wrapper || want libnss-wrapper
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
         bench) has haproxy || want haproxy ;;
@@ -116,14 +126,18 @@ stamped() {
     fi
 }
 
-# Copied beside and moved into place: a copy cut short never looks whole.
-fetch_kafka() {
-    libs="$cache/kafka/$kafka_version/libs"
+# `copy_kafka VERSION PROFILE`. Copied beside and moved into place: a copy cut short never looks whole.
+copy_kafka() {
+    libs="$cache/kafka/$1/libs"
     rm -rf "$libs.new" && mkdir -p "$libs.new" || return 1
-    mvn -q -B -Dstyle.color=never -f "$here/tests/kafka/pom.xml" dependency:copy-dependencies \
-        -DincludeScope=runtime "-DoutputDirectory=$libs.new" || return 1
+    mvn -q -B -Dstyle.color=never -f "$here/tests/kafka/pom.xml" -P "$2" "-Dkafka.version=$1" \
+        dependency:copy-dependencies -DincludeScope=runtime "-DoutputDirectory=$libs.new" || return 1
     rm -rf "$libs" && mv "$libs.new" "$libs"
 }
+
+fetch_kafka() { copy_kafka "$kafka_version" current; }
+fetch_older_broker() { copy_kafka "$older_broker_version" older; }
+fetch_older_client() { copy_kafka "$older_client_version" older; }
 
 # Built for a database in memory, so that a start takes seconds. The build writes into the distribution, hence its place.
 fetch_keycloak() {
@@ -165,6 +179,8 @@ clients="$here/tests/clients"
 stamped "kafka-$kafka_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_kafka
 for part in "$@"; do
     if [ "$part" = test ]; then
+        stamped "kafka-$older_broker_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_older_broker
+        stamped "kafka-$older_client_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_older_client
         stamped "keycloak-$keycloak_version" built fetch_keycloak
         stamped python-clients "$(sum_of "$clients/confluent-kafka/requirements.txt")" make_venv
         stamped go-clients "$(sum_of "$clients/franz-go"/*)" build_go_client

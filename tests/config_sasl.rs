@@ -110,5 +110,5 @@ fn what_cannot_be_sent_is_told() {
     assert!(with("parameters: [a]")[0].contains("expected a mapping of names to texts"));
     assert!(with("scope: \"a\\nb\"")[0].contains("text without control characters"));
     assert!(with("ca: missing.pem")[0].contains("sasl.ca: "));
-    assert!(with("ca: secret")[0].contains("holds no PEM certificate"));
+    assert!(with("ca: secret")[0].contains("holds no certificate in PEM form"));
 }

@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
 use super::reader::{Reader, Section, found, keys};
 use super::yaml::{Data, Node};
 use super::{Oauth, Sasl, Secret, secret, value};
 use crate::limits;
 use crate::policy::is_loopback;
 use crate::scram::Hash;
+use crate::tls;
 
 #[derive(Clone, Copy)]
 enum Mechanism {
@@ -189,15 +187,10 @@ pub(super) fn ca(section: &Section<'_>, reader: &mut Reader) -> Option<Option<Pa
     let path = section.path("ca");
     let file = reader.scalar(node, &path, |node| value::text(node).map(str::to_owned).map_err(|_| "a path".into()))?;
     let file = reader.resolve(&file);
-    let certificates = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Some(Some(file)),
-        Ok(_) => {
-            reader.report(node.at, format!("{path}: {} holds no PEM certificate", file.display()));
-            None
-        }
+    match tls::trusted(Some(&file)) {
+        Ok(_) => Some(Some(file)),
         Err(error) => {
-            reader.report(node.at, format!("{path}: {} cannot be read: {error}", file.display()));
+            reader.report(node.at, format!("{path}: {error}"));
             None
         }
     }

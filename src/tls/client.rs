@@ -7,7 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::files::{FileReader, FileRole, TlsError};
 use super::live::{Files, Live, Loaded, Owner};
@@ -50,10 +50,7 @@ impl Files for ClientFiles {
 
     fn load(&self) -> Result<Loaded<ClientConfig>, TlsError> {
         let (mut reader, provider) = (FileReader::default(), provider());
-        let roots = match &self.ca {
-            Some(ca) => reader.trust(ca)?,
-            None => system_trust()?,
-        };
+        let roots = reader.trusted(self.ca.as_deref())?;
         let unusable = |error: &dyn std::fmt::Display| TlsError::new(FileRole::Trust, format!("CA: {error}"));
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .build()
@@ -74,17 +71,6 @@ impl Files for ClientFiles {
         config.resumption = Resumption::disabled();
         Ok(Loaded { config: Arc::new(config), expires_s, digest: reader.digest() })
     }
-}
-
-fn system_trust() -> Result<RootCertStore, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added > 0 {
-        return Ok(roots);
-    }
-    let why = found.errors.first().map_or_else(|| "none is installed".to_owned(), ToString::to_string);
-    Err(TlsError::new(FileRole::Trust, format!("the system's certificate authorities cannot be read: {why}; set `ca`")))
 }
 
 /// Checks everything but the name, for `verify_host: false`.

@@ -106,6 +106,11 @@ impl FileReader {
         Ok((Arc::new(pair), expires_s))
     }
 
+    /// The authorities of a file, or of the system where none is named.
+    pub(super) fn trusted(&mut self, file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+        file.map_or_else(system_trust, |file| self.trust(file))
+    }
+
     /// The authorities of a file; expired ones may be among them, since bundles hold them for long.
     pub(super) fn trust(&mut self, path: &Path) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
@@ -168,6 +173,23 @@ impl FileReader {
         self.hash.update(bytes.as_slice());
         Ok(bytes)
     }
+}
+
+/// The authorities of a file, or of the system where none is named.
+pub fn trusted(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    FileReader::default().trusted(file)
+}
+
+fn system_trust() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // One unreadable certificate of the system's is no reason to distrust the others.
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    let why = found.errors.first().map_or_else(|| "none is installed".to_owned(), ToString::to_string);
+    Err(TlsError::new(FileRole::Trust, format!("the system's certificate authorities cannot be read: {why}; set `ca`")))
 }
 
 /// When a certificate ends, s since the Unix epoch; an error where it has ended or not begun.

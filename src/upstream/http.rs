@@ -3,28 +3,22 @@
 //! Invariants: no redirect is followed and no proxy taken from the environment, since a secret goes where the
 //! configuration says and nowhere else; every request is bounded in time, every answer in size.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::limits;
+use crate::tls::{self, TlsError};
 
 /// Why there is no HTTP client.
 #[derive(Debug, Error)]
 pub enum HttpError {
     /// The file with certificates is of no use.
-    #[error("the certificates in {file} cannot be used: {why}", file = .file.display())]
-    Certificates {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        why: String,
-    },
+    #[error("{0}")]
+    Certificates(#[from] TlsError),
     /// TLS could not be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -50,20 +44,15 @@ pub fn client(ca: Option<&Path>) -> Result<reqwest::Client, HttpError> {
     Ok(client)
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, HttpError> {
-    let mut roots = RootCertStore::empty();
-    let Some(file) = ca else {
-        // One unreadable certificate of the system's is no reason to distrust the others.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(roots);
-    };
-    let unusable = |why: String| HttpError::Certificates { file: file.to_owned(), why };
-    let read = CertificateDer::pem_file_iter(file).map_err(|e| unusable(e.to_string()))?;
-    for certificate in read {
-        let certificate = certificate.map_err(|e| unusable(e.to_string()))?;
-        roots.add(certificate).map_err(|e| unusable(e.to_string()))?;
+fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    match (ca, tls::trusted(ca)) {
+        // An address without TLS needs nobody to vouch for it; one with TLS is then refused, for want of anybody.
+        (None, Err(why)) => {
+            tracing::warn!("identity providers over TLS cannot be verified: {why}");
+            Ok(RootCertStore::empty())
+        }
+        (_, trusted) => trusted,
     }
-    if roots.is_empty() { Err(unusable("it holds no PEM certificate".into())) } else { Ok(roots) }
 }
 
 /// The answer's body, at most [`limits::TOKEN_ANSWER_BYTES_MAX`] of it, in memory that is wiped; none beyond that.

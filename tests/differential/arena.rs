@@ -219,7 +219,7 @@ fn differs(key: i16) -> &'static [&'static str] {
 
 /// Whether two answers say the same, but for names and for what may differ.
 pub fn same(key: i16, version: i16, answers: [&Bytes; 2]) -> std::result::Result<(), String> {
-    let [direct, through_weir] = answers.map(|answer| neutral(answer));
+    let [direct, through_weir] = answers.map(neutral);
     if direct == through_weir {
         return Ok(());
     }

@@ -302,7 +302,7 @@ impl Cluster {
 
     fn front(&mut self) -> Result<Front> {
         let (port, shown) = (self.ports.take()?, self.ports.take()?);
-        Ok(Front { port, proxy: FaultProxy::start(shown, local(port))? })
+        Ok(Front { port, proxy: FaultProxy::start(shown, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))? })
     }
 
     fn server_properties(&self, node: i32, broker: &Broker) -> String {

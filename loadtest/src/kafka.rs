@@ -54,6 +54,8 @@ pub struct Options {
     pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
+    /// A folder with classes of the test's own that every broker can load.
+    pub classes: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             heap_mib: 256,
             for_load: false,
             properties: Vec::new(),
+            classes: None,
         }
     }
 }
@@ -240,7 +243,7 @@ impl Cluster {
         let (listeners, controller) = (listeners.join(","), self.controller_port);
         let data = self.home(node).join("data");
         let mut text = format!(
-            "process.roles={roles}\nnode.id={node}\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+            "process.roles={roles}\nnode.id={node}\nbroker.rack=rack-{node}\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners={listeners}\nadvertised.listeners={advertised}\nlog.dirs={}\n{FIXED_PROPERTIES}",
             data.display()
         );
@@ -313,7 +316,9 @@ impl Cluster {
         let home = self.home(node);
         let mut command = jvm(self.options.heap_mib, self.options.for_load);
         command.arg(format!("-Dlog4j2.configurationFile={}", home.join("log4j2.properties").display()));
-        command.arg("-cp").arg(class_path()?).arg("kafka.Kafka").arg(home.join("server.properties"));
+        let own = self.options.classes.iter().map(|folder| format!("{}:", folder.display())).collect::<String>();
+        command.arg("-cp").arg(format!("{own}{}", class_path()?.display()));
+        command.arg("kafka.Kafka").arg(home.join("server.properties"));
         let process = Process::start(&format!("Kafka broker {node}"), &command, &home.join("log"))?;
         let broker = self.brokers.get_mut(&node);
         broker.ok_or_else(|| Failure::new(format!("there is no broker {node}")))?.process = Some(process);
@@ -346,7 +351,8 @@ impl Cluster {
     }
 }
 
-/// What every broker has: single replicas, small internal topics, no waiting, and little memory.
+/// What every broker has: single replicas, small internal topics, no waiting, and little memory. Each is in a rack of its
+/// own, `rack-1` and so on.
 const FIXED_PROPERTIES: &str = "\
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,MTLS:SSL
 controller.listener.names=CONTROLLER

@@ -46,15 +46,15 @@ const PROPERTIES: [&str; 8] = [
 fn every_word_is_counted_exactly_once_though_the_topology_is_killed_and_a_broker_restarts() {
     let properties = PROPERTIES.map(ToOwned::to_owned).to_vec();
     let mut cluster = Cluster::start(3, kafka::Options { properties, ..Default::default() }).unwrap();
-    let gateways =
-        common::RUNTIMES.map(|runtime| common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime)));
+    let gateways = common::RUNTIMES
+        .map(|runtime| common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime)));
     let dir = Scratch::new("weir-streams-").unwrap();
     let mut tools = Toolbox::start().unwrap();
     prepare(&mut tools, &gateways[0]);
 
     let feeding = feed(&gateways[1], dir.path());
-    let [mut classic, mut streams] =
-        [("classic", &gateways[0]), ("streams", &gateways[1])].map(|(protocol, gateway)| Topology::new(protocol, gateway, dir.path()));
+    let [mut classic, mut streams] = [("classic", &gateways[0]), ("streams", &gateways[1])]
+        .map(|(protocol, gateway)| Topology::new(protocol, gateway, dir.path()));
     for topology in [&mut classic, &mut streams] {
         topology.start();
     }

@@ -60,7 +60,7 @@ pub struct Options {
     pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
-    /// Where brokers listen and what they advertise; with IPv6 without SASL and TLS.
+    /// Where brokers listen and what they advertise; with IPv6 without SASL, TLS and proxies.
     pub host: IpAddr,
 }
 
@@ -292,7 +292,7 @@ impl Cluster {
 
     fn front(&mut self) -> Result<Front> {
         let (port, shown) = (self.ports.take()?, self.ports.take()?);
-        Ok(Front { port, proxy: FaultProxy::start(shown, local(port))? })
+        Ok(Front { port, proxy: FaultProxy::start(shown, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))? })
     }
 
     fn server_properties(&self, node: i32, broker: &Broker) -> String {

@@ -37,7 +37,8 @@ fn a_change_of_the_active_controller_under_admin_requests_loses_neither_a_topic_
     all_flow(&mut streams);
     let there: BTreeSet<String> = {
         let address = cluster.address(second).unwrap();
-        let answer = Connection::open(address).unwrap().call(12, &MetadataRequest::default().with_topics(None)).unwrap();
+        let answer =
+            Connection::open(address).unwrap().call(12, &MetadataRequest::default().with_topics(None)).unwrap();
         answer.topics.iter().filter_map(|topic| topic.name.as_ref().map(|name| name.to_string())).collect()
     };
     for through in &streams {

@@ -7,8 +7,8 @@
 //! before it, and leave it whole.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod brokers;
 mod breaks;
+mod brokers;
 #[path = "../common/mod.rs"]
 mod common;
 mod controllers;

@@ -22,8 +22,12 @@ use crate::scratch::Scratch;
 use crate::wire::Connection;
 use crate::{During, Failure, Result, cache, wait_for};
 
-/// The version `tests/kafka/pom.xml` fetches.
+/// The version whose brokers and tools are used unless another is asked for; all three are fetched by `make setup-test`.
 pub const VERSION: &str = "4.3.1";
+/// Brokers one major version older.
+pub const OLDER: &str = "3.9.1";
+/// For its clients only.
+pub const OLD_CLIENT: &str = "2.8.2";
 
 /// A broker starts in 3 to 4 s on an idle machine; on a busy one it may take ten times that.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -41,6 +45,8 @@ pub struct BrokerTls {
 /// What a cluster is like besides its size.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Of [`VERSION`] and [`OLDER`], the brokers' version.
+    pub version: &'static str,
     /// Users of a second listener, SASL_PLAINTEXT; without users there is no such listener.
     pub users: Vec<(String, String)>,
     /// How they may log in there. OAUTHBEARER takes any unsigned token ([`crate::token_endpoint`]), of users or not.
@@ -67,6 +73,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            version: VERSION,
             users: Vec::new(),
             mechanisms: vec!["PLAIN"],
             tls: None,
@@ -285,7 +292,10 @@ impl Cluster {
         let write =
             |name: &str, text: String| fs::write(home.join(name), text).during("cannot write the configuration");
         write("server.properties", self.server_properties(node, &broker))?;
-        write("log4j2.properties", log4j_properties(&home, self.options.request_log))?;
+        match self.options.version {
+            OLDER => write("log4j.properties", log4j_1_properties(&home, self.options.request_log))?,
+            _ => write("log4j2.properties", log4j_properties(&home, self.options.request_log))?,
+        }
         self.brokers.insert(node, broker);
         Ok(())
     }
@@ -373,7 +383,7 @@ impl Cluster {
     }
 
     fn format_command(&self, node: i32) -> Result<Command> {
-        let mut command = java(64)?;
+        let mut command = java_of(self.options.version, 64)?;
         command.args(["kafka.tools.StorageTool", "format", "-t", &self.id, "-c"]);
         command.arg(self.home(node).join("server.properties"));
         for mechanism in self.options.mechanisms.iter().filter(|m| m.starts_with("SCRAM-")) {
@@ -388,7 +398,12 @@ impl Cluster {
         let home = self.home(node);
         let mut command = jvm(self.options.heap_mib, self.options.for_load);
         command.arg(format!("-Dlog4j2.configurationFile={}", home.join("log4j2.properties").display()));
-        command.arg("-cp").arg(class_path()?).arg("kafka.Kafka").arg(home.join("server.properties"));
+        command.arg(format!("-Dlog4j.configuration=file:{}", home.join("log4j.properties").display()));
+        command
+            .arg("-cp")
+            .arg(class_path_of(self.options.version)?)
+            .arg("kafka.Kafka")
+            .arg(home.join("server.properties"));
         let process = Process::start(&format!("Kafka broker {node}"), &command, &home.join("log"))?;
         let broker = self.brokers.get_mut(&node);
         broker.ok_or_else(|| Failure::new(format!("there is no broker {node}")))?.process = Some(process);
@@ -474,10 +489,34 @@ fn log4j_properties(home: &Path, request_log: bool) -> String {
     text
 }
 
+/// The same for the logging that Kafka had before 4.0.
+fn log4j_1_properties(home: &Path, request_log: bool) -> String {
+    let mut text = String::from(
+        "log4j.rootLogger=WARN, out\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n\
+         log4j.appender.out.layout=org.apache.log4j.PatternLayout\n\
+         log4j.appender.out.layout.ConversionPattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n\n",
+    );
+    if request_log {
+        text += &format!(
+            "log4j.logger.kafka.request.logger=DEBUG, requests\nlog4j.additivity.kafka.request.logger=false\n\
+             log4j.appender.requests=org.apache.log4j.FileAppender\nlog4j.appender.requests.File={}\n\
+             log4j.appender.requests.layout=org.apache.log4j.PatternLayout\n\
+             log4j.appender.requests.layout.ConversionPattern=%m%n\n",
+            home.join("requests").display()
+        );
+    }
+    text
+}
+
 /// `java` with Kafka's jars, for tools that run briefly: the class to run and its arguments follow.
 pub fn java(heap_mib: u32) -> Result<Command> {
+    java_of(VERSION, heap_mib)
+}
+
+/// The same with the jars of another version.
+pub fn java_of(version: &str, heap_mib: u32) -> Result<Command> {
     let mut command = jvm(heap_mib, false);
-    command.arg("-cp").arg(class_path()?);
+    command.arg("-cp").arg(class_path_of(version)?);
     Ok(command)
 }
 
@@ -493,9 +532,13 @@ fn jvm(heap_mib: u32, for_load: bool) -> Command {
 
 /// What `java -cp` takes to run Kafka and its tools.
 pub fn class_path() -> Result<PathBuf> {
-    let libs = cache()?.join("kafka").join(VERSION).join("libs");
+    class_path_of(VERSION)
+}
+
+fn class_path_of(version: &str) -> Result<PathBuf> {
+    let libs = cache()?.join("kafka").join(version).join("libs");
     if !libs.is_dir() {
-        return Err(Failure::new(format!("no Kafka jars in {}: run `make setup`", libs.display())));
+        return Err(Failure::new(format!("no Kafka jars in {}: run `make setup-test`", libs.display())));
     }
     Ok(libs.join("*"))
 }

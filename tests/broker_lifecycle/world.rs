@@ -33,7 +33,7 @@ pub struct Through {
 }
 
 /// A stream through a gateway on each runtime, flowing, in front of `upstream`; `plan` may change what flows.
-pub fn streams_to(cluster: &Cluster, upstream: &str, name: &str, plan: impl Fn(Plan) -> Plan) -> Vec<Through> {
+pub fn streams_to(cluster: &Cluster, upstream: &str, name: &str, plan: fn(Plan) -> Plan) -> Vec<Through> {
     let start = |runtime| {
         let gateway = common::gateway(Options::new(upstream).runtime(runtime));
         let topic = format!("{name}-{runtime}");

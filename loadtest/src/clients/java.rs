@@ -131,7 +131,7 @@ impl JavaTools {
 }
 
 /// Only what a failure needs, and on standard error: the tools' standard output is data.
-const QUIET_LOG4J: &str = "\
+pub(super) const QUIET_LOG4J: &str = "\
 appender.err.type = Console
 appender.err.name = err
 appender.err.target = SYSTEM_ERR

@@ -91,7 +91,7 @@ const STORE_FILES: usize = 300;
 
 impl fmt::Display for Vitals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mib = |kib: u64| format!("{}.{} MiB", kib >> 10, (kib & 1023) * 10 >> 10);
+        let mib = |kib: u64| format!("{}.{} MiB", kib >> 10, ((kib & 1023) * 10) >> 10);
         write!(
             f,
             "{:>5} s {:>11} {:>11} {:>8} {:>6} {:>8} {:>12}",

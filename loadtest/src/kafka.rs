@@ -68,7 +68,7 @@ pub struct Options {
     pub properties: Vec<String>,
     /// A folder with classes of the test's own that every broker can load.
     pub classes: Option<PathBuf>,
-    /// Where brokers listen and what they advertise; with IPv6 without SASL and TLS.
+    /// Where brokers listen and what they advertise; with IPv6 without SASL, TLS and proxies.
     pub host: IpAddr,
 }
 

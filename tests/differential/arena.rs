@@ -219,7 +219,7 @@ fn differs(key: i16) -> &'static [&'static str] {
 
 /// Whether two answers say the same, but for names and for what may differ.
 pub fn same(key: i16, version: i16, answers: [&Bytes; 2]) -> std::result::Result<(), String> {
-    let [direct, through_weir] = answers.map(|answer| neutral(answer));
+    let [direct, through_weir] = answers.map(neutral);
     if direct == through_weir {
         return Ok(());
     }
@@ -228,6 +228,11 @@ pub fn same(key: i16, version: i16, answers: [&Bytes; 2]) -> std::result::Result
         (Ok(direct), Ok(through_weir)) if direct == through_weir => Ok(()),
         (direct, through_weir) => Err(format!("the answers differ:\n    {direct:?}\n    {through_weir:?}")),
     }
+}
+
+/// Whether an answer holds one of the codes by which Weir refuses: UNSUPPORTED_VERSION, CLUSTER_AUTHORIZATION_FAILED.
+pub fn says_no(answer: &[u8]) -> bool {
+    [35i16, 31].iter().any(|code| answer.windows(2).any(|bytes| bytes == code.to_be_bytes()))
 }
 
 /// With the sides' tags replaced by one for both, of the same length.

@@ -21,8 +21,8 @@ use crate::limits;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, BrokerPorts, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload,
-    RecordingOptions, ShardHandle, ShardOptions, Subjects,
+    self, Advertised, AdvertisedPorts, BrokerPorts, Census, Command, Doors, Durability, IoUring, ListenerOptions,
+    ListenerTls, OnOverload, RecordingOptions, ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
@@ -191,9 +191,8 @@ fn taken_addresses(config: &Config) -> (Vec<String>, bool) {
     try_bind("control.bind".into(), config.control.bind);
     for listener in &config.listeners {
         try_bind(format!("listener {}, bind", listener.name), listener.bind);
-        let ports = &listener.brokers;
-        for port in ports.low..=ports.high {
-            try_bind(format!("listener {}, brokers", listener.name), SocketAddr::new(ports.host, port));
+        for address in listener.broker_addresses() {
+            try_bind(format!("listener {}, brokers", listener.name), address);
         }
     }
     (trouble, may_pass)
@@ -299,14 +298,13 @@ fn listeners(
             Ok(tls) => tls,
             Err(error) => return Some(Err(error)),
         };
-        let ports = &listener.brokers;
         Some(Ok(Arc::new(ListenerOptions {
             name: listener.name.clone(),
             cluster,
             bind: listener.bind,
-            brokers: BrokerPorts { host: ports.host, low: ports.low, high: ports.high },
+            brokers: doors(&listener.brokers),
             tls,
-            advertised: listener.advertised.clone(),
+            advertised: advertised(&listener.advertised),
             anonymous: listener.auth.contains(&config::Auth::Anonymous),
             weir_token: listener.auth.contains(&config::Auth::WeirToken),
             scram: listener.auth.contains(&config::Auth::Scram),
@@ -316,6 +314,23 @@ fn listeners(
         })))
     };
     config.listeners.iter().filter_map(&mut options).collect()
+}
+
+fn doors(brokers: &config::Brokers) -> Doors {
+    match brokers {
+        config::Brokers::Ports(ports) => {
+            Doors::Ports(BrokerPorts { host: ports.host, low: ports.low, high: ports.high })
+        }
+        config::Brokers::Sni { bootstrap } => Doors::Names { bootstrap: bootstrap.clone() },
+    }
+}
+
+fn advertised(told: &config::Advertised) -> Advertised {
+    let ports = match told.ports {
+        config::AdvertisedPorts::PerBroker(low) => AdvertisedPorts::PerBroker(low),
+        config::AdvertisedPorts::Same(port) => AdvertisedPorts::Same(port),
+    };
+    Advertised { host: told.host.clone(), ports }
 }
 
 fn listener_tls(
@@ -328,9 +343,9 @@ fn listener_tls(
         .map_err(|source| BootError::Tls { owner: owner(), source })?;
     let server = Arc::new(live);
     followed.push(server.clone());
-    if !tls.files.is_for(&listener.advertised).map_err(|source| BootError::Tls { owner: owner(), source })? {
-        let (name, advertised) = (&listener.name, &listener.advertised);
-        tracing::warn!(name, "the certificate is not for {advertised}: clients that verify host names will refuse it");
+    for host in listener.hosts_without_certificate().map_err(|source| BootError::Tls { owner: owner(), source })? {
+        let name = &listener.name;
+        tracing::warn!(name, "the certificate is not for {host}: clients that verify host names will refuse it");
     }
     let subjects = listener.auth.contains(&config::Auth::Mtls).then(|| {
         Arc::new(Subjects { mapping: SubjectMapping::clone(&tls.mapping), units_are_groups: tls.units_are_groups })

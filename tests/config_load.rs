@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use weir::config::{Auth, Config, LogFormat, LogLevel, Runtime, Sasl};
+use weir::config::{AdvertisedPorts, Auth, Brokers, Config, LogFormat, LogLevel, Runtime, Sasl};
 use weir::policy::PolicySnapshot;
 
 /// As DESIGN's "Configuration" writes it.
@@ -52,7 +52,8 @@ fn the_smallest_configuration_works_as_written() {
     assert!(config.clusters[0].sasl.is_none());
     let listener = &config.listeners[0];
     assert_eq!(listener.bind.to_string(), "127.0.0.1:9292");
-    assert_eq!(listener.advertised, "127.0.0.1");
+    assert_eq!(listener.advertised.host.to_string(), "127.0.0.1");
+    assert_eq!(listener.advertised.ports, AdvertisedPorts::PerBroker(9300));
     assert_eq!(listener.auth, [Auth::Anonymous]);
     assert!(!listener.allow_security_changes);
     assert_eq!(config.cluster_of(listener).unwrap().name, "main");
@@ -61,7 +62,7 @@ fn the_smallest_configuration_works_as_written() {
 #[test]
 fn a_broker_s_port_is_the_base_plus_its_node_id_and_never_beyond_the_range() {
     let folder = tempfile::tempdir().unwrap();
-    let brokers = load(folder.path(), SMALLEST).listeners[0].brokers;
+    let Brokers::Ports(brokers) = load(folder.path(), SMALLEST).listeners[0].brokers else { panic!("no ports") };
     assert_eq!(brokers.port(0), Some(9300));
     assert_eq!(brokers.port(99), Some(9399));
     assert_eq!(brokers.port(100), None);
@@ -160,5 +161,5 @@ fn listeners_may_share_port_numbers_on_different_addresses() {
 "#;
     let config = load(folder.path(), &format!("{SMALLEST}{second}"));
     assert_eq!(config.listeners.len(), 3);
-    assert_eq!(config.listeners[2].advertised, "::1");
+    assert_eq!(config.listeners[2].advertised.host.to_string(), "::1");
 }

@@ -347,7 +347,9 @@ fn a_wildcard_needs_to_say_what_clients_are_told() {
             "    auth: [anonymous]",
             "    auth: [anonymous]\n    advertised: 0.0.0.0",
             &["weir.yaml:15:17: listeners[0].advertised: found `0.0.0.0`; \
-             expected a host name or IP address without a port, such as \"weir.example.com\""],
+             expected a host name or IP address that clients reach, such as \"weir.example.com\" or \
+             \"weir-{node}.example.com\", with ports where they differ from those listened on, such as \
+             \"weir.example.com:19300-19399\""],
         ),
     ]);
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use hazards_support::*;
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::alter_client_quotas_request as quotas;
+use kafka_protocol::messages::alter_configs_request as replaced;
 use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -20,10 +21,11 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, AlterClientQuotasRequest, AlterUserScramCredentialsRequest, ApiVersionsRequest,
-    ApiVersionsResponse, BrokerId, CreateAclsRequest, CreateDelegationTokenRequest, EnvelopeRequest,
-    FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest, ProducerId,
-    TransactionalId, UpdateFeaturesRequest, VoteRequest, WriteTxnMarkersRequest,
+    AddPartitionsToTxnRequest, AlterClientQuotasRequest, AlterConfigsRequest, AlterUserScramCredentialsRequest,
+    ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreateAclsRequest, CreateDelegationTokenRequest,
+    EnvelopeRequest, FetchSnapshotRequest, IncrementalAlterConfigsRequest, ListOffsetsRequest,
+    OffsetForLeaderEpochRequest, ProducerId, TransactionalId, UpdateFeaturesRequest, VoteRequest,
+    WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 use loadtest::kafka::{self, Cluster};
@@ -357,6 +359,33 @@ fn a_topics_settings_may_be_changed_without_allowing_security_changes() {
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         let answer = connect(gateway, "settings").call(1, &request).unwrap();
         assert_eq!(answer.responses[0].error_code, 0);
+    }
+}
+
+#[test]
+fn how_fast_brokers_copy_replicas_may_be_set_alone_and_never_beside_another_setting() {
+    let set = |connection: &mut Connection, names: &[&str]| {
+        let setting = |name: &&str| AlterableConfig::default().with_name(text(name)).with_value(Some(text("1000000")));
+        let resource = AlterConfigsResource::default().with_resource_type(4).with_resource_name(text("1"));
+        let resource = resource.with_configs(names.iter().map(setting).collect());
+        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        connection.call(1, &request.with_validate_only(true)).unwrap().responses[0].error_code
+    };
+    const THROTTLES: [&str; 2] = ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
+    for gateway in shared() {
+        let mut connection = connect(gateway, "throttles");
+        assert_eq!(set(&mut connection, &THROTTLES), 0);
+        let and_another = [THROTTLES[0], "log.cleaner.threads", THROTTLES[1]];
+        assert_eq!(set(&mut connection, &and_another), CLUSTER_AUTHORIZATION_FAILED);
+        assert_eq!(set(&mut connection, &["leader.replication.throttled.rates"]), CLUSTER_AUTHORIZATION_FAILED);
+
+        // AlterConfigs takes back every setting that it does not name.
+        let setting = replaced::AlterableConfig::default().with_name(text(THROTTLES[0]));
+        let resource = replaced::AlterConfigsResource::default().with_resource_type(4).with_resource_name(text("1"));
+        let resource = resource.with_configs(vec![setting.with_value(Some(text("1000000")))]);
+        let request = AlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(true);
+        let answer = connection.call(2, &request).unwrap();
+        assert_eq!(answer.responses[0].error_code, CLUSTER_AUTHORIZATION_FAILED);
     }
 }
 

@@ -1,27 +1,33 @@
 //! A real Apache Kafka, KRaft, from its Maven jars.
 //!
 //! The first broker is the controller too; the others are brokers only, so that each of them can be stopped, started
-//! again or added while the quorum stays. Everything lives in one temporary folder that goes with the cluster.
+//! again or added while the quorum stays. With three controllers ([`Options::highly_available`]) any broker can go.
+//! Everything lives in one temporary folder that goes with the cluster.
 //!
 //! A cluster is ready when a Metadata answer of its own names every broker: what a client would see, not what a log says.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use kafka_protocol::messages::MetadataRequest;
 
+use crate::fault_proxy::FaultProxy;
 use crate::ports::Block;
 use crate::process::{self, Process};
 use crate::scratch::Scratch;
 use crate::wire::Connection;
 use crate::{During, Failure, Result, cache, wait_for};
 
-/// The version `tests/kafka/pom.xml` fetches.
+/// The version whose brokers and tools are used unless another is asked for; all three are fetched by `make setup-test`.
 pub const VERSION: &str = "4.3.1";
+/// Brokers one major version older.
+pub const OLDER: &str = "3.9.1";
+/// For its clients only.
+pub const OLD_CLIENT: &str = "2.8.2";
 
 /// A broker starts in 3 to 4 s on an idle machine; on a busy one it may take ten times that.
 const READY_LIMIT: Duration = Duration::from_secs(90);
@@ -39,6 +45,8 @@ pub struct BrokerTls {
 /// What a cluster is like besides its size.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Of [`VERSION`] and [`OLDER`], the brokers' version.
+    pub version: &'static str,
     /// Users of a second listener, SASL_PLAINTEXT; without users there is no such listener.
     pub users: Vec<(String, String)>,
     /// How they may log in there. OAUTHBEARER takes any unsigned token ([`crate::token_endpoint`]), of users or not.
@@ -47,6 +55,10 @@ pub struct Options {
     pub tls: Option<BrokerTls>,
     /// One JSON line per request in [`Cluster::request_log`]: API, version and client as the broker saw them.
     pub request_log: bool,
+    /// How many of the first brokers are controllers too: one, or a quorum of three.
+    pub controllers: i32,
+    /// One more listener, which is met through a [`FaultProxy`] only: that is the address it advertises.
+    pub proxied: bool,
     /// Java heap per broker, MiB.
     pub heap_mib: u32,
     /// As benches want it: compile hot code fully, which is slower to start and faster once under load, and keep the
@@ -54,19 +66,34 @@ pub struct Options {
     pub for_load: bool,
     /// Lines added to every broker's `server.properties`.
     pub properties: Vec<String>,
+    /// Where brokers listen and what they advertise; with IPv6 without SASL and TLS.
+    pub host: IpAddr,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
+            version: VERSION,
             users: Vec::new(),
             mechanisms: vec!["PLAIN"],
             tls: None,
             request_log: false,
+            controllers: 1,
+            proxied: false,
             heap_mib: 256,
             for_load: false,
             properties: Vec::new(),
+            host: Ipv4Addr::LOCALHOST.into(),
         }
+    }
+}
+
+impl Options {
+    /// For at least three brokers, any of which may fail: a quorum of controllers, three replicas of everything, two of
+    /// which have to hold what is acknowledged. A broker that stops answering is taken for dead after 6 s.
+    pub fn highly_available() -> Self {
+        let properties = HIGHLY_AVAILABLE.lines().map(ToOwned::to_owned).collect();
+        Self { controllers: 3, properties, ..Self::default() }
     }
 }
 
@@ -75,7 +102,7 @@ impl Default for Options {
 pub struct Cluster {
     brokers: BTreeMap<i32, Broker>,
     id: String,
-    controller_port: u16,
+    controllers: BTreeMap<i32, u16>,
     ports: Block,
     options: Options,
     // Last, so that the brokers are gone before their folder.
@@ -88,7 +115,15 @@ struct Broker {
     port: u16,
     sasl_port: Option<u16>,
     tls_ports: Option<[u16; 2]>,
+    front: Option<Front>,
     process: Option<Process>,
+}
+
+/// The listener behind a proxy.
+#[derive(Debug)]
+struct Front {
+    port: u16,
+    proxy: FaultProxy,
 }
 
 impl Cluster {
@@ -97,8 +132,8 @@ impl Cluster {
         let mut ports = Block::claim()?;
         let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(22).collect();
         let dir = if options.for_load { Scratch::in_memory("weir-kafka-") } else { Scratch::new("weir-kafka-") }?;
-        let controller_port = ports.take()?;
-        let mut cluster = Self { brokers: BTreeMap::new(), id, controller_port, ports, options, dir };
+        let controllers = (1..=options.controllers).map(|node| Ok((node, ports.take()?))).collect::<Result<_>>()?;
+        let mut cluster = Self { brokers: BTreeMap::new(), id, controllers, ports, options, dir };
         for node in 1..=brokers {
             cluster.prepare(node)?;
         }
@@ -112,22 +147,22 @@ impl Cluster {
 
     /// The plaintext listeners, by node id.
     pub fn addresses(&self) -> Vec<(i32, SocketAddr)> {
-        self.brokers.iter().map(|(&node, b)| (node, local(b.port))).collect()
+        self.brokers.iter().map(|(&node, b)| (node, self.at(b.port))).collect()
     }
 
     /// One broker's plaintext listener.
     pub fn address(&self, node: i32) -> Result<SocketAddr> {
-        Ok(local(self.broker(node)?.port))
+        Ok(self.at(self.broker(node)?.port))
     }
 
     /// What a client takes as bootstrap servers.
     pub fn bootstrap(&self) -> String {
-        join(self.brokers.values().map(|b| b.port))
+        join(self.brokers.values().map(|b| self.at(b.port)))
     }
 
     /// The same for the SASL listener; empty without [`Options::users`].
     pub fn sasl_bootstrap(&self) -> String {
-        join(self.brokers.values().filter_map(|b| b.sasl_port))
+        join(self.brokers.values().filter_map(|b| b.sasl_port).map(|port| self.at(port)))
     }
 
     /// What a client takes as bootstrap servers for TLS, and for TLS with a certificate of its own; empty without
@@ -137,6 +172,11 @@ impl Cluster {
             let ports = self.brokers.values().filter_map(|b| b.tls_ports.map(|ports| ports[which]));
             ports.map(|port| format!("localhost:{port}")).collect::<Vec<_>>().join(",")
         })
+    }
+
+    /// The proxies before the brokers ([`Options::proxied`]): their addresses are what a client behind them starts with.
+    pub fn proxies(&self) -> impl Iterator<Item = &FaultProxy> {
+        self.brokers.values().filter_map(|b| b.front.as_ref()).map(|front| &front.proxy)
     }
 
     /// The end of one broker's log.
@@ -153,7 +193,7 @@ impl Cluster {
         answered.map(|json| serde_json::from_str(json).during("a line of the request log")).collect()
     }
 
-    /// Stops a broker as an operator would (SIGTERM: leaders move first). The controller, 1, carries the quorum and stays.
+    /// Stops a broker as an operator would (SIGTERM: leaders move first). A controller that is the only one stays.
     pub fn stop(&mut self, node: i32) -> Result<()> {
         self.take_process(node)?.terminate(STOP_LIMIT)?;
         Ok(())
@@ -163,6 +203,28 @@ impl Cluster {
     pub fn kill(&mut self, node: i32) -> Result<()> {
         self.take_process(node)?.kill();
         Ok(())
+    }
+
+    /// Stops a broker for good: it is none of ours any more. The cluster knows it until it is unregistered.
+    pub fn remove(&mut self, node: i32) -> Result<()> {
+        self.stop(node)?;
+        self.brokers.remove(&node);
+        Ok(())
+    }
+
+    /// SIGSTOP: the broker answers nothing, and its connections stay open.
+    pub fn pause(&self, node: i32) -> Result<()> {
+        self.running(node)?.pause()
+    }
+
+    /// SIGCONT after [`Cluster::pause`].
+    pub fn resume(&self, node: i32) -> Result<()> {
+        self.running(node)?.resume()
+    }
+
+    /// Whether the broker has a process.
+    pub fn is_running(&self, node: i32) -> bool {
+        self.running(node).is_ok()
     }
 
     /// Starts a stopped broker on the ports it had, and waits until all brokers are there.
@@ -191,13 +253,21 @@ impl Cluster {
         Ok(node)
     }
 
+    fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.options.host, port)
+    }
+
     fn broker(&self, node: i32) -> Result<&Broker> {
         self.brokers.get(&node).ok_or_else(|| Failure::new(format!("there is no broker {node}")))
     }
 
+    fn running(&self, node: i32) -> Result<&Process> {
+        self.broker(node)?.process.as_ref().ok_or_else(|| Failure::new(format!("broker {node} is not running")))
+    }
+
     fn take_process(&mut self, node: i32) -> Result<Process> {
-        if node == 1 {
-            return Err(Failure::new("broker 1 is the controller: without it no other broker works"));
+        if self.controllers.len() == 1 && self.controllers.contains_key(&node) {
+            return Err(Failure::new(format!("broker {node} is the controller: without it no other broker works")));
         }
         let broker = self.brokers.get_mut(&node);
         broker.and_then(|b| b.process.take()).ok_or_else(|| Failure::new(format!("broker {node} is not running")))
@@ -217,30 +287,45 @@ impl Cluster {
         };
         let home = self.home(node);
         fs::create_dir_all(&home).during("cannot make the broker's folder")?;
-        let broker = Broker { port, sasl_port, tls_ports, process: None };
+        let front = if self.options.proxied { Some(self.front()?) } else { None };
+        let broker = Broker { port, sasl_port, tls_ports, front, process: None };
         let write =
             |name: &str, text: String| fs::write(home.join(name), text).during("cannot write the configuration");
         write("server.properties", self.server_properties(node, &broker))?;
-        write("log4j2.properties", log4j_properties(&home, self.options.request_log))?;
+        match self.options.version {
+            OLDER => write("log4j.properties", log4j_1_properties(&home, self.options.request_log))?,
+            _ => write("log4j2.properties", log4j_properties(&home, self.options.request_log))?,
+        }
         self.brokers.insert(node, broker);
         Ok(())
     }
 
+    fn front(&mut self) -> Result<Front> {
+        let (port, shown) = (self.ports.take()?, self.ports.take()?);
+        Ok(Front { port, proxy: FaultProxy::start(shown, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))? })
+    }
+
     fn server_properties(&self, node: i32, broker: &Broker) -> String {
-        let mut listeners = vec![format!("PLAINTEXT://127.0.0.1:{}", broker.port)];
+        let mut listeners = vec![format!("PLAINTEXT://{}", self.at(broker.port))];
         listeners.extend(broker.sasl_port.map(|port| format!("SASL://127.0.0.1:{port}")));
         if let Some([tls, mutual]) = broker.tls_ports {
             listeners.extend([format!("SSL://localhost:{tls}"), format!("MTLS://localhost:{mutual}")]);
         }
-        let advertised = listeners.join(",");
-        let roles = if node == 1 { "broker,controller" } else { "broker" };
-        if node == 1 {
-            listeners.push(format!("CONTROLLER://127.0.0.1:{}", self.controller_port));
+        let mut advertised = listeners.clone();
+        if let Some(Front { port, proxy }) = &broker.front {
+            listeners.push(format!("FRONT://127.0.0.1:{port}"));
+            advertised.push(format!("FRONT://{}", proxy.address()));
         }
-        let (listeners, controller) = (listeners.join(","), self.controller_port);
-        let data = self.home(node).join("data");
+        let mut roles = "broker";
+        if let Some(port) = self.controllers.get(&node) {
+            roles = "broker,controller";
+            listeners.push(format!("CONTROLLER://127.0.0.1:{port}"));
+        }
+        let (listeners, advertised) = (listeners.join(","), advertised.join(","));
+        let voters: Vec<_> = self.controllers.iter().map(|(node, port)| format!("{node}@127.0.0.1:{port}")).collect();
+        let (voters, data) = (voters.join(","), self.home(node).join("data"));
         let mut text = format!(
-            "process.roles={roles}\nnode.id={node}\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
+            "process.roles={roles}\nnode.id={node}\ncontroller.quorum.voters={voters}\n\
              listeners={listeners}\nadvertised.listeners={advertised}\nlog.dirs={}\n{FIXED_PROPERTIES}",
             data.display()
         );
@@ -298,7 +383,7 @@ impl Cluster {
     }
 
     fn format_command(&self, node: i32) -> Result<Command> {
-        let mut command = java(64)?;
+        let mut command = java_of(self.options.version, 64)?;
         command.args(["kafka.tools.StorageTool", "format", "-t", &self.id, "-c"]);
         command.arg(self.home(node).join("server.properties"));
         for mechanism in self.options.mechanisms.iter().filter(|m| m.starts_with("SCRAM-")) {
@@ -313,7 +398,12 @@ impl Cluster {
         let home = self.home(node);
         let mut command = jvm(self.options.heap_mib, self.options.for_load);
         command.arg(format!("-Dlog4j2.configurationFile={}", home.join("log4j2.properties").display()));
-        command.arg("-cp").arg(class_path()?).arg("kafka.Kafka").arg(home.join("server.properties"));
+        command.arg(format!("-Dlog4j.configuration=file:{}", home.join("log4j.properties").display()));
+        command
+            .arg("-cp")
+            .arg(class_path_of(self.options.version)?)
+            .arg("kafka.Kafka")
+            .arg(home.join("server.properties"));
         let process = Process::start(&format!("Kafka broker {node}"), &command, &home.join("log"))?;
         let broker = self.brokers.get_mut(&node);
         broker.ok_or_else(|| Failure::new(format!("there is no broker {node}")))?.process = Some(process);
@@ -327,7 +417,7 @@ impl Cluster {
             let Some(process) = &mut broker.process else {
                 continue;
             };
-            let address = local(broker.port);
+            let address = SocketAddr::new(self.options.host, broker.port);
             process.wait_ready("all brokers in its Metadata", READY_LIMIT, || {
                 Ok(brokers_known_to(address).is_ok_and(|known| running.iter().all(|n| known.contains(n))).then_some(()))
             })?;
@@ -341,14 +431,14 @@ impl Cluster {
             return Err(Failure::new("no broker is running"));
         };
         wait_for(&format!("Metadata without broker {node}"), READY_LIMIT, || {
-            Ok((!brokers_known_to(local(asked.port))?.contains(&node)).then_some(()))
+            Ok((!brokers_known_to(self.at(asked.port))?.contains(&node)).then_some(()))
         })
     }
 }
 
 /// What every broker has: single replicas, small internal topics, no waiting, and little memory.
 const FIXED_PROPERTIES: &str = "\
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,MTLS:SSL
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL,MTLS:SSL,FRONT:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 offsets.topic.replication.factor=1
@@ -364,6 +454,21 @@ group.initial.rebalance.delay.ms=0
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=4194304
+";
+
+/// Overrides [`FIXED_PROPERTIES`]: of a property that is given twice the last counts.
+const HIGHLY_AVAILABLE: &str = "\
+default.replication.factor=3
+min.insync.replicas=2
+offsets.topic.replication.factor=3
+transaction.state.log.replication.factor=3
+transaction.state.log.min.isr=2
+share.coordinator.state.topic.replication.factor=3
+share.coordinator.state.topic.min.isr=2
+broker.session.timeout.ms=6000
+broker.heartbeat.interval.ms=500
+replica.lag.time.max.ms=6000
+unclean.leader.election.enable=false
 ";
 
 fn log4j_properties(home: &Path, request_log: bool) -> String {
@@ -384,10 +489,34 @@ fn log4j_properties(home: &Path, request_log: bool) -> String {
     text
 }
 
+/// The same for the logging that Kafka had before 4.0.
+fn log4j_1_properties(home: &Path, request_log: bool) -> String {
+    let mut text = String::from(
+        "log4j.rootLogger=WARN, out\nlog4j.appender.out=org.apache.log4j.ConsoleAppender\n\
+         log4j.appender.out.layout=org.apache.log4j.PatternLayout\n\
+         log4j.appender.out.layout.ConversionPattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n\n",
+    );
+    if request_log {
+        text += &format!(
+            "log4j.logger.kafka.request.logger=DEBUG, requests\nlog4j.additivity.kafka.request.logger=false\n\
+             log4j.appender.requests=org.apache.log4j.FileAppender\nlog4j.appender.requests.File={}\n\
+             log4j.appender.requests.layout=org.apache.log4j.PatternLayout\n\
+             log4j.appender.requests.layout.ConversionPattern=%m%n\n",
+            home.join("requests").display()
+        );
+    }
+    text
+}
+
 /// `java` with Kafka's jars, for tools that run briefly: the class to run and its arguments follow.
 pub fn java(heap_mib: u32) -> Result<Command> {
+    java_of(VERSION, heap_mib)
+}
+
+/// The same with the jars of another version.
+pub fn java_of(version: &str, heap_mib: u32) -> Result<Command> {
     let mut command = jvm(heap_mib, false);
-    command.arg("-cp").arg(class_path()?);
+    command.arg("-cp").arg(class_path_of(version)?);
     Ok(command)
 }
 
@@ -403,9 +532,13 @@ fn jvm(heap_mib: u32, for_load: bool) -> Command {
 
 /// What `java -cp` takes to run Kafka and its tools.
 pub fn class_path() -> Result<PathBuf> {
-    let libs = cache()?.join("kafka").join(VERSION).join("libs");
+    class_path_of(VERSION)
+}
+
+fn class_path_of(version: &str) -> Result<PathBuf> {
+    let libs = cache()?.join("kafka").join(version).join("libs");
     if !libs.is_dir() {
-        return Err(Failure::new(format!("no Kafka jars in {}: run `make setup`", libs.display())));
+        return Err(Failure::new(format!("no Kafka jars in {}: run `make setup-test`", libs.display())));
     }
     Ok(libs.join("*"))
 }
@@ -415,10 +548,6 @@ fn brokers_known_to(address: SocketAddr) -> Result<Vec<i32>> {
     Ok(answer.brokers.iter().map(|b| b.node_id.0).collect())
 }
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
-}
-
-fn join(ports: impl Iterator<Item = u16>) -> String {
-    ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+fn join(addresses: impl Iterator<Item = SocketAddr>) -> String {
+    addresses.map(|address| address.to_string()).collect::<Vec<_>>().join(",")
 }

@@ -2,7 +2,9 @@
 //!
 //! Nothing here is a double where the real thing can do it: [`kafka`] starts Apache Kafka from its own jars, [`keycloak`] an
 //! identity provider, [`weir`] the gateway's own binary, [`clients`] the clients people use; `make setup` fetches them into
-//! [`cache`]. [`fake_broker`] does what no real broker does; [`tls`] makes certificates for all of them.
+//! [`cache`]. [`fake_broker`] does what no real broker does, [`fault_proxy`] what the network between does; [`tls`] makes
+//! certificates for all of them. [`stream`] keeps stock clients at work and tells afterwards whether a record was lost;
+//! [`soak`] does so for long.
 //!
 //! Invariants:
 //! - Every process started here ends with the process that started it, and every folder goes with it, however it ends
@@ -19,14 +21,19 @@ pub mod admin;
 pub mod batch;
 pub mod clients;
 pub mod fake_broker;
+pub mod fault_proxy;
+pub mod hosts;
 pub mod http;
 pub mod kafka;
 pub mod keycloak;
 pub mod load;
 pub mod metrics;
+pub mod operate;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod soak;
+pub mod stream;
 pub mod tls;
 pub mod token_endpoint;
 pub mod weir;

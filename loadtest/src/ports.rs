@@ -5,7 +5,8 @@
 //! block is its lock: we listen on it for as long as the block lives, and whoever finds it taken moves on. The lock
 //! leaves no file behind and goes with the process, however that ends.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 
 use crate::{Failure, Result};
 
@@ -16,7 +17,7 @@ pub const BLOCK_LEN: u16 = 32;
 const FIRST: u16 = 20_000;
 const BLOCKS: u16 = 380;
 
-/// A run of ports on 127.0.0.1 that are ours until this is dropped.
+/// A run of ports on 127.0.0.1 and ::1 that are ours until this is dropped.
 #[derive(Debug)]
 pub struct Block {
     lock: TcpListener,
@@ -37,7 +38,7 @@ impl Block {
 
     fn try_claim(base: u16) -> Option<Self> {
         let lock = bind(base)?;
-        let rest_free = (base + 1..base + BLOCK_LEN).all(|port| bind(port).is_some());
+        let rest_free = (base + 1..base + BLOCK_LEN).all(|port| bind(port).is_some() && is_free_on_ipv6(port));
         rest_free.then_some(Self { lock, base, next: base + 1 })
     }
 
@@ -64,6 +65,11 @@ impl Block {
     fn lock_port(&self) -> u16 {
         self.lock.local_addr().map_or(self.base, |a| a.port())
     }
+}
+
+/// Also where there is no IPv6.
+fn is_free_on_ipv6(port: u16) -> bool {
+    TcpListener::bind((Ipv6Addr::LOCALHOST, port)).map_or_else(|e| e.kind() != ErrorKind::AddrInUse, |_| true)
 }
 
 fn bind(port: u16) -> Option<TcpListener> {

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
@@ -39,6 +39,20 @@ impl Process {
         bound.stdin(Stdio::null()).stdout(out).stderr(err);
         let child = spawn(bound).during(format!("cannot start {name}"))?;
         Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// The same, and what it says on standard output comes back through a pipe, as what it is told goes to it.
+    pub(crate) fn start_piped(name: &str, command: &Command, log: &Path) -> Result<(Self, ChildStdin, ChildStdout)> {
+        let err = File::create(log).during(format!("cannot open {}", log.display()))?;
+        let mut bound = bound_to_us(command);
+        bound.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(err);
+        let mut child = spawn(bound).during(format!("cannot start {name}"))?;
+        let pipes = (child.stdin.take(), child.stdout.take());
+        let process = Self { name: name.to_owned(), child, log: log.to_owned() };
+        match pipes {
+            (Some(stdin), Some(stdout)) => Ok((process, stdin, stdout)),
+            _ => Err(process.failure("has no pipes")),
+        }
     }
 
     /// Its process id.
@@ -93,6 +107,16 @@ impl Process {
     /// Waits for the process to end by itself; after `limit` fails, and the process is killed.
     pub fn wait(mut self, limit: Duration) -> Result<ExitStatus> {
         self.wait_end("its end", limit)
+    }
+
+    /// SIGSTOP: it does nothing until [`Process::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
     }
 
     fn wait_end(&mut self, what: &str, limit: Duration) -> Result<ExitStatus> {

@@ -1,7 +1,7 @@
 //! The gateway's own binary, started on a configuration of the test's.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -41,6 +41,14 @@ pub struct Options {
     pub policy: Option<String>,
     /// How many ports there are for brokers, node id 0 the first; all of the gateway's own when none is said.
     pub broker_ports: Option<u16>,
+    /// Where the listener and its brokers' ports are bound.
+    pub host: IpAddr,
+    /// What `brokers` says in place of ports.
+    pub brokers: Option<String>,
+    /// Further clusters and listeners, a flow mapping each.
+    pub clusters: Vec<String>,
+    /// See `clusters`.
+    pub listeners: Vec<String>,
 }
 
 impl Options {
@@ -57,6 +65,10 @@ impl Options {
             store: Vec::new(),
             policy: None,
             broker_ports: None,
+            host: Ipv4Addr::LOCALHOST.into(),
+            brokers: None,
+            clusters: Vec::new(),
+            listeners: Vec::new(),
         }
     }
 
@@ -92,12 +104,13 @@ impl Options {
         let upstream: Vec<String> = self.upstream.split(',').map(|a| format!("\"{a}\"")).collect();
         let (first, last) = addresses.brokers;
         let last = self.broker_ports.map_or(last, |ports| last.min(first + ports - 1));
+        let ports = format!("\"{}-{last}\"", SocketAddr::new(self.host, first));
         let lines = |indent: &str, lines: &[String]| lines.iter().map(|l| format!("{indent}{l}\n")).collect::<String>();
         format!(
             "runtime: {runtime}\nstore: {{ path: {store}{of_store} }}\ncontrol: {{ bind: \"{control}\" }}\n{policy}{top}\
-             clusters:\n  - name: main\n    bootstrap: [{upstream}]\n{cluster}\
+             clusters:\n  - name: main\n    bootstrap: [{upstream}]\n{cluster}{clusters}\
              listeners:\n  - name: main\n    cluster: main\n    bind: \"{listener}\"\n    \
-             brokers: \"127.0.0.1:{first}-{last}\"\n    auth: [{auth}]\n{of_listener}",
+             brokers: {brokers}\n    auth: [{auth}]\n{of_listener}{listeners}",
             runtime = self.runtime,
             store = dir.join("store").display(),
             of_store = self.store.iter().map(|key| format!(", {key}")).collect::<String>(),
@@ -109,6 +122,9 @@ impl Options {
             listener = addresses.listener,
             auth = self.auth.join(", "),
             of_listener = lines("    ", &self.listener),
+            brokers = self.brokers.as_ref().unwrap_or(&ports),
+            clusters = lines("  - ", &self.clusters),
+            listeners = lines("  - ", &self.listeners),
         )
     }
 }
@@ -154,8 +170,11 @@ impl Gateway {
     /// Writes the configuration without starting: for the commands that work on a gateway at rest.
     pub fn prepare(binary: impl AsRef<Path>, options: Options) -> Result<Self> {
         let mut ports = Block::claim()?;
-        let addresses =
-            Addresses { listener: local(ports.take()?), control: local(ports.take()?), brokers: ports.rest()? };
+        let addresses = Addresses {
+            listener: SocketAddr::new(options.host, ports.take()?),
+            control: local(ports.take()?),
+            brokers: ports.rest()?,
+        };
         let dir = Scratch::new("weir-gateway-")?;
         fs::write(dir.path().join("weir.yaml"), options.yaml(dir.path(), &addresses)).during("write weir.yaml")?;
         if let Some(policy) = &options.policy {
@@ -202,7 +221,8 @@ impl Gateway {
     /// The address that stands for one broker.
     pub fn broker_address(&self, node: i32) -> Result<SocketAddr> {
         let port = i32::from(self.addresses.brokers.0).checked_add(node).and_then(|p| u16::try_from(p).ok());
-        port.map(local).ok_or_else(|| Failure::new(format!("broker {node} has no port")))
+        port.map(|port| SocketAddr::new(self.options.host, port))
+            .ok_or_else(|| Failure::new(format!("broker {node} has no port")))
     }
 
     /// Every port that a client of this gateway may meet: the bootstrap port and the brokers' range.

@@ -79,6 +79,15 @@ fn check(config: &ConfigArg, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&config.file)?;
     let (listeners, clusters) = (config.listeners.len(), config.clusters.len());
     writeln!(out, "{}: good; listeners: {listeners}, clusters: {clusters}", config.file.display())?;
+    for listener in &config.listeners {
+        for host in listener.hosts_without_certificate().unwrap_or_default() {
+            let name = &listener.name;
+            writeln!(
+                out,
+                "listener {name}: the certificate is not for {host}; clients that verify host names will refuse it"
+            )?;
+        }
+    }
     match &config.policy.path {
         Some(path) if config.policy.missing => {
             writeln!(out, "{}: does not exist; whoever is let in may do all", path.display())?;

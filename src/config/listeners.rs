@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use super::clusters::unique;
 use super::ports::Ports;
 use super::reader::{Reader, Section, found, keys, suggestion};
-use super::yaml::Node;
-use super::{Auth, BrokerPorts, Listener, tls, value};
+use super::yaml::{Data, Node};
+use super::{Advertised, AdvertisedPorts, Auth, BrokerPorts, Brokers, Listener, tls, value};
+use crate::tls::HostPattern;
 
 const AUTH: &[(&str, Auth)] = &[
     ("anonymous", Auth::Anonymous),
@@ -53,21 +54,21 @@ fn listener(
     unique(&section, reader, name.as_deref(), names);
     let cluster = cluster(&section, reader, known.clusters);
     let bind = section.required(reader, "bind", "the bootstrap address, such as \"127.0.0.1:9292\"", value::bind);
-    let expected = "an address and a port per broker, such as \"127.0.0.1:9300-9399\"";
-    let brokers = section.required(reader, "brokers", expected, value::broker_ports);
-    claim(&section, ports, bind, brokers);
-    let advertised = advertised(&section, reader, bind, brokers);
+    let brokers = brokers(&section, reader);
+    claim(&section, ports, bind, brokers.as_ref());
+    let outside = outside(&section, reader, bind, brokers);
     let auth = auth(&section, reader);
     let tls = tls::of_listener(&section, reader, auth.as_deref());
     let issuers = issuers(&section, reader, auth.as_deref(), known.issuers);
     let allow = section.or(reader, "allow_security_changes", false, value::boolean);
+    let (brokers, advertised) = outside?;
     Some(Listener {
         name: name?,
         cluster: cluster?,
         bind: bind?,
         tls: tls?,
-        brokers: brokers?,
-        advertised: advertised?,
+        brokers,
+        advertised,
         auth: auth?,
         issuers: issuers?,
         allow_security_changes: allow?,
@@ -86,32 +87,118 @@ fn cluster(section: &Section<'_>, reader: &mut Reader, clusters: &[String]) -> O
     None
 }
 
-fn claim(section: &Section<'_>, ports: &mut Ports, bind: Option<SocketAddr>, brokers: Option<BrokerPorts>) {
+/// What tells brokers apart, as it is written.
+enum Apart {
+    Ports(BrokerPorts),
+    Names(HostPattern),
+}
+
+fn brokers(section: &Section<'_>, reader: &mut Reader) -> Option<Apart> {
+    let expected = "an address and a port per broker, such as \"127.0.0.1:9300-9399\", or a host name per broker, \
+                    such as { sni: \"b{node}.kafka.example.com\" }";
+    let node = section.needed(reader, "brokers", expected)?;
+    let path = section.path("brokers");
+    if !matches!(node.data, Data::Mapping(_)) {
+        return reader.scalar(node, &path, value::broker_ports).map(Apart::Ports);
+    }
+    let names = reader.section(node, &path, &["sni"], &[])?;
+    let pattern = names.required(reader, "sni", "a host name per broker", value::broker_names);
+    if section.node("tls").is_none() {
+        let what = "the server name is said in a TLS handshake; expected `tls` on this listener";
+        reader.report(node.at, format!("{}: {what}", names.path("sni")));
+        return None;
+    }
+    pattern.map(Apart::Names)
+}
+
+fn claim(section: &Section<'_>, ports: &mut Ports, bind: Option<SocketAddr>, brokers: Option<&Apart>) {
     if let (Some(bind), Some(node)) = (bind, section.node("bind")) {
         ports.claim(node.at, section.path("bind"), bind.ip(), bind.port(), bind.port());
     }
-    if let (Some(brokers), Some(node)) = (brokers, section.node("brokers")) {
+    if let (Some(Apart::Ports(brokers)), Some(node)) = (brokers, section.node("brokers")) {
         ports.claim(node.at, section.path("brokers"), brokers.host, brokers.low, brokers.high);
     }
 }
 
-/// Clients are told the address that is listened on, unless that is a wildcard, which no client can connect to.
-fn advertised(
+/// How brokers are told apart, and what clients are told of them.
+fn outside(
     section: &Section<'_>,
     reader: &mut Reader,
     bind: Option<SocketAddr>,
-    brokers: Option<BrokerPorts>,
-) -> Option<String> {
-    if let Some(node) = section.node("advertised") {
-        return reader.scalar(node, &section.path("advertised"), value::host);
+    brokers: Option<Apart>,
+) -> Option<(Brokers, Advertised)> {
+    // Read also where the other two are wrong, so that its own mistakes are told.
+    let told = match section.node("advertised") {
+        None => None,
+        Some(node) => Some((node, reader.scalar(node, &section.path("advertised"), value::told)?)),
+    };
+    match (brokers?, bind?) {
+        (Apart::Ports(ports), bind) => {
+            advertised_ports(section, reader, bind, ports, told).map(|told| (Brokers::Ports(ports), told))
+        }
+        (Apart::Names(pattern), bind) => advertised_names(section, reader, bind, pattern, told),
     }
-    let (bind, brokers) = (bind?, brokers?);
-    if !brokers.host.is_unspecified() && !bind.ip().is_unspecified() {
-        return Some(brokers.host.to_string());
+}
+
+/// With a port per broker, clients are told the address and the ports that are listened on, unless `advertised` says others;
+/// a wildcard is no address that a client can connect to.
+fn advertised_ports(
+    section: &Section<'_>,
+    reader: &mut Reader,
+    bind: SocketAddr,
+    bound: BrokerPorts,
+    told: Option<(&Node, value::Told)>,
+) -> Option<Advertised> {
+    let path = section.path("advertised");
+    let Some((node, told)) = told else {
+        if !bound.host.is_unspecified() && !bind.ip().is_unspecified() {
+            let host = HostPattern::new(&bound.host.to_string())?;
+            return Some(Advertised { host, ports: AdvertisedPorts::PerBroker(bound.low) });
+        }
+        let expected =
+            "expected the host name or IP address at which clients reach this gateway, since it listens on all";
+        reader.report(section.at, format!("{path}: missing; {expected}"));
+        return None;
+    };
+    let ports = match told.ports {
+        None => AdvertisedPorts::PerBroker(bound.low),
+        Some((low, high)) if high - low == bound.high - bound.low => AdvertisedPorts::PerBroker(low),
+        Some((low, high)) if low == high && told.host.names_brokers() => AdvertisedPorts::Same(low),
+        Some(_) => {
+            let count = u32::from(bound.high - bound.low) + 1;
+            let expected = format!(
+                "expected as many ports as `brokers` has, {count}, or one and `{{node}}` in the host, since a host and a \
+                 port have to stand for one broker"
+            );
+            reader.report(node.at, format!("{path}: found {}; {expected}", found(node)));
+            return None;
+        }
+    };
+    Some(Advertised { host: told.host, ports })
+}
+
+/// With a host name per broker, `advertised` is the name that stands for none, and the port if it is another than `bind`'s.
+fn advertised_names(
+    section: &Section<'_>,
+    reader: &mut Reader,
+    bind: SocketAddr,
+    names: HostPattern,
+    told: Option<(&Node, value::Told)>,
+) -> Option<(Brokers, Advertised)> {
+    let path = section.path("advertised");
+    let expected = "expected the host that clients have as bootstrap address, which stands for no broker";
+    let Some((node, told)) = told else {
+        reader.report(section.at, format!("{path}: missing; {expected}, such as \"kafka.example.com\""));
+        return None;
+    };
+    let bootstrap = told.host.to_string();
+    let one_port = told.ports.is_none_or(|(low, high)| low == high);
+    if told.host.names_brokers() || names.node(&bootstrap).is_some() || !one_port {
+        reader.report(node.at, format!("{path}: found {}; {expected} of `brokers.sni`, and one port", found(node)));
+        return None;
     }
-    let expected = "expected the host name or IP address at which clients reach this gateway, since it listens on all";
-    reader.report(section.at, format!("{}: missing; {expected}", section.path("advertised")));
-    None
+    let port = told.ports.map_or(bind.port(), |(port, _)| port);
+    Some((Brokers::Sni { bootstrap }, Advertised { host: names, ports: AdvertisedPorts::Same(port) }))
 }
 
 fn auth(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Auth>> {

@@ -34,7 +34,7 @@ use reqwest::Url;
 
 use crate::policy::{IssuerRules, PolicySnapshot, SubjectMapping};
 use crate::scram::Hash;
-use crate::tls::{ClientFiles, ServerFiles};
+use crate::tls::{ClientFiles, HostPattern, ServerFiles, TlsError};
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -270,16 +270,40 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// TLS; none on a plaintext listener.
     pub tls: Option<ListenerTls>,
-    /// A port per broker.
-    pub brokers: BrokerPorts,
-    /// The host that clients are told in place of the brokers' own.
-    pub advertised: String,
+    /// What tells brokers apart.
+    pub brokers: Brokers,
+    /// What clients are told in place of the brokers' own addresses.
+    pub advertised: Advertised,
     /// How clients may say who they are; not empty.
     pub auth: Vec<Auth>,
     /// The names of the issuers whose JWTs are taken.
     pub issuers: Vec<String>,
     /// Whether clients may change credentials, ACLs, quotas, features and the quorum with Weir's upstream rights.
     pub allow_security_changes: bool,
+}
+
+impl Listener {
+    /// Every address that brokers may be served on, besides `bind`.
+    pub fn broker_addresses(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        let ports = match self.brokers {
+            Brokers::Ports(ports) => Some(ports),
+            Brokers::Sni { .. } => None,
+        };
+        ports.into_iter().flat_map(|ports| (ports.low..=ports.high).map(move |port| SocketAddr::new(ports.host, port)))
+    }
+
+    /// Hosts that clients are told and the certificate is not for; none without TLS.
+    pub fn hosts_without_certificate(&self) -> Result<Vec<String>, TlsError> {
+        let Some(tls) = &self.tls else { return Ok(Vec::new()) };
+        let hosts = tls.files.hosts()?;
+        let bootstrap = match &self.brokers {
+            Brokers::Sni { bootstrap } if !hosts.cover(bootstrap) => Some(bootstrap.clone()),
+            _ => None,
+        };
+        let pattern = &self.advertised.host;
+        let brokers = (!hosts.may_cover(pattern)).then(|| pattern.to_string());
+        Ok(bootstrap.into_iter().chain(brokers).collect())
+    }
 }
 
 /// TLS towards clients.
@@ -291,6 +315,37 @@ pub struct ListenerTls {
     pub mapping: Arc<SubjectMapping>,
     /// Whether a subject's organizational units are the client's groups.
     pub units_are_groups: bool,
+}
+
+/// What tells a listener's brokers apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Brokers {
+    /// The port that clients connect to.
+    Ports(BrokerPorts),
+    /// The server name that clients ask for in the TLS handshake (SNI; RFC 6066, 3), all on the bootstrap address. A broker's
+    /// is its advertised host.
+    Sni {
+        /// The host that stands for no broker.
+        bootstrap: String,
+    },
+}
+
+/// What clients are told in place of the brokers' own addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The host.
+    pub host: HostPattern,
+    /// The port.
+    pub ports: AdvertisedPorts,
+}
+
+/// The ports that clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdvertisedPorts {
+    /// This one plus the node id.
+    PerBroker(u16),
+    /// This one for all of them.
+    Same(u16),
 }
 
 /// The ports that stand for brokers: `low` plus the node id.

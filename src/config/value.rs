@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::yaml::{Data, Node};
 use super::{BrokerPorts, HostPort};
+use crate::tls::HostPattern;
 
 /// Any text that is there.
 pub(super) fn text(node: &Node) -> Result<&str, String> {
@@ -114,11 +115,10 @@ pub(super) fn bind(node: &Node) -> Result<SocketAddr, String> {
 /// Where brokers are served: an IP address and a range of ports.
 pub(super) fn broker_ports(node: &Node) -> Result<BrokerPorts, String> {
     let parse = || {
-        let (host, ports) = text(node).ok()?.rsplit_once(':')?;
-        let (low, high) = ports.split_once('-')?;
+        let (host, range) = text(node).ok()?.rsplit_once(':')?;
         let host: IpAddr = unbracketed(host).parse().ok()?;
-        let (low, high) = (low.parse::<u16>().ok()?, high.parse::<u16>().ok()?);
-        (low >= 1 && low <= high).then_some(BrokerPorts { host, low, high })
+        let (low, high) = ports(range).filter(|_| range.contains('-'))?;
+        Some(BrokerPorts { host, low, high })
     };
     parse().ok_or_else(|| {
         "an IP address and a range of ports from 1 to 65535, lower one first, \
@@ -139,13 +139,57 @@ pub(super) fn host_port(node: &Node) -> Result<HostPort, String> {
     })
 }
 
-/// A host that clients can be told: a name or an IP address, without a port.
-pub(super) fn host(node: &Node) -> Result<String, String> {
-    let expected = "a host name or IP address without a port, such as \"weir.example.com\"";
-    let host = text(node).map_err(|_| expected.to_owned())?;
-    let wildcard = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-    let valid = is_host(host) || host.parse::<IpAddr>().is_ok();
-    if valid && !wildcard { Ok(unbracketed(host).to_owned()) } else { Err(expected.to_owned()) }
+/// `9300`, or `9300-9399`, lower one first.
+fn ports(text: &str) -> Option<(u16, u16)> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let (low, high) = (low.parse::<u16>().ok()?, high.parse::<u16>().ok()?);
+    (low >= 1 && low <= high).then_some((low, high))
+}
+
+/// What clients are told.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) host: HostPattern,
+    /// First and last, where they are said.
+    pub(super) ports: Option<(u16, u16)>,
+}
+
+/// A host that clients can be told, a name that may hold `{node}` or an IP address, and ports where they are said.
+pub(super) fn told(node: &Node) -> Result<Told, String> {
+    let parse = || {
+        let text = text(node).ok()?;
+        // An IPv6 address needs no brackets where no port follows.
+        let (host, range) = match text.rsplit_once(':') {
+            Some((host, range)) if text.parse::<IpAddr>().is_err() && !text.ends_with(']') => {
+                (host, Some(ports(range)?))
+            }
+            _ => (text, None),
+        };
+        let wildcard = unbracketed(host).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        let valid = is_host(host) || (range.is_none() && host.parse::<IpAddr>().is_ok()) || pattern(host).is_some();
+        let host = HostPattern::new(unbracketed(host))?;
+        (valid && !wildcard).then_some(Told { host, ports: range })
+    };
+    parse().ok_or_else(|| {
+        "a host name or IP address that clients reach, such as \"weir.example.com\" or \"weir-{node}.example.com\", \
+         with ports where they differ from those listened on, such as \"weir.example.com:19300-19399\""
+            .to_owned()
+    })
+}
+
+/// A host name for each broker.
+pub(super) fn broker_names(node: &Node) -> Result<HostPattern, String> {
+    // Of an address nobody asks for by a server name.
+    let pattern = text(node).ok().and_then(pattern).filter(|names| names.host(0).parse::<IpAddr>().is_err());
+    pattern.ok_or_else(|| {
+        "a host name with `{node}` once, where the node id stands, such as \"b{node}.kafka.example.com\"".to_owned()
+    })
+}
+
+/// A name that holds `{node}` once and is one of the DNS with the longest node id there.
+fn pattern(text: &str) -> Option<HostPattern> {
+    let pattern = HostPattern::new(text).filter(HostPattern::names_brokers)?;
+    is_host(&pattern.host(i32::MAX)).then_some(pattern)
 }
 
 fn unbracketed(host: &str) -> &str {

@@ -24,6 +24,14 @@ pub trait TopicDirectory {
     fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>);
 }
 
+/// How fast brokers may copy replicas (KIP-73, KIP-113): whoever may move a partition may say at which pace, and
+/// `kafka-reassign-partitions` takes these back whenever it looks whether a move has ended.
+pub const REPLICATION_THROTTLES: [&str; 3] = [
+    "leader.replication.throttled.rate",
+    "follower.replication.throttled.rate",
+    "replica.alter.log.dirs.io.max.bytes.per.second",
+];
+
 /// Which of an exchange's two bodies is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -58,6 +66,8 @@ pub struct Description {
     pub secret: bool,
     /// The body names a host, or a setting that may.
     pub names_hosts: bool,
+    /// The request sets something of a broker besides [`REPLICATION_THROTTLES`].
+    pub configures_brokers: bool,
     /// Topic ids that the response named.
     pub learnt: Vec<([u8; 16], Arc<str>)>,
     topic: Option<Arc<str>>,
@@ -86,6 +96,7 @@ impl Description {
             validate_only: false,
             secret: false,
             names_hosts: false,
+            configures_brokers: false,
             learnt: Vec::new(),
             topic: None,
             topic_id: None,
@@ -248,6 +259,11 @@ impl<'a> Describer<'a> {
         }
     }
 
+    fn setting(&mut self, name: Option<&str>) {
+        let throttles = name.is_some_and(|name| REPLICATION_THROTTLES.contains(&name));
+        self.description.configures_brokers |= self.description.resource == Resource::Broker && !throttles;
+    }
+
     fn topic_id(&mut self, id: [u8; 16]) {
         if id == [0; 16] {
             return;
@@ -269,6 +285,7 @@ impl<'a> Describer<'a> {
 impl Visitor for Describer<'_> {
     fn value(&mut self, role: Role, value: Value<'_>, _span: Span) {
         match value {
+            Value::Text(name) if role == Role::ConfigName => self.setting(name),
             Value::Text(Some(name)) => self.name(role, name),
             Value::Int(number) => self.number(role, number),
             Value::Uuid(id) if role == Role::TopicId => self.topic_id(id),

@@ -97,11 +97,17 @@ pub fn judge(
     Ok(Verdict::Forward(Box::new(description)))
 }
 
-/// Whether the request alters a broker's configuration: listeners, logins and super users are among it.
+/// Whether the request alters a broker's configuration: listeners, logins and super users are among it. Not counted is a
+/// change of nothing but how fast brokers copy replicas.
 fn configures_brokers(description: &Description) -> bool {
-    let alters = matches!(description.api_key(), key::ALTER_CONFIGS | key::INCREMENTAL_ALTER_CONFIGS);
-    // Items beyond the limit were not looked at, and are taken for the worst they can be.
-    alters && (description.omitted > 0 || description.items.iter().any(|item| item.resource == Resource::Broker))
+    match description.api_key() {
+        // It takes back all that it does not name. Items beyond the limit are taken for the worst they can be.
+        key::ALTER_CONFIGS => {
+            description.omitted > 0 || description.items.iter().any(|item| item.resource == Resource::Broker)
+        }
+        key::INCREMENTAL_ALTER_CONFIGS => description.configures_brokers,
+        _ => false,
+    }
 }
 
 /// Whether a body follows its API's layout: only then may a codec that trusts counts read it.

@@ -43,6 +43,9 @@ use crate::wire::kafka::correlation::Ring;
 pub(super) struct Connection<R: Runtime> {
     pub shard: Rc<Shard<R>>,
     pub door: Rc<Door>,
+    /// The broker that the connection is for; none: any. Known with the door or, where names tell brokers apart, once the
+    /// client has asked for one.
+    pub node: Cell<Option<i32>>,
     pub number: ConnectionNo,
     pub peer: SocketAddr,
     pub clock: Clock,
@@ -122,6 +125,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
     let connection = Rc::new(Connection {
         shard: shard.clone(),
         door: door.clone(),
+        node: Cell::new(door.node),
         number: ConnectionNo(shard.next_connection()),
         peer,
         clock,
@@ -153,7 +157,8 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
 fn peer_of<S: Stream>(stream: &S) -> rustix::io::Result<SocketAddr> {
     rustix::net::sockopt::set_tcp_nodelay(stream.fd(), true)?;
     let peer = rustix::net::getpeername(stream.fd())?.ok_or(rustix::io::Errno::NOTCONN)?;
-    SocketAddr::try_from(peer)
+    // Where IPv4 comes in on an IPv6 socket, the client has its IPv4 address all the same.
+    SocketAddr::try_from(peer).map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }
 
 impl<R: Runtime> Connection<R> {

@@ -38,7 +38,7 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
 }
 
 async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(Transport<R::Stream>, Session), String> {
-    let (cluster, node) = (&connection.door.listener.cluster, connection.door.node);
+    let (cluster, node) = (&connection.door.listener.cluster, connection.node.get());
     let endpoints = connection.await_view(|| Some(cluster.view().endpoints_of(node)).filter(|e| !e.is_empty())).await;
     let mut endpoints = endpoints.ok_or_else(|| match node {
         Some(node) => format!("broker {node} of cluster {} is not known or its host does not resolve", cluster.name),

@@ -4,6 +4,8 @@
 //! - A handshake is one connection's own affair: it is bounded in time (`limits.handshake` for clients, by the sweep; the
 //!   wait for a broker by `dial`) and stops nobody else.
 //! - One that fails ends with an alert that the peer can read, a log line that says whose doing it was, and a count.
+//! - Where names tell brokers apart, the name of this very handshake counts: nothing is resumed, and a name that is none here
+//!   is refused before it is answered.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use rustls::pki_types::ServerName;
 
 use super::certificate;
 use super::connection::Connection;
+use super::listener::Doors;
 use super::runtime::{Runtime, Stream};
 use super::tls::{HandshakeError, Scratch, TlsStream, Transport};
 use crate::limits;
@@ -22,22 +25,58 @@ use crate::tls::{ClientTls, Peer, explain, explain_io};
 use crate::upstream::Endpoint;
 use crate::wire::kafka::frame::{self, FrameError, LooksLike};
 
+/// Finds out which broker the client asks for by its server name, on a listener whose brokers have names; false when it went
+/// without having said anything. Whoever names no host, or the bootstrap one, is for any broker.
+pub(super) async fn ask_for_broker<R: Runtime>(c: &Rc<Connection<R>>) -> Result<bool, Fault> {
+    let (Doors::Names { bootstrap }, Transport::Tls(tls)) = (&c.door.listener.brokers, &c.client) else {
+        return Ok(true);
+    };
+    let name = match tls.asked_name().await {
+        Ok(name) => name,
+        Err(error) => return failed(c, tls, error).await,
+    };
+    let names = &c.door.listener.advertised.host;
+    match name {
+        None => {}
+        Some(name) if name.eq_ignore_ascii_case(bootstrap) => {}
+        Some(name) => {
+            c.node.set(names.node(&name));
+            if c.node.get().is_none() {
+                tls.refuse_name();
+                farewell::<R>(tls).await;
+                return Err(Fault::ClientTls(format!(
+                    "TLS handshake refused: the client asks for {name:?}, and here are {bootstrap} and {names} (correct the \
+                     client's bootstrap address, or `advertised` and `brokers` of the listener)"
+                )));
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// Shakes hands with a client where its listener speaks TLS; false when it went without having said anything.
 pub(super) async fn with_client<R: Runtime>(c: &Rc<Connection<R>>) -> Result<bool, Fault> {
     let Transport::Tls(tls) = &c.client else { return Ok(true) };
-    let error = match tls.handshake().await {
-        Ok(()) => {
-            if let Err(denied) = certificate::learn(c, tls) {
-                c.record(certificate::failed(c, denied.subject, denied.why.clone())).await;
-                return Err(Fault::Authentication(denied.why));
-            }
-            return Ok(true);
-        }
-        // Whoever ends the connection has said why.
-        Err(_) if c.is_ending() => return Ok(false),
-        Err(HandshakeError::Closed { silent: true }) => return Ok(false),
-        Err(error) => error,
-    };
+    if let Err(error) = tls.handshake().await {
+        return failed(c, tls, error).await;
+    }
+    if let Err(denied) = certificate::learn(c, tls) {
+        c.record(certificate::failed(c, denied.subject, denied.why.clone())).await;
+        return Err(Fault::Authentication(denied.why));
+    }
+    Ok(true)
+}
+
+/// What a handshake came to that did not come to its end: false when the client went without having said anything.
+async fn failed<R: Runtime>(
+    c: &Rc<Connection<R>>,
+    tls: &TlsStream<R::Stream>,
+    error: HandshakeError,
+) -> Result<bool, Fault> {
+    // Whoever ends the connection has said why.
+    if c.is_ending() || matches!(error, HandshakeError::Closed { silent: true }) {
+        return Ok(false);
+    }
     let why = words(&error, Peer::Client);
     if let HandshakeError::Tls {
         error: rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented,

@@ -1,4 +1,5 @@
-//! Doors: the bootstrap address of a listener and a port for each broker behind it.
+//! Doors: the bootstrap address of a listener and a port for each broker behind it, or only the former, where clients say in
+//! the TLS handshake whom they want.
 //!
 //! Every shard binds the same ports with SO_REUSEPORT, and the kernel spreads connections over them. Invariant: the
 //! shard that releases a Metadata naming a broker has that broker's door open itself before; the others follow.
@@ -16,7 +17,7 @@ use super::connection;
 use super::runtime::Runtime;
 use super::state::{Command, Shard};
 use crate::policy::SubjectMapping;
-use crate::tls::ServerTls;
+use crate::tls::{HostPattern, ServerTls};
 use crate::upstream::Cluster;
 
 /// The ports that stand for brokers: `low` plus the node id.
@@ -38,6 +39,47 @@ impl BrokerPorts {
     }
 }
 
+/// What tells a listener's brokers apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doors {
+    /// A port for each.
+    Ports(BrokerPorts),
+    /// The server name of the TLS handshake (RFC 6066, 3) on the bootstrap address: each broker's advertised host.
+    Names {
+        /// The host that stands for no broker.
+        bootstrap: String,
+    },
+}
+
+/// What clients are told in place of brokers' own addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The host.
+    pub host: HostPattern,
+    /// The port.
+    pub ports: AdvertisedPorts,
+}
+
+/// The ports that clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdvertisedPorts {
+    /// This one plus the node id.
+    PerBroker(u16),
+    /// This one for all of them.
+    Same(u16),
+}
+
+impl Advertised {
+    /// The host and port of a broker; none when its node id lies beyond all ports.
+    pub fn address(&self, node: i32) -> Option<(String, u16)> {
+        let port = match self.ports {
+            AdvertisedPorts::PerBroker(low) => low.checked_add(u16::try_from(node).ok()?)?,
+            AdvertisedPorts::Same(port) => port,
+        };
+        Some((self.host.host(node), port))
+    }
+}
+
 /// What the configuration says of a listener.
 #[derive(Clone)]
 pub struct ListenerOptions {
@@ -47,12 +89,12 @@ pub struct ListenerOptions {
     pub cluster: Arc<Cluster>,
     /// The bootstrap address.
     pub bind: SocketAddr,
-    /// A port per broker.
-    pub brokers: BrokerPorts,
+    /// What tells brokers apart.
+    pub brokers: Doors,
     /// TLS; none on a plaintext listener.
     pub tls: Option<ListenerTls>,
-    /// The host that clients are told.
-    pub advertised: String,
+    /// What clients are told.
+    pub advertised: Advertised,
     /// Clients that do not log in are let in.
     pub anonymous: bool,
     /// Clients may log in with Weir's tokens by PLAIN.
@@ -88,7 +130,7 @@ pub struct Subjects {
 /// A door that is open: which listener, and for which broker.
 pub(super) struct Door {
     pub listener: Arc<ListenerOptions>,
-    /// None on the bootstrap address.
+    /// None on the bootstrap address; there a server name may still say whom a connection is for.
     pub node: Option<i32>,
 }
 
@@ -109,7 +151,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Opens a listener's bootstrap address, and the doors of brokers as they become known.
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
-    R::spawn(follow(shard.clone(), listener.clone()));
+    if matches!(listener.brokers, Doors::Ports(_)) {
+        R::spawn(follow(shard.clone(), listener.clone()));
+    }
     Ok(())
 }
 
@@ -141,7 +185,11 @@ pub(super) fn open_broker<R: Runtime>(
     listener: &Arc<ListenerOptions>,
     node: i32,
 ) -> Option<bool> {
-    let Some(address) = listener.brokers.door(node) else {
+    let Doors::Ports(ports) = &listener.brokers else {
+        // A name needs no opening.
+        return Some(false);
+    };
+    let Some(address) = ports.door(node) else {
         complain(shard, listener, node, "its id lies beyond the range of ports in `brokers`");
         return None;
     };

@@ -34,9 +34,10 @@ use crate::wire::kafka::{api, error_reply, versions};
 
 /// The reading task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
-    let door = &c.door;
-    c.record(EventKind::Opened { listener: door.listener.name.clone(), peer: c.peer, broker: door.node }).await;
-    if !handshake::with_client(c).await? {
+    let asked = handshake::ask_for_broker(c).await;
+    let listener = c.door.listener.name.clone();
+    c.record(EventKind::Opened { listener, peer: c.peer, broker: c.node.get() }).await;
+    if !asked? || !handshake::with_client(c).await? {
         return Ok(Some(CloseReason::Client));
     }
     let mut requests = Requests {
@@ -294,7 +295,7 @@ impl<R: Runtime> Requests<R> {
             }
             _ => {
                 let listener = &c.door.listener;
-                let known = || listener.cluster.view().versions_of(c.door.node).cloned();
+                let known = || listener.cluster.view().versions_of(c.node.get()).cloned();
                 let Some(cluster) = c.await_view(known).await else {
                     return Err(Fault::Unreachable(format!(
                         "cluster {} has not been reached yet",
@@ -332,9 +333,8 @@ impl<R: Runtime> Requests<R> {
         let (key, version, id) = (exchange.api_key, exchange.version, exchange.correlation_id);
         let listener = &self.c.door.listener.name;
         let message = format!("weir: {why}");
-        let reply = guard::is_lawful(key, version, body)
-            .then(|| error_reply::refuse(key, version, id, body, code, Some(&message)))
-            .flatten();
+        let answerable = body.len() <= limits::REFUSED_BODY_BYTES_MAX && guard::is_lawful(key, version, body);
+        let reply = answerable.then(|| error_reply::refuse(key, version, id, body, code, Some(&message))).flatten();
         match reply {
             Some(frame) => {
                 tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");

@@ -223,7 +223,7 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
 }
 
 impl<R: Runtime> Outward for Matcher<'_, R> {
-    /// The door of a broker, open before its name is released.
+    /// The address of a broker's door, which is open before its name is released.
     fn outward(&mut self, node: i32, host: &str, port: i32) -> Option<(String, u16)> {
         let listener = &self.c.door.listener;
         if self.learns {
@@ -234,7 +234,6 @@ impl<R: Runtime> Outward for Matcher<'_, R> {
         if !listener::ensure_broker(&self.c.shard, listener, node) {
             return None;
         }
-        let door = listener.brokers.door(node)?;
-        Some((listener.advertised.clone(), door.port()))
+        listener.advertised.address(node)
     }
 }

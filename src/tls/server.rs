@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::client::verify_server_name;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 
 use super::files::{FileReader, FileRole, TlsError};
+use super::host_pattern::HostPattern;
 use super::live::{Files, Live, Loaded, Owner};
 use super::{provider, versions};
 
@@ -52,17 +53,36 @@ impl ServerFiles {
         self.load().map(drop)
     }
 
-    /// Whether the certificate is one for this host: clients that verify host names refuse it elsewhere.
-    pub fn is_for(&self, host: &str) -> Result<bool, TlsError> {
+    /// The hosts that the certificate is for.
+    pub fn hosts(&self) -> Result<CertificateHosts, TlsError> {
         let (chain, _) = FileReader::default().chain(&self.certificate)?;
-        let (Some(certificate), Ok(name)) = (chain.first(), ServerName::try_from(host)) else { return Ok(false) };
-        let parsed = ParsedCertificate::try_from(certificate);
-        Ok(parsed.and_then(|parsed| verify_server_name(&parsed, &name)).is_ok())
+        Ok(CertificateHosts(chain.into_iter().next()))
     }
 
     /// When our certificate or one of its chain ends, s since the Unix epoch.
     pub fn expires_s(&self) -> Result<Option<i64>, TlsError> {
         self.load().map(|loaded| loaded.expires_s)
+    }
+}
+
+/// The hosts that a certificate is for: clients that verify host names refuse it elsewhere.
+pub struct CertificateHosts(Option<CertificateDer<'static>>);
+
+/// Brokers whose names are tried where it is not known which there are; a certificate may list names one by one.
+const NODES_TRIED: i32 = 1000;
+
+impl CertificateHosts {
+    /// Whether this host is one of them.
+    pub fn cover(&self, host: &str) -> bool {
+        let (Some(certificate), Ok(name)) = (&self.0, ServerName::try_from(host)) else { return false };
+        let parsed = ParsedCertificate::try_from(certificate);
+        parsed.and_then(|parsed| verify_server_name(&parsed, &name)).is_ok()
+    }
+
+    /// Whether hosts of this pattern may be among them.
+    pub fn may_cover(&self, pattern: &HostPattern) -> bool {
+        let tried = if pattern.names_brokers() { NODES_TRIED } else { 1 };
+        (0..tried).any(|node| self.cover(&pattern.host(node)))
     }
 }
 

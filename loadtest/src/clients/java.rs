@@ -117,7 +117,7 @@ impl JavaTools {
             // Kafka 4 asks for where tokens may come from, besides where they do.
             options += &format!(" -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={endpoint}");
         }
-        command.env("JDK_JAVA_OPTIONS", options);
+        command.env("JDK_JAVA_OPTIONS", options).envs(self.target.env());
         command.args([
             class,
             "--bootstrap-server",
@@ -131,7 +131,7 @@ impl JavaTools {
 }
 
 /// Only what a failure needs, and on standard error: the tools' standard output is data.
-const QUIET_LOG4J: &str = "\
+pub(super) const QUIET_LOG4J: &str = "\
 appender.err.type = Console
 appender.err.name = err
 appender.err.target = SYSTEM_ERR

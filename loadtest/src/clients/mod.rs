@@ -7,6 +7,7 @@
 mod java;
 mod program;
 mod target;
+mod toolbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 pub use self::java::JavaTools;
 pub use self::target::{ClientTls, Login, Target};
+pub use self::toolbox::{Ran, Toolbox};
 use crate::{During, Failure, Result, cache};
 
 /// Every codec Kafka knows.

@@ -23,7 +23,7 @@ impl Scene<'_> {
             "partitions": self.partitions,
             "group": self.group,
         });
-        command.arg(arguments.to_string());
+        command.arg(arguments.to_string()).envs(self.target.env());
         let mut input = String::new();
         for (codec, records) in self.script {
             for record in records {

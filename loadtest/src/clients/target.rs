@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::hosts::Hosts;
 use crate::tls::Files;
 use crate::weir::Token;
 
@@ -18,6 +19,8 @@ pub struct Target {
     pub tls: Option<ClientTls>,
     /// What the client calls itself.
     pub client_id: String,
+    /// Names that it knows besides; none: those of the system only.
+    pub hosts: Option<Hosts>,
 }
 
 /// What a client speaks TLS with.
@@ -74,7 +77,7 @@ impl Target {
 
     /// Logged in.
     pub fn with_login(bootstrap: impl Into<String>, client_id: &str, login: Login) -> Self {
-        Self { bootstrap: bootstrap.into(), login, tls: None, client_id: client_id.to_owned() }
+        Self { bootstrap: bootstrap.into(), login, tls: None, client_id: client_id.to_owned(), hosts: None }
     }
 
     /// With TLS.
@@ -82,6 +85,18 @@ impl Target {
     pub fn over_tls(mut self, tls: ClientTls) -> Self {
         self.tls = Some(tls);
         self
+    }
+
+    /// Where these names lead to these addresses.
+    #[must_use]
+    pub fn knowing(mut self, hosts: Hosts) -> Self {
+        self.hosts = Some(hosts);
+        self
+    }
+
+    /// What a client of this target is started with.
+    pub(super) fn env(&self) -> Vec<(String, String)> {
+        self.hosts.as_ref().map(Hosts::env).unwrap_or_default()
     }
 
     /// The client properties of Kafka's Java tools.

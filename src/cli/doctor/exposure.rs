@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use super::finding::Finding;
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, Listener};
 
 /// On this machine an answer comes at once, or nobody listens.
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
@@ -70,10 +70,7 @@ fn addresses(config: &Config, gateway: Option<Pid>) -> Finding {
         .why("clients cannot connect there; perhaps it runs with another configuration")
         .remedy("compare its configuration with this one, and restart it");
     }
-    let ports = config.listeners.iter().flat_map(|listener| {
-        let ports = &listener.brokers;
-        (ports.low..=ports.high).map(|port| SocketAddr::new(ports.host, port))
-    });
+    let ports = config.listeners.iter().flat_map(Listener::broker_addresses);
     let taken: Vec<String> = binds.chain(ports).filter(|bind| TcpListener::bind(bind).is_err()).map(shown).collect();
     if taken.is_empty() {
         return Finding::ok(id, subject, "all that may ever be bound are free; no gateway runs");

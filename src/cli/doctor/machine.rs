@@ -74,7 +74,7 @@ fn descriptors(gateway: Option<Pid>) -> (u64, String) {
 
 fn open_files(config: &Config, gateway: Option<Pid>) -> Finding {
     let (id, subject) = ("open_files", "open files");
-    let ports: u64 = config.listeners.iter().map(|l| u64::from(l.brokers.high - l.brokers.low) + 2).sum();
+    let ports: u64 = config.listeners.iter().map(|l| l.broker_addresses().count() as u64 + 1).sum();
     let shards = u64::try_from(config.shards).unwrap_or(u64::MAX);
     let connections = config.limits.connections;
     let needed = connections.saturating_mul(2) + ports.saturating_mul(shards) + STORE_DESCRIPTORS;

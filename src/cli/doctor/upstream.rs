@@ -1,7 +1,7 @@
 //! The clusters: whether their brokers can be reached and let Weir in, what they speak, whether clients will see them, and
 //! what their clock says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use super::identity::{SKEW_MIN, off};
 use crate::boot;
 use crate::cli::error::CliError;
 use crate::cli::time::length;
-use crate::config::Config;
+use crate::config::{Brokers, Config, Listener};
 use crate::upstream::{
     Client, ClientError, Cluster, ClusterOptions, CredentialOptions, Endpoint, fetch_token, reach, unwatched,
 };
@@ -236,26 +236,55 @@ fn speaks(versions: &ClusterVersions) -> String {
     }
 }
 
-/// Whether every broker has a port on every listener of the cluster.
+/// Whether every broker has a door on every listener of the cluster, which clients will take for what it is.
 fn doors(config: &Config, cluster: &str, nodes: impl Iterator<Item = i32> + Clone) -> Vec<Finding> {
     let of_cluster = config.listeners.iter().filter(|listener| listener.cluster == cluster);
-    let finding = |listener: &crate::config::Listener| {
-        let subject = format!("listener {}", listener.name);
-        let (ports, count) = (&listener.brokers, nodes.clone().count());
-        let range = format!("{}:{}-{}", ports.host, ports.low, ports.high);
-        let beyond: Vec<i32> = nodes.clone().filter(|node| ports.port(*node).is_none()).collect();
-        let Some(highest) = beyond.iter().max() else {
-            return Finding::ok("broker_ports", subject, format!("{range} has a port for every broker ({count})"));
-        };
-        let listed: Vec<String> = beyond.iter().map(ToString::to_string).collect();
-        Finding::problem("broker_ports", subject, format!("{range} has no port for broker {}", listed.join(", ")))
-            .why("clients will not see these brokers, nor what only they have")
-            .remedy(match i32::from(ports.low).checked_add(*highest).filter(|port| *port <= i32::from(u16::MAX)) {
-                Some(port) => format!("let `brokers` reach to port {port}: it is the first port plus the node id"),
-                None => "begin `brokers` with a lower port, or give the brokers lower node ids".to_owned(),
-            })
+    let findings = |listener: &Listener| [ports(listener, nodes.clone()), hosts(listener, nodes.clone())];
+    of_cluster.flat_map(findings).flatten().collect()
+}
+
+/// Whether there is a port for each broker, where ports tell them apart.
+fn ports(listener: &Listener, nodes: impl Iterator<Item = i32> + Clone) -> Option<Finding> {
+    let Brokers::Ports(ports) = &listener.brokers else { return None };
+    let (subject, count) = (format!("listener {}", listener.name), nodes.clone().count());
+    let range = format!("{}:{}-{}", ports.host, ports.low, ports.high);
+    let beyond: Vec<i32> = nodes.filter(|node| ports.port(*node).is_none()).collect();
+    let Some(highest) = beyond.iter().max() else {
+        return Some(Finding::ok("broker_ports", subject, format!("{range} has a port for every broker ({count})")));
     };
-    of_cluster.map(finding).collect()
+    let listed: Vec<String> = beyond.iter().map(ToString::to_string).collect();
+    let found =
+        Finding::problem("broker_ports", subject, format!("{range} has no port for broker {}", listed.join(", ")))
+            .why("clients will not see these brokers, nor what only they have");
+    Some(found.remedy(match i32::from(ports.low).checked_add(*highest).filter(|port| *port <= i32::from(u16::MAX)) {
+        Some(port) => format!("let `brokers` reach to port {port}: it is the first port plus the node id"),
+        None => "begin `brokers` with a lower port, or give the brokers lower node ids".to_owned(),
+    }))
+}
+
+/// Whether the certificate is for every host that clients are told, where there is TLS.
+fn hosts(listener: &Listener, nodes: impl Iterator<Item = i32>) -> Option<Finding> {
+    // A file that cannot be read is told of with the certificate's end.
+    let covered = listener.tls.as_ref()?.files.hosts().ok()?;
+    let (id, subject) = ("certificate_hosts", format!("listener {}", listener.name));
+    let bootstrap = match &listener.brokers {
+        Brokers::Sni { bootstrap } => Some(bootstrap.clone()),
+        Brokers::Ports(_) => None,
+    };
+    let hosts: BTreeSet<String> =
+        bootstrap.into_iter().chain(nodes.map(|n| listener.advertised.host.host(n))).collect();
+    let foreign: Vec<&str> = hosts.iter().map(String::as_str).filter(|host| !covered.cover(host)).collect();
+    if foreign.is_empty() {
+        return Some(Finding::ok(
+            id,
+            subject,
+            format!("the certificate is for every host that clients are told ({})", hosts.len()),
+        ));
+    }
+    let found = Finding::problem(id, subject, format!("the certificate is not for {}", foreign.join(", ")));
+    Some(found.why("clients that verify host names, as they do unless told otherwise, refuse to connect").remedy(
+        "get a certificate that names these hosts, for a host name per broker one with a wildcard (`*.kafka.example.com`)",
+    ))
 }
 
 /// What the brokers serve and Weir does not: clients get along with less, but somebody may miss it.

@@ -16,7 +16,7 @@ use etherparse::{PacketBuilder, TcpOptionElement};
 
 use super::pcapng::Writer;
 use crate::cli::error::CliError;
-use crate::config::Config;
+use crate::config::{Brokers, Config};
 use crate::event::piece::{Way, Withheld};
 use crate::recorder::{CapturedFrame, Stretch};
 
@@ -38,9 +38,9 @@ pub(super) type ConnectionKey = (u32, u16, u64);
 /// The address of the door that a connection came through, as the configuration has it now.
 pub(super) fn door(config: &Config, listener: &str, broker: Option<i32>) -> SocketAddr {
     let found = config.listeners.iter().find(|known| known.name == listener);
-    let bound = found.map(|known| match broker {
-        None => known.bind,
-        Some(node) => SocketAddr::new(known.brokers.host, known.brokers.port(node).unwrap_or(PORT_DEFAULT)),
+    let bound = found.map(|known| match (&known.brokers, broker) {
+        (Brokers::Ports(ports), Some(node)) => SocketAddr::new(ports.host, ports.port(node).unwrap_or(PORT_DEFAULT)),
+        (Brokers::Sni { .. }, _) | (_, None) => known.bind,
     });
     bound.unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT_DEFAULT))
 }

@@ -24,7 +24,7 @@ use std::task::{Context, Poll, ready};
 use rustix::fd::BorrowedFd;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::server::UnbufferedServerConnection;
+use rustls::server::{Acceptor, UnbufferedServerConnection};
 use rustls::{ClientConfig, ServerConfig};
 
 use self::session::{Session, Side, as_io};
@@ -108,6 +108,50 @@ impl<S: Stream> TlsStream<S> {
     ) -> Result<Self, rustls::Error> {
         let session = Session::new(Side::Client(UnbufferedClientConnection::new(config, name)?));
         Ok(TlsStream { socket, session: RefCell::new(session), scratch })
+    }
+
+    /// The server name that the client asks for in its hello (RFC 6066, 3), before anything is answered; none where it names
+    /// none. What came is kept for the handshake, which finds out by itself when it is no hello.
+    pub(super) async fn asked_name(&self) -> Result<Option<String>, HandshakeError> {
+        let mut hello = Acceptor::default();
+        std::future::poll_fn(|cx| self.poll_asked_name(cx, &mut hello)).await
+    }
+
+    fn poll_asked_name(
+        &self,
+        cx: &mut Context<'_>,
+        hello: &mut Acceptor,
+    ) -> Poll<Result<Option<String>, HandshakeError>> {
+        let mut session = self.session.borrow_mut();
+        loop {
+            let (kept, silent) = (session.partial.len(), session.opening.is_empty());
+            let mut incoming = self.scratch.incoming();
+            let held = match ready!(session.poll_receive(cx, &self.socket, &mut incoming, RECORD_WIRE_MAX)) {
+                Ok(0) => return Poll::Ready(Err(HandshakeError::Closed { silent })),
+                Ok(held) => held,
+                Err(error) => return Poll::Ready(Err(HandshakeError::Io(error))),
+            };
+            session.partial = incoming[..held].to_vec();
+            let mut fresh = &incoming[kept..held];
+            while !fresh.is_empty() {
+                let Ok(1..) = hello.read_tls(&mut fresh) else { return Poll::Ready(Ok(None)) };
+                match hello.accept() {
+                    Ok(None) => {}
+                    Ok(Some(hello)) => {
+                        let name = hello.client_hello().server_name().map(str::to_owned);
+                        return Poll::Ready(Ok(name));
+                    }
+                    Err(_) => return Poll::Ready(Ok(None)),
+                }
+            }
+        }
+    }
+
+    /// Answers a hello that asks for a name that is none here (RFC 6066, 3), before anything is encrypted.
+    pub(super) fn refuse_name(&self) {
+        let description = rustls::AlertDescription::UnrecognisedName.into();
+        // A record of the content type alert, of two bytes: fatal, and why (RFC 5246, 6.2.1 and 7.2).
+        let _ = self.socket.try_writev(&[IoSlice::new(&[21, 3, 3, 0, 2, 2, description])]);
     }
 
     /// Shakes hands; the caller bounds the time. Nothing is read or written before it is done.

@@ -1,0 +1,165 @@
+//! What the configuration says of addresses, what `weir check` and `weir doctor` say of it.
+
+use std::fs;
+use std::path::Path;
+
+use loadtest::weir::{Gateway, Options};
+use weir::config::{AdvertisedPorts, Brokers, Config, Listener};
+
+use crate::world::{cluster, listener_tls, pki};
+
+const FILE: &str = "store: { path: ./data }
+control: { bind: \"127.0.0.1:9280\" }
+clusters:
+  - { name: main, bootstrap: [\"127.0.0.1:19092\"] }
+listeners:
+  - name: main
+    cluster: main
+    bind: \"127.0.0.1:9292\"
+    auth: [anonymous]
+";
+
+fn load(dir: &Path, listener: &[&str]) -> Result<Listener, Vec<String>> {
+    let lines: String = listener.iter().map(|line| format!("    {line}\n")).collect();
+    let file = dir.join("weir.yaml");
+    fs::write(&file, format!("{FILE}{lines}")).unwrap();
+    let shown = format!("{}/", dir.display());
+    match Config::load(&file) {
+        Ok(config) => Ok(config.listeners.into_iter().next().unwrap()),
+        Err(problems) => Err(problems.0.iter().map(|p| p.to_string().replace(&shown, "")).collect()),
+    }
+}
+
+#[test]
+fn a_host_name_per_broker_needs_one_pattern_and_one_bootstrap_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = listener_tls(&pki().weir);
+    let sni = r#"brokers: { sni: "b{node}.kafka.test" }"#;
+    for (advertised, port) in [("kafka.test", 9292), ("kafka.test:443", 443), ("\"[::1]:443\"", 443)] {
+        let advertised = format!("advertised: {advertised}");
+        let listener = load(dir.path(), &[sni, &advertised, &tls]).unwrap();
+        assert!(
+            matches!(&listener.brokers, Brokers::Sni { bootstrap } if ["kafka.test", "::1"].contains(&&**bootstrap))
+        );
+        assert_eq!(listener.advertised.host.host(7), "b7.kafka.test");
+        assert_eq!(listener.advertised.ports, AdvertisedPorts::Same(port));
+        assert_eq!(listener.broker_addresses().count(), 0);
+    }
+}
+
+#[test]
+fn what_does_not_tell_brokers_apart_by_name_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = listener_tls(&pki().weir);
+    let (sni, advertised) = (r#"brokers: { sni: "b{node}.kafka.test" }"#, "advertised: kafka.test");
+    let name =
+        "expected a host name with `{node}` once, where the node id stands, such as \"b{node}.kafka.example.com\"";
+    let bootstrap = "expected the host that clients have as bootstrap address, which stands for no broker";
+    let pattern = |text: &str| format!("brokers: {{ sni: \"{text}\" }}");
+    let cases = [
+        (
+            vec![sni, advertised],
+            "10:14: listeners[0].brokers.sni: the server name is said in a TLS handshake; \
+                                 expected `tls` on this listener"
+                .to_owned(),
+        ),
+        (vec![sni, &tls], format!("listeners[0].advertised: missing; {bootstrap}, such as \"kafka.example.com\"")),
+        (
+            vec!["brokers: { snl: x }", advertised, &tls],
+            "listeners[0].brokers.snl: unknown key; did you mean `sni`?".to_owned(),
+        ),
+        (
+            vec![sni, "advertised: B12.kafka.test", &tls],
+            format!("found `B12.kafka.test`; {bootstrap} of `brokers.sni`"),
+        ),
+        (vec![sni, "advertised: \"k{node}.test\"", &tls], bootstrap.to_owned()),
+        (vec![sni, "advertised: \"kafka.test:1-9\"", &tls], format!("{bootstrap} of `brokers.sni`, and one port")),
+    ];
+    let patterns = [
+        "kafka.test",
+        "b{node}.{node}.test",
+        "b{node}-.kafka.test",
+        "10.0.0.{node}",
+        "b{node}.test:9092",
+        "b {node}.x",
+    ];
+    let patterns =
+        patterns.map(|text| (pattern(text), format!("listeners[0].brokers.sni: found `\"{text}\"`; {name}")));
+    let patterns = patterns.iter().map(|(line, expected)| (vec![line.as_str(), advertised, &tls], expected.clone()));
+    for (listener, expected) in cases.into_iter().chain(patterns) {
+        let problems = load(dir.path(), &listener).unwrap_err();
+        assert!(problems.iter().any(|p| p.contains(&expected)), "{problems:?}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn what_clients_are_told_may_differ_from_what_is_listened_on_and_stands_for_one_broker_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let brokers = "brokers: \"127.0.0.1:9300-9399\"";
+    for (advertised, host, ports) in [
+        ("gw.example.com", "gw.example.com", AdvertisedPorts::PerBroker(9300)),
+        ("\"gw.example.com:19300-19399\"", "gw.example.com", AdvertisedPorts::PerBroker(19300)),
+        ("\"weir-{node}.kafka.svc\"", "weir-5.kafka.svc", AdvertisedPorts::PerBroker(9300)),
+        ("\"weir-{node}.kafka.svc:9092\"", "weir-5.kafka.svc", AdvertisedPorts::Same(9092)),
+        ("\"10.0.0.{node}:9092\"", "10.0.0.5", AdvertisedPorts::Same(9092)),
+        ("\"[::1]:19300-19399\"", "::1", AdvertisedPorts::PerBroker(19300)),
+        ("\"::1\"", "::1", AdvertisedPorts::PerBroker(9300)),
+        ("\"[::1]\"", "::1", AdvertisedPorts::PerBroker(9300)),
+    ] {
+        let told = load(dir.path(), &[brokers, &format!("advertised: {advertised}")]).unwrap().advertised;
+        assert_eq!((told.host.host(5).as_str(), told.ports), (host, ports), "{advertised}");
+    }
+    let count = "expected as many ports as `brokers` has, 100, or one and `{node}` in the host";
+    let form = "expected a host name or IP address that clients reach";
+    for (advertised, expected) in [
+        ("gw.example.com:19300", count),
+        ("gw.example.com:19300-19398", count),
+        ("\"w{node}.x:19300-19301\"", count),
+        ("gw.example.com:19399-19300", form),
+        ("gw.example.com:0", form),
+        ("\"gw.example.com:\"", form),
+        ("\"[::]:19300-19399\"", form),
+        ("0.0.0.0:19300-19399", form),
+        ("\"w{node}.{node}.x\"", form),
+        ("\"::1:19300-19399\"", form),
+    ] {
+        let problems = load(dir.path(), &[brokers, &format!("advertised: {advertised}")]).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_for_what_clients_are_told_is_told_of_by_check_start_and_doctor() {
+    let narrow = pki().certificate("narrow", &["kafka.test", "b1.kafka.test"]);
+    let foreign = pki().certificate("foreign", &["kafka.example.com"]);
+    let missing = [
+        (&pki().weir, vec![], vec![]),
+        (&narrow, vec![], vec!["b2.kafka.test"]),
+        (&foreign, vec!["kafka.test", "b{node}.kafka.test"], vec!["b1.kafka.test", "b2.kafka.test", "kafka.test"]),
+    ];
+    for (files, told, found) in missing {
+        let mut options = Options::new(cluster().bootstrap());
+        options.brokers = Some(r#"{ sni: "b{node}.kafka.test" }"#.to_owned());
+        options.listener = vec!["advertised: kafka.test".to_owned(), listener_tls(files)];
+        let mut gateway = Gateway::prepare(env!("CARGO_BIN_EXE_weir"), options).unwrap();
+        let checked = gateway.weir(&["check"]).unwrap().stdout;
+        let lines = checked.lines().filter(|line| line.contains("the certificate is not for")).count();
+        assert_eq!(lines, told.len(), "{checked}");
+        // Ends with the worst of what it found.
+        let doctor = match gateway.weir(&["doctor", "--json"]) {
+            Ok(output) => output.stdout,
+            Err(failure) => failure.to_string(),
+        };
+        let hosts = doctor.lines().find(|line| line.contains("certificate_hosts")).expect(&doctor);
+        let expected = match found.is_empty() {
+            true => "the certificate is for every host that clients are told (3)".to_owned(),
+            false => format!("the certificate is not for {}", found.join(", ")),
+        };
+        assert!(hosts.contains(&expected), "{hosts}");
+        gateway.start_again().unwrap();
+        for host in told {
+            assert!(checked.contains(&format!("listener main: the certificate is not for {host};")), "{checked}");
+            assert!(gateway.log().contains(&format!("the certificate is not for {host}:")), "{}", gateway.log());
+        }
+    }
+}

@@ -74,8 +74,10 @@ fn a_move_is_throttled_cancelled_and_its_throttle_taken_back() {
         let said = desk.through(gateway, REASSIGN, &format!("--cancel --reassignment-json-file {file}"));
         assert!(said.contains("Successfully cancelled partition reassignment"), "{said}");
         desk.until(TOPICS, &describe, |said| placed(said).0 == "1,2");
-        desk.until(CONFIGS, "--describe --entity-type brokers --entity-name 1", |said| !said.contains("throttled"));
+        desk.until(CONFIGS, "--describe --entity-type brokers --entity-name 1", |said| {
+            !said.contains("replication.throttled")
+        });
         let of_topic = format!("--describe --entity-type topics --entity-name {topic}");
-        desk.until(CONFIGS, &of_topic, |said| !said.contains("throttled"));
+        desk.until(CONFIGS, &of_topic, |said| !said.contains("replication.throttled"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use loadtest::clients::{Ran, Toolbox};
@@ -52,6 +52,12 @@ pub fn before(cluster: &Cluster, runtime: &str, listener: &[&str]) -> Gateway {
     let mut options = Options::new(cluster.bootstrap()).runtime(runtime);
     options.listener = listener.iter().map(|&key| key.to_owned()).collect();
     common::gateway_before(cluster, options)
+}
+
+/// For tests that set what all brokers have in common, such as throttles, or look at it: one of them at a time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The gateways with names for what a test makes through each: `topic` becomes `topic-epoll`.

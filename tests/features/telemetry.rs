@@ -49,7 +49,7 @@ impl Taking {
         ];
         let classes = Some(dir.path().to_owned());
         let cluster = Cluster::start(1, kafka::Options { properties, classes, ..Default::default() }).unwrap();
-        configure(&cluster, CLIENT_METRICS, "all", "metrics", "");
+        configure(&cluster, CLIENT_METRICS, "all", "metrics", "*");
         configure(&cluster, CLIENT_METRICS, "all", "interval.ms", "100");
         Self { cluster, dir }
     }
@@ -94,6 +94,19 @@ fn telemetry_comes_to_a_broker_that_takes_it_under_the_clients_own_id() {
         let instance = subscribe(&mut other, Uuid::nil()).client_instance_id;
         let refused = other.call(0, &wrong.with_client_instance_id(instance)).unwrap();
         assert_eq!(refused.error_code, UNKNOWN_SUBSCRIPTION_ID, "{runtime}");
+
+        // Java's clients push without being asked to, and once more when they close.
+        let client_id = format!("java-{runtime}");
+        let topic = format!("measured-{runtime}");
+        produce_with_java(&gateway, &client_id, &topic);
+        wait_for("the last push of the Java client", SETTLED, || {
+            let given = taking.given();
+            Ok(given
+                .iter()
+                .any(|(client, bytes, last)| client.contains(&client_id) && *bytes > 0 && *last)
+                .then_some(()))
+        })
+        .unwrap_or_else(|e| panic!("{runtime}: {e}: {:?}", taking.given()));
     }
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing for the named parts: demo (building and the demo), test, bench. A part that is there already
+# Installs what is missing for the named parts: demo (building and the demo), test, bench, fuzz. A part that is there already
 # costs a look at its stamp. What cannot be installed here is named, with the way to get it, all at once.
 set -eu
 
@@ -9,6 +9,7 @@ kafka_version=4.3.1
 older_broker_version=3.9.1
 older_client_version=2.8.2
 keycloak_version=26.7.3
+cargo_fuzz_version=0.13.2
 
 missing=""
 packages=""
@@ -78,6 +79,9 @@ look_for_tools() {
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
         bench) has haproxy || want haproxy ;;
+        fuzz)
+            cargo +nightly --version >/dev/null 2>&1 || lack "a nightly Rust: \`rustup toolchain install nightly\`"
+            ;;
         esac
     done
 }
@@ -155,6 +159,8 @@ make_venv() {
             -r "$here/tests/clients/confluent-kafka/requirements.txt"
 }
 
+install_cargo_fuzz() { cargo install --quiet --locked --root "$cache" "cargo-fuzz@$cargo_fuzz_version"; }
+
 build_go_client() {
     mkdir -p "$cache/bin" && (cd "$here/tests/clients/franz-go" && go build -o "$cache/bin/franz-go" .)
 }
@@ -179,5 +185,6 @@ for part in "$@"; do
         stamped python-clients "$(sum_of "$clients/confluent-kafka/requirements.txt")" make_venv
         stamped go-clients "$(sum_of "$clients/franz-go"/*)" build_go_client
     fi
+    if [ "$part" = fuzz ]; then stamped "cargo-fuzz-$cargo_fuzz_version" installed install_cargo_fuzz; fi
 done
 tell_and_leave

@@ -230,6 +230,11 @@ pub fn same(key: i16, version: i16, answers: [&Bytes; 2]) -> std::result::Result
     }
 }
 
+/// Whether an answer holds one of the codes by which Weir refuses: UNSUPPORTED_VERSION, CLUSTER_AUTHORIZATION_FAILED.
+pub fn says_no(answer: &[u8]) -> bool {
+    [35i16, 31].iter().any(|code| answer.windows(2).any(|bytes| bytes == code.to_be_bytes()))
+}
+
 /// With the sides' tags replaced by one for both, of the same length.
 fn neutral(bytes: &Bytes) -> Vec<u8> {
     let mut bytes = bytes.to_vec();

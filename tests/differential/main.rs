@@ -14,17 +14,20 @@ mod arena;
 mod case;
 #[path = "../common/mod.rs"]
 mod common;
+mod forwarded;
 mod generated;
 mod groups;
+mod hostile;
+mod outside;
 mod page;
 mod reading;
 mod reads;
-#[allow(dead_code)]
 mod sample;
 mod security;
 mod share;
 mod topics;
 mod transactions;
+mod trial;
 mod world;
 
 use weir::wire::kafka::api::{self, Class};
@@ -57,6 +60,33 @@ fn every_version_of_every_row_answers_as_the_broker_does_or_is_refused_before_it
         let mut sent = generated::compare_all(&arena);
         generated::refuse_security_changes(&arena, &mut sent);
         sent.check(&arena);
+    }
+}
+
+#[test]
+fn what_no_client_should_send_gets_the_brokers_answer_or_none_and_never_reaches_it_against_the_rules() {
+    for runtime in common::RUNTIMES {
+        let arena = Arena::start(runtime);
+        let (sent, seen) = trial::run(&arena);
+        println!("{runtime}: agreed on, stricter: {seen:?}");
+        sent.check(&arena);
+        trial::rules_are_needed(&seen);
+    }
+}
+
+#[test]
+fn what_is_not_in_the_table_and_what_only_brokers_say_is_refused_before_it_reaches_one() {
+    for runtime in common::RUNTIMES {
+        let arena = Arena::start(runtime);
+        outside::run(&arena).check(&arena);
+    }
+}
+
+#[test]
+fn what_is_passed_on_arrives_byte_for_byte_in_every_version_both_ways() {
+    for runtime in common::RUNTIMES {
+        let wrong = forwarded::run(runtime);
+        assert!(wrong.is_empty(), "{runtime}:\n{}", wrong.join("\n"));
     }
 }
 

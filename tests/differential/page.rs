@@ -11,8 +11,8 @@ use weir::wire::kafka::api::{self, Api, Class, NONE, Versions, key};
 use weir::wire::kafka::layout::{Direction, Field, Role};
 
 use super::case::Case;
-use super::generated;
 use super::sample::layout;
+use super::trial;
 
 /// Where the page is.
 pub const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md");
@@ -29,8 +29,16 @@ tests! {
     'V' every_api_answers_through_weir_as_it_does_directly
         "a request that succeeds, or fails in the way it is meant to, written by hand: the same answer";
     'G' every_version_of_every_row_answers_as_the_broker_does_or_is_refused_before_it
-        "requests generated from the layouts, with nothing in them and with one of everything: the same answer; changes of \
+        "requests made from the layouts, with nothing in them and with one of everything: the same answer; changes of \
          security are refused where the listener does not allow them";
+    'H' what_no_client_should_send_gets_the_brokers_answer_or_none_and_never_reaches_it_against_the_rules
+        "some forty requests of each version with one thing wrong or odd in each: the broker's answer, a refusal or a \
+         close; what was not let pass is not in the broker's request log";
+    'B' what_is_passed_on_arrives_byte_for_byte_in_every_version_both_ways
+        "what arrives at the broker is what the client sent, and back, where no address is in it";
+    'O' what_is_not_in_the_table_and_what_only_brokers_say_is_refused_before_it_reaches_one
+        "every version beside those served, and what only brokers say: refused or closed, whatever the listener allows, \
+         and not in the broker's request log";
 }
 
 /// What Weir answers itself, and the tests of it.
@@ -101,7 +109,20 @@ fn legend() -> String {
     for (letter, test, says) in TESTS {
         let _ = writeln!(text, "| {letter} | `{test}` | {says} |");
     }
+    text.push_str("\n## Stricter than a broker\n\nWhere a broker would have answered and Weir refuses or closes:\n\n");
+    for (twist, why) in trial::STRICTER {
+        let _ = writeln!(text, "- {}: {why}", words(&format!("{twist:?}")));
+    }
     text
+}
+
+/// `NotUtf8` as `not utf8`.
+fn words(name: &str) -> String {
+    let spaced = name.chars().flat_map(|letter| {
+        let space = letter.is_uppercase().then_some(' ');
+        space.into_iter().chain(letter.to_lowercase())
+    });
+    spaced.collect::<String>().trim_start().to_owned()
 }
 
 fn served_by_broker() -> BTreeMap<i16, Versions> {
@@ -179,11 +200,12 @@ fn with_role(row: &Api, direction: Direction, role: Role) -> Option<Versions> {
 /// Letters of the tests that cover all versions served, with the versions where it is only some.
 fn tests_of(row: &Api, corpus: &[Case]) -> String {
     if let Some((_, tests)) = HERE.iter().find(|(key, _)| *key == row.key) {
-        return (*tests).to_owned();
+        return format!("{tests}, H");
     }
     let by_hand = corpus.iter().filter(|case| case.key == row.key).flat_map(|case| case.versions.clone()).collect();
-    let generated = generated::rows().filter(|(other, _)| other.key == row.key).map(|(_, version)| version).collect();
-    let covered: [(char, Vec<i16>); 2] = [('V', by_hand), ('G', generated)];
+    let generated: Vec<i16> = (row.served.min..=row.served.max).collect();
+    let outside = if row.served.is_empty() { "O" } else { " O" };
+    let covered = [('V', by_hand), ('G', generated.clone()), ('H', generated.clone()), ('B', generated)];
     let words = covered.into_iter().filter_map(|(letter, mut versions)| {
         versions.retain(|version| row.serves(*version));
         versions.sort_unstable();
@@ -195,6 +217,5 @@ fn tests_of(row: &Api, corpus: &[Case]) -> String {
             _ => None,
         }
     });
-    let words: Vec<String> = words.collect();
-    if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+    words.collect::<Vec<String>>().join(" ") + outside
 }

@@ -38,6 +38,8 @@ pub struct Mark {
     pub len: usize,
     pub what: What,
     pub field: &'static str,
+    /// Within a tagged field: what is longer or shorter here also makes that field's size wrong.
+    pub tagged: bool,
 }
 
 /// What stands at a place.
@@ -149,11 +151,15 @@ impl Maker<'_> {
             self.mark(size.len(), What::TagSize, field.name);
             self.sample.body.extend(size);
             let at = self.sample.body.len();
-            self.sample.marks.extend(value.marks.into_iter().map(|mark| Mark { at: mark.at + at, ..mark }));
+            self.sample.marks.extend(value.marks.into_iter().map(|mark| Mark {
+                at: mark.at + at,
+                tagged: true,
+                ..mark
+            }));
             self.sample.body.extend(value.body);
         }
         let len = self.sample.body.len() - from;
-        self.sample.marks.push(Mark { at: from, len, what: What::Tags, field: "tags" });
+        self.sample.marks.push(Mark { at: from, len, what: What::Tags, field: "tags", tagged: false });
     }
 
     fn field(&mut self, field: &Field) {
@@ -227,7 +233,7 @@ impl Maker<'_> {
     /// Marks what is about to be written.
     fn mark(&mut self, len: usize, what: What, field: &'static str) {
         let at = self.sample.body.len();
-        self.sample.marks.push(Mark { at, len, what, field });
+        self.sample.marks.push(Mark { at, len, what, field, tagged: false });
     }
 }
 

@@ -22,7 +22,8 @@ pub const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 pub const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
 pub const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
-const SOON: Duration = Duration::from_secs(30);
+/// A machine busy with brokers and Java takes its time.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Three brokers with an authorizer that lets everybody do everything, since Weir stands in front of it; and Weir twice.
 pub struct Scene {
@@ -162,6 +163,12 @@ pub fn columns<'a>(table: &'a str, with: &str) -> Vec<&'a str> {
     let mut lines = table.lines().filter(|line| line.split_whitespace().any(|word| word == with));
     let (Some(line), None) = (lines.next(), lines.next()) else { panic!("no single line with {with}: {table}") };
     line.split_whitespace().collect()
+}
+
+/// The columns of the one line that begins with this.
+pub fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.find(|row| row.first() == Some(&first)).unwrap_or_else(|| panic!("no line begins with {first}: {table}"))
 }
 
 /// A client that goes on until it is dropped, through the gateway.

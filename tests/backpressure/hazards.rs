@@ -4,12 +4,12 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest};
+use kafka_protocol::messages::{CreateTopicsRequest, FetchRequest, MetadataRequest};
 use loadtest::wait_for;
 use loadtest::wire::{Connection, encode};
 
 use crate::hazards_support::{FETCH, METADATA, PRODUCE, RUNTIMES, SOON, batch, end_offset, fetch, no_topics, produce};
-use crate::world::{Bystanders, HAZARD, cluster, gateway, growth_mib, topic_on};
+use crate::world::{Bystanders, HAZARD, Silent, cluster, gateway, growth_mib, topic_on};
 
 #[test]
 fn producers_with_requests_of_64_mib_are_relayed_side_by_side_and_hold_nobody_up() {
@@ -128,7 +128,7 @@ fn a_broker_that_stops_answering_stops_nobody_who_talks_to_another() {
         }
         let large = produce(&topic, -1, batch(8, 1 << 20));
         let silence = || {
-            cluster.pause(HAZARD).unwrap();
+            let silent = Silent::begin(&cluster);
             // Small requests and, of ten of them, more than sockets hold.
             for (n, connection) in waiting.iter_mut().enumerate() {
                 connection.stream().set_write_timeout(Some(Duration::from_millis(100))).unwrap();
@@ -141,21 +141,53 @@ fn a_broker_that_stops_answering_stops_nobody_who_talks_to_another() {
             }
             // Less than the controller takes to call a broker dead, 9 s: clients are still sent there.
             sleep(Duration::from_secs(4));
-            late
+            (late, silent)
         };
         let hazard = || bystanders.keep_their_latency(&format!("{runtime}: a silent broker"), silence);
-        let (mut late, grown) = growth_mib(&gateway, hazard);
-        cluster.resume(HAZARD).unwrap();
+        let ((mut late, silent), grown) = growth_mib(&gateway, hazard);
+        drop(silent);
         assert!(grown < 24, "{runtime}: memory grew by {grown} MiB");
         // Who waited is answered now.
         for connection in &mut late {
-            connection.receive::<kafka_protocol::messages::MetadataRequest>(METADATA, 1).unwrap();
+            connection.receive::<MetadataRequest>(METADATA, 1).unwrap();
         }
         for connection in &mut waiting[10..] {
-            connection.receive::<kafka_protocol::messages::MetadataRequest>(METADATA, 2).unwrap();
+            connection.receive::<MetadataRequest>(METADATA, 2).unwrap();
         }
         drop(waiting);
         let answers = || Ok(Connection::open(door)?.call(METADATA, &no_topics()).ok());
         wait_for("the broker to be back", SOON, answers).unwrap();
     }
+}
+
+#[test]
+fn clients_that_bootstrap_are_not_sent_to_a_broker_that_has_stopped_answering() {
+    /// Noticed at the next regular look, and after what a broker may take to answer it.
+    const NOTICED: Duration = Duration::from_secs(30);
+    const CLIENTS: usize = 12;
+    let cluster = cluster();
+    let gateways = RUNTIMES.map(|runtime| gateway(&cluster, runtime, &[]));
+    let silent = Silent::begin(&cluster);
+    for gateway in &gateways {
+        let answered = || {
+            let mut clients: Vec<Connection> =
+                (0..CLIENTS).map(|_| Connection::open(gateway.address()).unwrap()).collect();
+            let answered = clients.iter_mut().all(|client| {
+                client.stream().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+                client.call(METADATA, &no_topics()).is_ok()
+            });
+            Ok(answered.then_some(()))
+        };
+        wait_for("every client that bootstraps to be answered", NOTICED, answered).unwrap();
+    }
+    drop(silent);
+    for gateway in &gateways {
+        let door = gateway.broker_address(HAZARD).unwrap();
+        let back = || Ok(Connection::open(door)?.call(METADATA, &no_topics()).ok());
+        wait_for("the broker to be back", NOTICED, back).unwrap();
+    }
+    // And back in the cluster, for who comes next.
+    let whole =
+        || Ok((Connection::open(cluster.address(1)?)?.call(METADATA, &no_topics())?.brokers.len() == 2).then_some(()));
+    wait_for("the cluster to have both brokers", NOTICED, whole).unwrap();
 }

@@ -53,6 +53,22 @@ pub fn topic_on(cluster: &Cluster, name: &str, node: i32) {
     admin::create_topic(cluster, name, &[node]).unwrap();
 }
 
+/// A broker that answers nothing until this is dropped, so that one test's failure is not the next one's.
+pub struct Silent<'a>(&'a Cluster);
+
+impl<'a> Silent<'a> {
+    pub fn begin(cluster: &'a Cluster) -> Self {
+        cluster.pause(HAZARD).unwrap();
+        Self(cluster)
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.resume(HAZARD);
+    }
+}
+
 /// How long requests took, sorted.
 #[derive(Debug)]
 pub struct Waits(Vec<Duration>);

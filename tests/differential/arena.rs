@@ -1,12 +1,12 @@
 //! A broker that writes down every request it answers, gateways before it, and frames sent either way.
 //!
-//! One broker, so that it coordinates every group and leads every partition: what it answers depends on the request alone.
+//! One broker, so that it coordinates every group and leads every partition: its answers depend on the request alone.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,7 +45,6 @@ pub struct Arena {
     pub gateway: Gateway,
     /// With security changes allowed.
     pub open: Gateway,
-    asked: Cell<u32>,
 }
 
 /// The broker, with its coordinators at work.
@@ -114,7 +113,7 @@ impl Arena {
         allowing.listener = vec!["allow_security_changes: true".to_owned()];
         let gateway = common::gateway_before(broker(), options);
         let open = common::gateway_before(broker(), allowing);
-        Self { runtime, gateway, open, asked: Cell::new(0) }
+        Self { runtime, gateway, open }
     }
 
     /// The door for an API: changes of security have to be allowed to be compared.
@@ -125,8 +124,10 @@ impl Arena {
 
     /// Names that nobody else has, of one length on both sides. They serve as client ids, too.
     pub fn names(&self) -> Names {
-        self.asked.set(self.asked.get() + 1);
-        Names(TAGS.map(|tag| format!("{tag}-{}-{:06}", self.runtime, self.asked.get())))
+        // One count for all arenas: they share the broker and its log.
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let nth = ASKED.fetch_add(1, Ordering::Relaxed);
+        Names(TAGS.map(|tag| format!("{tag}-{}-{nth:06}", self.runtime)))
     }
 
     /// What the broker has answered through Weir on this runtime: client id, API key and version.

@@ -1,8 +1,8 @@
 //! What no client should send: every version of every row with something wrong in it, or merely odd.
 //!
-//! A lawful body is taken apart at the places that matter (counts, lengths, nulls, tags, texts, numbers with a meaning) and
-//! put together wrong in one of them. Which of several places of a kind it is goes with the version, so that over the
-//! versions all come in turn.
+//! A lawful body is taken apart at the places that matter (counts, lengths, nulls, tags, texts, numbers with a
+//! meaning) and put together wrong in one of them. Which of several places of a kind it is goes with the version, so
+//! that over the versions all come in turn.
 
 use bytes::Bytes;
 use weir::wire::kafka::api::Api;

@@ -1,13 +1,13 @@
 //! The same request, straight to a broker and through Weir: the answers are the same.
 //!
-//! Three corpora. The first is written by hand: a request that succeeds for every API that is passed on, in every version,
-//! read by a library of others where it knows the version. The second is generated from the table of layouts: every
-//! version of every row, with nothing in it and with one of everything. The third is what no client should send. Where
-//! something is changed each side has things of its own, named alike; what the cluster makes up (ids, addresses) is blanked
-//! out, all else has to be the same bytes.
+//! Three corpora. The first is written by hand: a request that succeeds for every API that is passed on, in every
+//! version, read by a library of others where it knows the version. The second is generated from the table of layouts:
+//! every version of every row, with nothing in it and with one of everything. The third is what no client should send.
+//! Where something is changed each side has things of its own, named alike; what the cluster makes up (ids, addresses)
+//! is blanked out, all else has to be the same bytes.
 //!
-//! A row or version that enters the table and has no case fails; so does `docs/compatibility.md` when it is not what these
-//! tables give.
+//! A row or version that enters the table and has no case fails; so does `docs/compatibility.md` when it is not what
+//! these tables give.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod arena;

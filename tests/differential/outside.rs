@@ -1,5 +1,5 @@
-//! What is not in the table: versions beside those served, keys that no Kafka has, and all that only brokers say to each
-//! other, in bodies that the broker itself would take. Each is refused or closed, whatever the listener allows.
+//! What is not in the table: versions beside those served, keys that no Kafka has, and all that only brokers say to
+//! each other, in bodies that the broker itself would take. Each is refused or closed, whatever the listener allows.
 
 use std::collections::BTreeSet;
 
@@ -83,7 +83,7 @@ fn the_broker_would_have_obeyed(all: &[Outsider]) {
         })
         .map(|outsider| outsider.key)
         .collect();
-    for key in [key::ADD_PARTITIONS_TO_TXN, key::WRITE_TXN_MARKERS, key::READ_SHARE_GROUP_STATE] {
+    for key in [key::WRITE_TXN_MARKERS, key::READ_SHARE_GROUP_STATE, key::WRITE_SHARE_GROUP_STATE] {
         assert!(answered.contains(&key), "{}: {answered:?}", api::name(key));
     }
 }
@@ -119,7 +119,7 @@ fn beside_what_is_served() -> Vec<Outsider> {
 fn of_row(row: &Api, version: i16) -> Outsider {
     let message = layout(row.key, Direction::Request).unwrap();
     let nearest = version.clamp(message.versions.first, message.versions.last);
-    Outsider { key: row.key, version, body: sample(message, nearest, Shape::Bare, "outside").body }
+    Outsider { key: row.key, version, body: sample(message, nearest, Shape::Full, "outside").body }
 }
 
 fn of_no_api() -> Vec<Outsider> {

@@ -1,5 +1,5 @@
-//! Reads an answer by its layout, field by field, into text of the form that `kafka-protocol`'s messages print: an answer
-//! of any API and version, also of those that library does not know.
+//! Reads an answer by its layout, field by field, into text of the form that `kafka-protocol`'s messages print: of any
+//! API and version, also of those that library does not know.
 
 use std::fmt::Write;
 

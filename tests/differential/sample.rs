@@ -76,7 +76,7 @@ pub fn sample(message: &Message, version: i16, shape: Shape, prefix: &str) -> Sa
     made.sample
 }
 
-/// A request's header as its API and version have it, also where the table has no such version: then as its last has it.
+/// A request's header as its API and version have it, also where the table has no such version: then as its last has.
 pub fn header(key: i16, version: i16, client_id: Option<&str>, tags: &[u8]) -> Vec<u8> {
     let mut header = Vec::new();
     header.put_i16(key);

@@ -1,5 +1,5 @@
-//! Changes of security, where the listener allows them. These brokers have no authorizer, no secret for delegation tokens
-//! and no voter by these names: that they say so shows that they were asked.
+//! Changes of security, where the listener allows them. These brokers have no authorizer, no secret for delegation
+//! tokens and no voter by these names: that they say so shows that they were asked.
 
 use bytes::BytesMut;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};

@@ -1,8 +1,8 @@
 //! Sends what is wrong both ways, and judges what comes of it.
 //!
 //! The promise: in bounded time there is an answer or a close. Where the broker answers, Weir gives its answer, or is
-//! stricter by a rule that stands here with its reason. Where the broker closes, Weir does, or says no. What Weir did not
-//! let pass has not reached the broker.
+//! stricter by a rule that stands here with its reason. Where the broker closes, Weir does, or says no. What Weir did
+//! not let pass has not reached the broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 

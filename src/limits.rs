@@ -14,7 +14,7 @@ pub const IN_FLIGHT_MAX: usize = 512;
 pub const ANSWERED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A refused request that is answered, bytes without its header: an answer names every item of it, and to write it takes
-/// up to some forty times as much memory. Larger ones end their connection.
+/// up to thirty times as much memory. Larger ones end their connection.
 pub const REFUSED_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// A request's or response's header, bytes: a client id has 32 KiB at most and no tagged header field is defined, so

@@ -27,7 +27,7 @@ pub struct Asked {
     pub client_id: String,
     /// All of it, without its length.
     pub frame: Bytes,
-    /// The lawful answer, length included; empty for an API that this broker does not know.
+    /// The lawful answer, length included; to an API that this broker does not serve, its header alone.
     pub answer: Bytes,
 }
 
@@ -54,6 +54,11 @@ impl FakeBroker {
     /// Listens on a port and answers Weir lawfully, others as `script` says.
     pub fn start(port: u16, script: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Result<Self> {
         Self::listen(port, true, script)
+    }
+
+    /// Listens on a port and answers everybody as `script` says, Weir as well.
+    pub fn to_all(port: u16, script: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Result<Self> {
+        Self::listen(port, false, script)
     }
 
     /// Takes connections and never answers anybody.
@@ -115,12 +120,12 @@ fn lawful_answer(frame: &Bytes, address: SocketAddr) -> Result<(String, i32, Byt
     let mut body = BytesMut::new();
     body.put_i32(0);
     let answer_header = ResponseHeader::default().with_correlation_id(correlation_id);
-    let api = ApiKey::try_from(key).ok().filter(|api| matches!(api, ApiKey::ApiVersions | ApiKey::Metadata));
-    let Some(api) = api else { return Ok((client_id, correlation_id, Bytes::new())) };
+    let Ok(api) = ApiKey::try_from(key) else { return Ok((client_id, correlation_id, Bytes::new())) };
     answer_header.encode(&mut body, api.response_header_version(version)).during("encode a header")?;
     match api {
+        ApiKey::ApiVersions => versions().encode(&mut body, version),
         ApiKey::Metadata => metadata(address).encode(&mut body, version),
-        _ => versions().encode(&mut body, version),
+        _ => Ok(()),
     }
     .during("encode an answer")?;
     let length = i32::try_from(body.len() - 4).during("an answer's length")?;

@@ -11,6 +11,8 @@ use super::drive::{self, PassedOn, messages, request, response, scope};
 use crate::wire::kafka::api::{Api, Class, key};
 use crate::wire::kafka::layout::Direction;
 
+mod every_version;
+
 /// A client's lawful bytes.
 fn way_in(stream: &[u8], size: usize, scope: Option<Rc<Scope>>) -> PassedOn {
     let passed = drive::way_in(stream, size, 100 << 20, scope);

@@ -53,8 +53,10 @@ has_rust() { has cargo && cargo_minor="$(cargo --version | sed -n 's/^cargo 1\.\
 has_go() {
     has go || return 1
     go_minor="$(go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')"
-    [ "${go_minor:-0}" -ge "$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' "$here/tests/clients/franz-go/go.mod")" ]
+    [ "${go_minor:-0}" -ge "$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' "$here/tests/clients/go.mod")" ]
 }
+
+has_node() { has node && has npm && major_at_least 18 "$(node --version)"; }
 
 has_venv() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
@@ -75,6 +77,8 @@ look_for_tools() {
             has_venv || want "python3 python3-venv"
             has strace || want strace
             has tshark || want tshark
+            has kcat || want kcat
+            has_node || want "nodejs npm"
             has_nss_wrapper || want libnss-wrapper
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
@@ -122,7 +126,7 @@ stamped() {
         mkdir -p "$cache/stamps"
         printf '%s\n' "$2" >"$stamp"
     else
-        lack "$1: the command above failed; it needs the network (Maven Central, PyPI or the Go proxy)"
+        lack "$1: the command above failed; it needs the network (Maven Central, PyPI, npm or the Go proxy)"
     fi
 }
 
@@ -153,16 +157,27 @@ fetch_keycloak() {
     }
 }
 
+# One environment for all of them: none needs another version of what they share.
 make_venv() {
     python3 -m venv --clear "$cache/venv" &&
         "$cache/venv/bin/pip" install -q --no-input --disable-pip-version-check \
-            -r "$here/tests/clients/confluent-kafka/requirements.txt"
+            -r "$here/tests/clients/confluent-kafka/requirements.txt" \
+            -r "$here/tests/clients/kafka-python/requirements.txt" \
+            -r "$here/tests/clients/aiokafka/requirements.txt"
 }
 
 install_cargo_fuzz() { cargo install --quiet --locked --root "$cache" "cargo-fuzz@$cargo_fuzz_version"; }
 
-build_go_client() {
-    mkdir -p "$cache/bin" && (cd "$here/tests/clients/franz-go" && go build -o "$cache/bin/franz-go" .)
+build_go_clients() {
+    mkdir -p "$cache/clients" &&
+        (cd "$here/tests/clients" && go build -o "$cache/clients/" ./franz-go ./sarama ./kafka-go)
+}
+
+# Node looks for modules beside the program; these are for all checkouts, and found by NODE_PATH.
+fetch_node_modules() {
+    rm -rf "$cache/kafkajs" && mkdir -p "$cache/kafkajs" &&
+        cp "$here/tests/clients/kafkajs/package.json" "$here/tests/clients/kafkajs/package-lock.json" "$cache/kafkajs" &&
+        (cd "$cache/kafkajs" && npm ci --silent --no-audit --no-fund --ignore-scripts)
 }
 
 tell_and_leave() {
@@ -182,8 +197,9 @@ for part in "$@"; do
         stamped "kafka-$older_broker_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_older_broker
         stamped "kafka-$older_client_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_older_client
         stamped "keycloak-$keycloak_version" built fetch_keycloak
-        stamped python-clients "$(sum_of "$clients/confluent-kafka/requirements.txt")" make_venv
-        stamped go-clients "$(sum_of "$clients/franz-go"/*)" build_go_client
+        stamped python-clients "$(sum_of "$clients"/*/requirements.txt)" make_venv
+        stamped go-programs "$(sum_of "$clients"/go.* "$clients"/*/*.go)" build_go_clients
+        stamped node-clients "$(sum_of "$clients/kafkajs/package-lock.json")" fetch_node_modules
     fi
     if [ "$part" = fuzz ]; then stamped "cargo-fuzz-$cargo_fuzz_version" installed install_cargo_fuzz; fi
 done

@@ -3,19 +3,38 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::{LIMIT, Login, Record, Scene, Target};
+use serde_json::json;
+
+use super::{LIMIT, Login, Played, Record, Scene, Step, Target};
 use crate::scratch::Scratch;
 use crate::{During, Failure, Result, kafka, process};
 
 impl Scene<'_> {
-    pub(super) fn play_java(&self) -> Result<Vec<Record>> {
+    /// What the console tools can: the other steps are other tools'.
+    pub(super) fn play_java(&self) -> Result<Played> {
         let tools = JavaTools::new(self.target)?;
-        tools.create_topic(self.topic, self.partitions)?;
-        for (codec, records) in self.script {
-            tools.produce(self.topic, codec, records)?;
+        let mut played = Played::default();
+        for &step in self.steps {
+            let outcome = match step {
+                Step::Create => {
+                    tools.create_replicated_topic(self.topic, self.partitions, self.replication)?;
+                    json!({})
+                }
+                Step::Produce => {
+                    for (codec, records) in self.script {
+                        tools.produce(self.topic, codec, records)?;
+                    }
+                    json!({})
+                }
+                Step::Consume => {
+                    let records = tools.consume(self.topic, self.group, self.count())?;
+                    json!({ "records": records.iter().map(Record::to_json).collect::<Vec<_>>() })
+                }
+                other => return Err(Failure::new(format!("the console tools cannot play {}", other.name()))),
+            };
+            played.add(step, outcome);
         }
-        let expected = self.script.values().map(Vec::len).sum();
-        tools.consume(self.topic, self.group, expected)
+        Ok(played)
     }
 }
 
@@ -44,10 +63,15 @@ impl JavaTools {
         self.dir.path().join("client.properties")
     }
 
-    /// `kafka-topics --create`.
+    /// `kafka-topics --create`, on one broker.
     pub fn create_topic(&self, topic: &str, partitions: u32) -> Result<()> {
-        let partitions = partitions.to_string();
-        let args = ["--create", "--topic", topic, "--partitions", &partitions, "--replication-factor", "1"];
+        self.create_replicated_topic(topic, partitions, 1)
+    }
+
+    /// `kafka-topics --create`.
+    pub fn create_replicated_topic(&self, topic: &str, partitions: u32, replication: u16) -> Result<()> {
+        let (partitions, replication) = (partitions.to_string(), replication.to_string());
+        let args = ["--create", "--topic", topic, "--partitions", &partitions, "--replication-factor", &replication];
         self.tool("org.apache.kafka.tools.TopicCommand", &args, b"").map(drop)
     }
 

@@ -1,60 +1,30 @@
-//! Stock clients as people run them: Kafka's own console and perf tools, confluent-kafka (librdkafka), franz-go.
+//! Stock clients as people run them: Kafka's own console and perf tools, and a client of every family.
 //!
-//! All of them play the same scene: make a topic, produce given records under every codec, consume them with a group, and
-//! tell what was read. Python and Go have a small program each under `tests/clients/` that takes the records as JSON
-//! lines on standard input and prints what it read in the same form; the console tools are driven here.
+//! All of them play the same script ([`Step`]): make a topic, produce given records under every codec, consume them with a
+//! group, go back, transactions, deletion, descriptions; and tell what they found. Each family has a small program under
+//! `tests/clients/` that takes the records as JSON lines on standard input and prints a JSON line a step; the console
+//! tools and kcat are programs already, and are driven here.
 
 mod java;
+mod kcat;
 mod program;
+mod script;
 mod target;
 mod toolbox;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 pub use self::java::JavaTools;
+pub use self::script::{Played, Record, Scene, Script, Step};
 pub use self::target::{ClientTls, Login, Target};
 pub use self::toolbox::{Ran, Toolbox};
-use crate::{During, Failure, Result, cache};
+use crate::Result;
 
 /// Every codec Kafka knows.
 pub const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 
 const LIMIT: Duration = Duration::from_secs(90);
-
-/// A record as a test compares it. Kafka's null is `None`, which is not the empty text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record {
-    /// The key.
-    pub key: Option<String>,
-    /// The value; none is a tombstone.
-    pub value: Option<String>,
-    /// In order, names may repeat.
-    pub headers: Vec<(String, Option<String>)>,
-}
-
-impl Record {
-    fn to_json(&self) -> Value {
-        json!({ "key": self.key, "value": self.value, "headers": self.headers })
-    }
-
-    fn from_json(line: &str) -> Result<Self> {
-        let doing = || format!("a record read back: {line}");
-        let json: Value = serde_json::from_str(line).during(doing())?;
-        let text = |v: &Value| v.as_str().map(ToOwned::to_owned);
-        let headers = json["headers"].as_array().ok_or_else(|| Failure::new(doing()))?.iter();
-        let header = |pair: &Value| Some((text(&pair[0])?, text(&pair[1])));
-        let headers = headers.map(|h| header(h).ok_or_else(|| Failure::new(doing()))).collect::<Result<_>>()?;
-        Ok(Self { key: text(&json["key"]), value: text(&json["value"]), headers })
-    }
-}
-
-/// The records to send, by codec.
-pub type Script = BTreeMap<&'static str, Vec<Record>>;
 
 /// A stock client that can play the scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +33,35 @@ pub enum Client {
     JavaConsole,
     /// librdkafka through confluent-kafka.
     ConfluentKafka,
+    /// kcat, with the librdkafka that its package brings.
+    Kcat,
     /// franz-go.
     FranzGo,
+    /// sarama.
+    Sarama,
+    /// segmentio's kafka-go.
+    KafkaGo,
+    /// kafka-python.
+    KafkaPython,
+    /// aiokafka.
+    Aiokafka,
+    /// kafkajs.
+    KafkaJs,
 }
 
 impl Client {
-    /// A name for topics and messages.
+    /// A name for topics and messages, and of the program's folder.
     pub fn name(self) -> &'static str {
         match self {
             Self::JavaConsole => "java",
             Self::ConfluentKafka => "confluent-kafka",
+            Self::Kcat => "kcat",
             Self::FranzGo => "franz-go",
+            Self::Sarama => "sarama",
+            Self::KafkaGo => "kafka-go",
+            Self::KafkaPython => "kafka-python",
+            Self::Aiokafka => "aiokafka",
+            Self::KafkaJs => "kafkajs",
         }
     }
 
@@ -86,25 +74,19 @@ impl Client {
         group: &str,
         script: &Script,
     ) -> Result<Vec<Record>> {
-        let scene = Scene { target, topic, partitions, group, script };
-        match self {
-            Self::JavaConsole => scene.play_java(),
-            Self::ConfluentKafka => {
-                let mut command = Command::new(cache()?.join("venv/bin/python"));
-                command.arg(repository().join("tests/clients/confluent-kafka/client.py"));
-                scene.play_program(self.name(), command)
-            }
-            Self::FranzGo => scene.play_program(self.name(), Command::new(cache()?.join("bin/franz-go"))),
-        }
+        let scene = Scene { target, steps: &Step::BASIC, topic, partitions, replication: 1, group, script };
+        self.perform(&scene)?.records(Step::Consume)
     }
-}
 
-struct Scene<'a> {
-    target: &'a Target,
-    topic: &'a str,
-    partitions: u32,
-    group: &'a str,
-    script: &'a Script,
+    /// Plays the steps that the scene asks for, every one of them: a step that the client cannot play is a failure.
+    pub fn perform(self, scene: &Scene<'_>) -> Result<Played> {
+        let played = match self {
+            Self::JavaConsole => scene.play_java(),
+            Self::Kcat => scene.play_kcat(),
+            _ => scene.play_program(self),
+        };
+        played.map_err(|failure| failure.during(format!("{} as {}", self.name(), scene.target.client_id)))
+    }
 }
 
 /// The checkout: where the client programs lie.

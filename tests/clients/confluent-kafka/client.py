@@ -1,8 +1,8 @@
-"""Plays the scene of loadtest/src/clients.rs with librdkafka.
+"""Plays the scene of loadtest/src/clients with librdkafka.
 
-One argument, a JSON object: bootstrap, client_id, login, tls, topic, partitions, group. The login is null or an object:
-mechanism, user, password, and for OAUTHBEARER the endpoint that gives tokens. Standard input: one JSON record per line
-with the codec to send it under. Standard output: what the group read, one JSON record per line.
+One argument, a JSON object: bootstrap, client_id, login, tls, topic, partitions, replication, group, steps. The login is
+null or an object: mechanism, user, password, and for OAUTHBEARER the endpoint that gives tokens. Standard input: one JSON
+record per line with the codec to send it under. Standard output: one JSON object per step, in their order.
 """
 
 import json
@@ -10,10 +10,11 @@ import os
 import sys
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 LIMIT_S = 60
+IN_TRANSACTION = 12
 
 
 def encoded(text):
@@ -38,6 +39,16 @@ def login_of(login, tls):
     return config | {"sasl.username": login["user"], "sasl.password": login["password"]}
 
 
+def config_of(scene):
+    config = {"bootstrap.servers": scene["bootstrap"], "client.id": scene["client_id"]}
+    tls = scene["tls"]
+    if tls is not None:
+        config |= {"security.protocol": "SSL", "ssl.ca.location": tls["ca"]}
+        if tls["certificate"] is not None:
+            config |= {"ssl.certificate.location": tls["certificate"], "ssl.key.location": tls["key"]}
+    return config | login_of(scene["login"], tls)
+
+
 def on_error(error):
     # librdkafka would try again for as long as it is let.
     if error.code() == KafkaError._AUTHENTICATION:
@@ -45,75 +56,163 @@ def on_error(error):
         os._exit(1)
 
 
-def create_topic(config, topic, partitions):
+def asked(scene, ask):
+    """What one admin request gives."""
     # A name of its own: a collected client takes its pending answers with it.
-    admin = AdminClient(config | {"error_cb": on_error})
-    created = admin.create_topics([NewTopic(topic, partitions, 1)], request_timeout=LIMIT_S)[topic]
-    while not created.done():
+    admin = AdminClient(scene["config"] | {"error_cb": on_error})
+    future = ask(admin)
+    if isinstance(future, dict):
+        (future,) = future.values()
+    while not future.done():
         admin.poll(0.1)
-    created.result()
+    return future.result()
 
 
-def produce(config, topic, codec, records):
-    undelivered = []
+def created(scene, topic):
+    new = NewTopic(topic, scene["partitions"], scene["replication"])
+    asked(scene, lambda admin: admin.create_topics([new], request_timeout=LIMIT_S))
 
-    def on_delivery(error, _message):
-        if error is not None:
-            undelivered.append(error)
 
-    producer = Producer(config | {"compression.type": codec, "linger.ms": 20, "enable.idempotence": True})
-    for record in records:
-        producer.produce(
-            topic,
-            key=encoded(record["key"]),
-            value=encoded(record["value"]),
-            headers=[(name, encoded(value)) for name, value in record["headers"]],
-            on_delivery=on_delivery,
-        )
+def create(scene):
+    created(scene, scene["topic"])
+    return {}
+
+
+def flushed(producer, undelivered):
     remaining = producer.flush(LIMIT_S)
     if remaining or undelivered:
-        sys.exit(f"{codec}: {remaining} records not acknowledged, errors: {undelivered}")
+        sys.exit(f"{remaining} records not acknowledged, errors: {undelivered}")
 
 
-def consume(config, topic, group, expected):
-    consumer = Consumer(config | {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False})
-    consumer.subscribe([topic])
-    deadline = time.monotonic() + LIMIT_S
-    read = 0
-    while read < expected:
+def produce(scene):
+    for codec, records in scene["script"].items():
+        undelivered = []
+
+        def on_delivery(error, _message, undelivered=undelivered):
+            if error is not None:
+                undelivered.append(error)
+
+        settings = {"compression.type": codec, "linger.ms": 20, "enable.idempotence": True}
+        producer = Producer(scene["config"] | settings)
+        for record in records:
+            producer.produce(
+                scene["topic"],
+                key=encoded(record["key"]),
+                value=encoded(record["value"]),
+                headers=[(name, encoded(value)) for name, value in record["headers"]],
+                on_delivery=on_delivery,
+            )
+        flushed(producer, undelivered)
+    return {}
+
+
+def consumer_of(scene, group, **settings):
+    base = {"group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False}
+    return Consumer(scene["config"] | base | settings)
+
+
+def read(consumer, count):
+    messages, deadline = [], time.monotonic() + LIMIT_S
+    while len(messages) < count:
         if time.monotonic() > deadline:
-            sys.exit(f"{read} of {expected} records read in {LIMIT_S} s")
+            sys.exit(f"{len(messages)} of {count} records read in {LIMIT_S} s")
         message = consumer.poll(1.0)
         if message is None:
             continue
         if message.error():
             raise KafkaException(message.error())
-        headers = [[name, decoded(value)] for name, value in message.headers() or []]
-        record = {"key": decoded(message.key()), "value": decoded(message.value()), "headers": headers}
-        print(json.dumps(record))
-        read += 1
+        messages.append(message)
+    return messages
+
+
+def record_of(message):
+    headers = [[name, decoded(value)] for name, value in message.headers() or []]
+    return {"key": decoded(message.key()), "value": decoded(message.value()), "headers": headers}
+
+
+def consume(scene):
+    consumer = consumer_of(scene, scene["group"])
+    consumer.subscribe([scene["topic"]])
+    messages = read(consumer, scene["count"])
     consumer.commit(asynchronous=False)
     consumer.close()
+    return {"records": [record_of(m) for m in messages]}
+
+
+def seek(scene):
+    consumer = consumer_of(scene, scene["group"])
+    starts = [TopicPartition(scene["topic"], p, 0) for p in range(scene["partitions"])]
+    consumer.assign(starts)
+    read(consumer, scene["count"])
+    for start in starts:
+        consumer.seek(start)
+    messages = read(consumer, scene["count"])
+    consumer.close()
+    return {"records": [record_of(m) for m in messages]}
+
+
+def transaction(scene):
+    topic = scene["topic"] + "-transactions"
+    created(scene, topic)
+    producer = Producer(scene["config"] | {"transactional.id": topic})
+    producer.init_transactions(LIMIT_S)
+    for word, end in [("aborted", producer.abort_transaction), ("committed", producer.commit_transaction)]:
+        producer.begin_transaction()
+        for n in range(IN_TRANSACTION):
+            producer.produce(topic, key=str(n).encode(), value=f"{word}-{n}".encode())
+        # On the brokers before it ends, or an abort has nothing to take back.
+        flushed(producer, [])
+        end(LIMIT_S)
+
+    consumer = consumer_of(scene, topic, **{"isolation.level": "read_committed"})
+    consumer.subscribe([topic])
+    values = [decoded(m.value()) for m in read(consumer, IN_TRANSACTION)]
+    consumer.close()
+    return {"values": values}
+
+
+def delete_records(scene):
+    before = TopicPartition(scene["topic"], 0, 1)
+    return {"low": asked(scene, lambda admin: admin.delete_records([before])).low_watermark}
+
+
+def describe_topic(scene):
+    topics = TopicCollection([scene["topic"]])
+    topic = asked(scene, lambda admin: admin.describe_topics(topics))
+    nodes = {f"{node.host}:{node.port}" for p in topic.partitions for node in [p.leader, *p.replicas, *p.isr]}
+    return {"partitions": len(topic.partitions), "addresses": sorted(nodes)}
+
+
+def describe_cluster(scene):
+    cluster = asked(scene, lambda admin: admin.describe_cluster())
+    return {"addresses": [f"{node.host}:{node.port}" for node in [*cluster.nodes, cluster.controller]]}
+
+
+def describe_configs(scene):
+    topic = ConfigResource(ResourceType.TOPIC, scene["topic"])
+    configs = asked(scene, lambda admin: admin.describe_configs([topic]))
+    return {"cleanup.policy": configs["cleanup.policy"].value}
+
+
+def describe_group(scene):
+    group = asked(scene, lambda admin: admin.describe_consumer_groups([scene["group"]]))
+    return {"state": group.state.name, "addresses": [f"{group.coordinator.host}:{group.coordinator.port}"]}
+
+
+STEPS = [create, produce, consume, seek, transaction, delete_records]
+STEPS += [describe_topic, describe_cluster, describe_configs, describe_group]
 
 
 def main():
     scene = json.loads(sys.argv[1])
-    config = {"bootstrap.servers": scene["bootstrap"], "client.id": scene["client_id"]}
-    tls = scene.get("tls")
-    if tls is not None:
-        config |= {"security.protocol": "SSL", "ssl.ca.location": tls["ca"]}
-        if tls["certificate"] is not None:
-            config |= {"ssl.certificate.location": tls["certificate"], "ssl.key.location": tls["key"]}
-    config |= login_of(scene["login"], tls)
-    by_codec = {}
+    scene["config"], scene["script"] = config_of(scene), {}
     for line in sys.stdin:
         record = json.loads(line)
-        by_codec.setdefault(record["codec"], []).append(record)
-
-    create_topic(config, scene["topic"], scene["partitions"])
-    for codec, records in by_codec.items():
-        produce(config, scene["topic"], codec, records)
-    consume(config, scene["topic"], scene["group"], sum(map(len, by_codec.values())))
+        scene["script"].setdefault(record["codec"], []).append(record)
+    scene["count"] = sum(map(len, scene["script"].values()))
+    steps = {step.__name__: step for step in STEPS}
+    for name in scene["steps"]:
+        print(json.dumps({"step": name} | steps[name](scene)), flush=True)
 
 
 main()

@@ -7,7 +7,7 @@ CARGO ?= cargo
 SETUP := ./loadtest/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build demo test soak lint bench fuzz clean
+.PHONY: help setup setup-test setup-bench setup-fuzz build demo test soak lint compatibility bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,7 @@ help: ## List the targets
 setup: ## Install what building and the demo need: libclang, a JDK, Maven, Kafka's jars
 	@$(SETUP) demo
 
-setup-test: ## ... and what the tests need: a Python environment, the Go client, Keycloak
+setup-test: ## ... and what the tests need: a Python environment, the Go client, older Kafkas, Keycloak
 	@$(SETUP) demo test
 
 setup-bench: ## ... and what the benches compare with: HAProxy
@@ -41,6 +41,9 @@ test: setup-test lint ## What CI runs: lints, then every test, real Kafka and cl
 soak: setup-test ## Ten minutes of mixed clients and broker restarts on both runtimes, every record accounted for (SOAK_SECONDS=…)
 	@$(CARGO) build --release --locked --package weir --package loadtest --bins
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) run --release --locked --quiet --package loadtest --bin soak
+
+compatibility: setup ## Write docs/compatibility.md anew from the tables; a test fails when it is stale
+	$(CARGO) test --release --locked --test differential -- --ignored --exact write_the_compatibility_page
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
 	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries

@@ -46,7 +46,7 @@ has_nss_wrapper() {
     return 1
 }
 
-has_jdk() { has java && major_at_least 17 "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p')"; }
+has_jdk() { has java && has javac && major_at_least 17 "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p')"; }
 
 has_rust() { has cargo && cargo_minor="$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')" && [ "${cargo_minor:-0}" -ge 95 ]; }
 

@@ -1,6 +1,8 @@
 //! Every row and version of the table as requests made from the layouts: answered through Weir as by the broker, or
 //! refused as the row's class says.
 
+use std::collections::BTreeSet;
+
 use weir::wire::kafka::api::{self, Api, Class};
 use weir::wire::kafka::layout::Direction;
 
@@ -27,6 +29,8 @@ pub struct Sent {
     pub forwarded: Vec<(String, i16, i16)>,
     /// Client ids of requests that must not have reached it.
     pub kept_back: Vec<(String, i16, i16)>,
+    /// Client ids of requests, asked directly and through Weir, that both ended without an answer.
+    pub closed: Vec<([String; 2], i16, i16)>,
 }
 
 impl Sent {
@@ -39,8 +43,15 @@ impl Sent {
         for request in self.forwarded.iter().filter(|request| !logged(request)) {
             self.wrong.push(format!("{} v{}: answered, but not by the broker", api::name(request.1), request.2));
         }
+        let clients: BTreeSet<&str> = reached.iter().map(|(client, ..)| client.as_str()).collect();
+        // A broker may close over what it has done, where it cannot write its answer: then it does so for both.
+        for ([ours, through_weir], key, version) in &self.closed {
+            if clients.contains(through_weir.as_str()) && !clients.contains(ours.as_str()) {
+                self.wrong.push(format!("{} v{version}: taken from Weir only, and not answered", api::name(*key)));
+            }
+        }
         for request in &self.kept_back {
-            if reached.iter().any(|(client, ..)| *client == request.0) {
+            if clients.contains(request.0.as_str()) {
                 self.wrong.push(format!("{} v{}: refused, and still forwarded", api::name(request.1), request.2));
             }
         }

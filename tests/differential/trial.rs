@@ -84,12 +84,19 @@ impl Trial<'_> {
         if passed && twist == Twist::ReplicaId {
             return Err(format!("{place}: passed on, and answered {weir:?}"));
         }
-        if !passed {
-            self.sent.kept_back.push((name, row.key, version));
+        let refused = match &weir {
+            Outcome::Closed => true,
+            Outcome::Answer(answer) => twist == Twist::ReplicaId && says_no(answer),
+        };
+        match (&broker, &weir) {
+            _ if passed => {}
+            (Outcome::Closed, Outcome::Closed) => self.sent.closed.push(([ours, name], row.key, version)),
+            _ if agreed.is_ok() || (stricter && refused) => self.sent.kept_back.push((name, row.key, version)),
+            _ => {}
         }
         match agreed {
             Ok(()) => Ok((twist, false)),
-            Err(_) if stricter && !matches!(&weir, Outcome::Answer(answer) if !says_no(answer)) => Ok((twist, true)),
+            Err(_) if stricter && refused => Ok((twist, true)),
             Err(why) => Err(format!("{place}: {why}")),
         }
     }

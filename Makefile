@@ -7,7 +7,7 @@ CARGO ?= cargo
 SETUP := ./loadtest/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench build demo test soak lint bench clean
+.PHONY: help setup setup-test setup-bench setup-fuzz build demo test soak lint compatibility bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +15,14 @@ help: ## List the targets
 setup: ## Install what building and the demo need: libclang, a JDK, Maven, Kafka's jars
 	@$(SETUP) demo
 
-setup-test: ## ... and what the tests need: clients in Python, Go and Node.js, Keycloak
+setup-test: ## ... and what the tests need: clients in Python, Go and Node.js, older Kafkas, Keycloak
 	@$(SETUP) demo test
 
 setup-bench: ## ... and what the benches compare with: HAProxy
 	@$(SETUP) demo bench
+
+setup-fuzz: ## ... and what fuzzing needs: cargo-fuzz, a nightly Rust
+	@$(SETUP) demo fuzz
 
 build: setup ## Build the gateway
 	$(CARGO) build --release --locked
@@ -39,8 +42,21 @@ soak: setup-test ## Ten minutes of mixed clients and broker restarts on both run
 	@$(CARGO) build --release --locked --package weir --package loadtest --bins
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) run --release --locked --quiet --package loadtest --bin soak
 
+compatibility: setup ## Write docs/compatibility.md anew from the tables; a test fails when it is stale
+	$(CARGO) test --release --locked --test differential -- --ignored --exact write_the_compatibility_page
+
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
 	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries
+
+# Seconds for each target, and which: `make fuzz SECONDS_EACH=3600 TARGETS="walks batches"`.
+SECONDS_EACH ?= 60
+TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
+fuzz: setup-fuzz ## Fuzz every target, a minute each (SECONDS_EACH, TARGETS): docs/fuzzing.md
+	@set -e; cd fuzz; export PATH="$(WEIR_CACHE)/bin:$$PATH"; for target in $(TARGETS); do \
+		cargo +nightly fuzz run --sanitizer none $$target -- \
+			-max_total_time=$(SECONDS_EACH) -max_len=16384 -timeout=10 -rss_limit_mb=1024 -print_final_stats=1; \
+	done
 
 clean: ## Remove what was built; the cache stays
 	$(CARGO) clean

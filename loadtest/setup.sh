@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing for the named parts: demo (building and the demo), test, bench. A part that is there already
+# Installs what is missing for the named parts: demo (building and the demo), test, bench, fuzz. A part that is there already
 # costs a look at its stamp. What cannot be installed here is named, with the way to get it, all at once.
 set -eu
 
@@ -9,6 +9,7 @@ kafka_version=4.3.1
 older_broker_version=3.9.1
 older_client_version=2.8.2
 keycloak_version=26.7.3
+cargo_fuzz_version=0.13.2
 
 missing=""
 packages=""
@@ -45,7 +46,7 @@ has_nss_wrapper() {
     return 1
 }
 
-has_jdk() { has java && major_at_least 17 "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p')"; }
+has_jdk() { has java && has javac && major_at_least 17 "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p')"; }
 
 has_rust() { has cargo && cargo_minor="$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\).*/\1/p')" && [ "${cargo_minor:-0}" -ge 95 ]; }
 
@@ -82,6 +83,9 @@ look_for_tools() {
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
         bench) has haproxy || want haproxy ;;
+        fuzz)
+            cargo +nightly --version >/dev/null 2>&1 || lack "a nightly Rust: \`rustup toolchain install nightly\`"
+            ;;
         esac
     done
 }
@@ -174,6 +178,8 @@ fetch_node_modules() {
         (cd "$cache/kafkajs" && npm ci --silent --no-audit --no-fund --ignore-scripts)
 }
 
+install_cargo_fuzz() { cargo install --quiet --locked --root "$cache" "cargo-fuzz@$cargo_fuzz_version"; }
+
 tell_and_leave() {
     [ -n "$missing" ] || return 0
     say "this is missing and was not installed:$missing"
@@ -195,5 +201,6 @@ for part in "$@"; do
         stamped go-programs "$(sum_of "$clients"/go.* "$clients"/*/*.go)" build_go_clients
         stamped node-clients "$(sum_of "$clients/kafkajs/package-lock.json")" fetch_node_modules
     fi
+    if [ "$part" = fuzz ]; then stamped "cargo-fuzz-$cargo_fuzz_version" installed install_cargo_fuzz; fi
 done
 tell_and_leave

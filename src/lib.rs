@@ -9,6 +9,9 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod event;
+#[cfg(test)]
+#[path = "../fuzz/targets/mod.rs"]
+mod fuzz_targets;
 pub mod limits;
 pub mod pipeline;
 pub mod policy;

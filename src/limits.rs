@@ -9,6 +9,14 @@ use std::time::Duration;
 /// no speed; librdkafka pipelines without a bound of its own, and each entry keeps what the recording will say of it.
 pub const IN_FLIGHT_MAX: usize = 512;
 
+/// Answers given here that wait on one connection for the broker's answers before them, bytes: some thousand refusals. Who
+/// has more coming is not read any more until they have left.
+pub const ANSWERED_BYTES_MAX: usize = 1024 * 1024;
+
+/// A refused request that is answered, bytes without its header: an answer names every item of it, and to write it takes
+/// up to thirty times as much memory. Larger ones end their connection.
+pub const REFUSED_BODY_BYTES_MAX: usize = 1024 * 1024;
+
 /// A request's or response's header, bytes: a client id has 32 KiB at most and no tagged header field is defined, so
 /// what has not ended by then is not waited for.
 pub const HEADER_MAX: usize = 48 << 10;

@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::Request;
 use loadtest::admin::{self, Coordinates, text, topic};
 use loadtest::batch::Batch;
-use loadtest::kafka::Cluster;
+use loadtest::exposure;
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::{self, Connection};
 use uuid::Uuid;
@@ -36,7 +36,8 @@ struct Probe {
 #[test]
 fn no_answer_names_a_brokers_own_address() {
     let cluster = common::cluster();
-    let ports = ports(cluster);
+    let ports = exposure::ports(cluster).unwrap();
+    assert_eq!(ports.len(), 3, "two brokers and a controller");
     for runtime in common::RUNTIMES {
         let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let name = format!("led-by-2-{runtime}");
@@ -45,8 +46,12 @@ fn no_answer_names_a_brokers_own_address() {
         for probe in probes(&name, id) {
             let direct = answer(cluster.address(probe.node).unwrap(), &probe);
             let through_weir = answer(gateway.broker_address(probe.node).unwrap(), &probe);
-            assert!(!named(&direct, &ports).is_empty(), "{}: the broker names no address: {direct:?}", probe.what);
-            let leaked = named(&through_weir, &ports);
+            assert!(
+                !exposure::named(&direct, &ports).is_empty(),
+                "{}: the broker names no address: {direct:?}",
+                probe.what
+            );
+            let leaked = exposure::named(&through_weir, &ports);
             assert!(leaked.is_empty(), "{runtime}, {}: {leaked:?} in {through_weir:?}", probe.what);
         }
         leads_where_it_should(&gateway, &name);
@@ -170,29 +175,4 @@ fn answer(address: SocketAddr, probe: &Probe) -> Bytes {
     let mut connection = Connection::open(address).unwrap();
     connection.send_bytes(&probe.frame).unwrap();
     connection.receive_frame().unwrap().unwrap_or_else(|| panic!("{}: closed without an answer", probe.what))
-}
-
-/// Every port that the brokers listen on, the controller's included.
-fn ports(cluster: &Cluster) -> BTreeSet<u16> {
-    let mut ports: BTreeSet<u16> = cluster.addresses().iter().map(|(_, address)| address.port()).collect();
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(BROKER_CONFIGS)
-        .with_resource_name(text("1"))
-        .with_configuration_keys(Some(vec![text("listeners")]));
-    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
-    let answer = Connection::open(cluster.address(1).unwrap()).unwrap().call(4, &request).unwrap();
-    let listeners = answer.results[0].configs[0].value.clone().expect("a broker's listeners");
-    ports.extend(listeners.split(',').filter_map(|l| l.rsplit_once(':')?.1.parse::<u16>().ok()));
-    assert_eq!(ports.len(), 3, "two brokers and a controller: {listeners}");
-    ports
-}
-
-/// The ports that these bytes name, as text, as a number of four bytes, or as one of two right behind the host.
-fn named(bytes: &Bytes, ports: &BTreeSet<u16>) -> Vec<u16> {
-    let holds = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
-    let is_named = |port: &&u16| {
-        let short = [&b"127.0.0.1"[..], &port.to_be_bytes()].concat();
-        holds(port.to_string().as_bytes()) || holds(&i32::from(**port).to_be_bytes()) || holds(&short)
-    };
-    ports.iter().filter(is_named).copied().collect()
 }

@@ -286,7 +286,7 @@ fn issuers_are_checked_as_far_as_files_can_tell() {
                  into objects, such as `realm_access.roles`",
                 "weir.yaml:16:107: issuers[0].clock_skew: found `10m`; expected a time with its unit, such as 500ms, \
                  5s, 15m, 24h or 7d, from 0s to 5m",
-                "weir.yaml:16:116: issuers[0].ca: absent.pem cannot be read: I/O error: No such file or directory \
+                "weir.yaml:16:116: issuers[0].ca: file absent.pem cannot be read: No such file or directory \
                  (os error 2)",
             ],
         ),

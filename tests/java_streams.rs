@@ -46,15 +46,15 @@ const PROPERTIES: [&str; 8] = [
 fn every_word_is_counted_exactly_once_though_the_topology_is_killed_and_a_broker_restarts() {
     let properties = PROPERTIES.map(ToOwned::to_owned).to_vec();
     let mut cluster = Cluster::start(3, kafka::Options { properties, ..Default::default() }).unwrap();
-    let gateways =
-        common::RUNTIMES.map(|runtime| common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime)));
+    let gateways = common::RUNTIMES
+        .map(|runtime| common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime)));
     let dir = Scratch::new("weir-streams-").unwrap();
     let mut tools = Toolbox::start().unwrap();
     prepare(&mut tools, &gateways[0]);
 
-    let feeding = feed(&gateways[1], dir.path());
-    let [mut classic, mut streams] =
-        [("classic", &gateways[0]), ("streams", &gateways[1])].map(|(protocol, gateway)| Topology::new(protocol, gateway, dir.path()));
+    let mut feeding = feed(&gateways[1], dir.path());
+    let [mut classic, mut streams] = [("classic", &gateways[0]), ("streams", &gateways[1])]
+        .map(|(protocol, gateway)| Topology::new(protocol, gateway, dir.path()));
     for topology in [&mut classic, &mut streams] {
         topology.start();
     }
@@ -62,6 +62,7 @@ fn every_word_is_counted_exactly_once_though_the_topology_is_killed_and_a_broker
         topology.counted_some(&cluster, &mut tools, 50);
         topology.kill();
     }
+    feeding.check_alive().unwrap();
     for topology in [&mut classic, &mut streams] {
         topology.start();
     }
@@ -73,16 +74,62 @@ fn every_word_is_counted_exactly_once_though_the_topology_is_killed_and_a_broker
     for topology in [&mut classic, &mut streams] {
         topology.counted_exactly(&cluster, &mut tools, &expected);
     }
-    let described = tools.run(STREAMS_GROUPS, &["--bootstrap-server", &gateways[0].bootstrap(), "--list"], "").unwrap();
-    assert_eq!(described.stdout.trim(), streams.name, "{}", described.stderr);
+    for gateway in &gateways {
+        streams_group_is_shown(&mut tools, &cluster, gateway, &streams.name);
+    }
+    for topology in [&mut classic, &mut streams] {
+        topology.stop();
+    }
+    streams_group_is_reset_and_deleted(&mut tools, &cluster, &gateways[1], &streams.name);
+}
+
+/// `kafka-streams-groups` shows of it what it shows at the brokers.
+fn streams_group_is_shown(tools: &mut Toolbox, cluster: &Cluster, gateway: &Gateway, group: &str) {
+    let listed = ran(tools, STREAMS_GROUPS, &gateway.bootstrap(), "--list");
+    assert_eq!(listed.trim(), group);
+    for what in ["--state", "--members --verbose", "--offsets --verbose"] {
+        let args = format!("--describe {what} --group {group}");
+        let mut through = ran(tools, STREAMS_GROUPS, &gateway.bootstrap(), &args);
+        for (node, address) in cluster.addresses() {
+            assert!(!through.contains(&address.to_string()), "{through}");
+            through = through.replace(&gateway.broker_address(node).unwrap().to_string(), &address.to_string());
+        }
+        let direct = ran(tools, STREAMS_GROUPS, &cluster.bootstrap(), &args);
+        assert_eq!(sorted(&through), sorted(&direct), "{args}");
+    }
+}
+
+fn streams_group_is_reset_and_deleted(tools: &mut Toolbox, cluster: &Cluster, gateway: &Gateway, group: &str) {
+    let bootstrap = gateway.bootstrap();
+    let reset = |how: &str| format!("--reset-offsets --group {group} --input-topic words {how}");
+    ran(tools, STREAMS_GROUPS, &bootstrap, &reset("--to-earliest --execute"));
+    // Of a group without members, this shows where it stands.
+    let stands = ran(tools, STREAMS_GROUPS, &cluster.bootstrap(), &reset("--to-current --dry-run"));
+    let rows = stands.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_words: Vec<Vec<&str>> = rows.filter(|row| row.get(1) == Some(&"words")).collect();
+    assert!(!of_words.is_empty() && of_words.iter().all(|row| row[3] == "0"), "{stands}");
+    ran(tools, STREAMS_GROUPS, &bootstrap, &format!("--delete --group {group}"));
+    assert_eq!(ran(tools, STREAMS_GROUPS, &cluster.bootstrap(), "--list").trim(), "");
+}
+
+/// A tool's standard output; it has to succeed.
+fn ran(tools: &mut Toolbox, tool: &str, bootstrap: &str, args: &str) -> String {
+    let words: Vec<&str> = ["--bootstrap-server", bootstrap].into_iter().chain(args.split_whitespace()).collect();
+    let ran = tools.run(tool, &words, "").unwrap();
+    assert_eq!(ran.status, 0, "{}: {}{}", ran.command, ran.stdout, ran.stderr);
+    ran.stdout
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.sort_unstable();
+    lines
 }
 
 fn prepare(tools: &mut Toolbox, gateway: &Gateway) {
     let bootstrap = gateway.bootstrap();
     for topic in ["words", "names", "counts-classic", "counts-streams"] {
-        let made = ["--create", "--topic", topic, "--partitions", "3", "--replication-factor", "3"];
-        let ran = tools.run(TOPICS, &[&["--bootstrap-server", &bootstrap], &made[..]].concat(), "").unwrap();
-        assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+        ran(tools, TOPICS, &bootstrap, &format!("--create --topic {topic} --partitions 3 --replication-factor 3"));
     }
     let names: String = (0..DIFFERENT_WORDS).map(|n| format!("word-{n}\tname-{n}\n")).collect();
     let args = ["--bootstrap-server", &bootstrap, "--topic", "names", "--reader-property", "parse.key=true"];
@@ -134,11 +181,15 @@ impl Topology {
         self.running = Some(Process::start(&self.name, &self.command, &self.log).unwrap());
     }
 
+    fn stop(&mut self) {
+        assert!(self.running.take().unwrap().terminate(LIMIT).is_ok());
+    }
+
     fn kill(&mut self) {
         self.running.take().unwrap().kill();
     }
 
-    /// Waits until this many counts are committed, and no more than half of them: it is midway.
+    /// Waits until this many counts are committed: few enough to be midway.
     fn counted_some(&mut self, cluster: &Cluster, tools: &mut Toolbox, some: usize) {
         let running = self.running.as_mut().unwrap();
         let mut counted = 0;

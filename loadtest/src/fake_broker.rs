@@ -7,13 +7,11 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
-use kafka_protocol::messages::{
-    ApiKey, ApiVersionsResponse, BrokerId, MetadataResponse, RequestHeader, ResponseHeader,
-};
-use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+use kafka_protocol::messages::{ApiKey, ApiVersionsResponse, BrokerId, MetadataResponse, ResponseHeader};
+use kafka_protocol::protocol::{Encodable, StrBytes};
 
 use crate::{During, Failure, Result};
 
@@ -27,7 +25,9 @@ pub struct Asked {
     pub correlation_id: i32,
     /// The client id of its header.
     pub client_id: String,
-    /// The lawful answer, length included.
+    /// All of it, without its length.
+    pub frame: Bytes,
+    /// The lawful answer, length included; to an API that this broker does not serve, its header alone.
     pub answer: Bytes,
 }
 
@@ -54,6 +54,11 @@ impl FakeBroker {
     /// Listens on a port and answers Weir lawfully, others as `script` says.
     pub fn start(port: u16, script: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Result<Self> {
         Self::listen(port, true, script)
+    }
+
+    /// Listens on a port and answers everybody as `script` says, Weir as well.
+    pub fn to_all(port: u16, script: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Result<Self> {
+        Self::listen(port, false, script)
     }
 
     /// Takes connections and never answers anybody.
@@ -83,8 +88,9 @@ impl FakeBroker {
 
 fn serve(mut stream: TcpStream, address: SocketAddr, serves_weir: bool, script: &Script) -> Result<()> {
     loop {
-        let (client_id, correlation_id, answer) = lawful_answer(&read_frame(&mut stream)?, address)?;
-        let asked = Asked { correlation_id, client_id, answer };
+        let frame = read_frame(&mut stream)?;
+        let (client_id, correlation_id, answer) = lawful_answer(&frame, address)?;
+        let asked = Asked { correlation_id, client_id, frame, answer };
         let act = match asked.client_id.as_str() {
             WEIR if serves_weir => Act::Send(asked.answer),
             _ => script(&asked),
@@ -110,26 +116,34 @@ fn read_frame(stream: &mut TcpStream) -> Result<Bytes> {
 
 /// Client id, correlation id and the answer a real broker would give.
 fn lawful_answer(frame: &Bytes, address: SocketAddr) -> Result<(String, i32, Bytes)> {
-    let (key, version) = match frame.get(..4) {
-        Some(&[k0, k1, v0, v1]) => (i16::from_be_bytes([k0, k1]), i16::from_be_bytes([v0, v1])),
-        _ => return Err(Failure::new("a frame without a header")),
-    };
-    let api = ApiKey::try_from(key).map_err(|()| Failure::new(format!("API {key} is unknown")))?;
-    let header = RequestHeader::decode(&mut frame.clone(), api.request_header_version(version)).during("a header")?;
+    let (key, version, correlation_id, client_id) = header(frame).ok_or_else(|| Failure::new("a frame without one"))?;
     let mut body = BytesMut::new();
     body.put_i32(0);
-    let answer_header = ResponseHeader::default().with_correlation_id(header.correlation_id);
+    let answer_header = ResponseHeader::default().with_correlation_id(correlation_id);
+    let Ok(api) = ApiKey::try_from(key) else { return Ok((client_id, correlation_id, Bytes::new())) };
     answer_header.encode(&mut body, api.response_header_version(version)).during("encode a header")?;
     match api {
         ApiKey::ApiVersions => versions().encode(&mut body, version),
         ApiKey::Metadata => metadata(address).encode(&mut body, version),
-        other => return Err(Failure::new(format!("the fake broker does not know {other:?}"))),
+        _ => Ok(()),
     }
     .during("encode an answer")?;
     let length = i32::try_from(body.len() - 4).during("an answer's length")?;
     body[..4].copy_from_slice(&length.to_be_bytes());
-    let client_id = header.client_id.map(|id| id.to_string()).unwrap_or_default();
-    Ok((client_id, header.correlation_id, body.freeze()))
+    Ok((client_id, correlation_id, body.freeze()))
+}
+
+/// API key, version, correlation id and client id: they stand alike in every header since version 1.
+fn header(frame: &Bytes) -> Option<(i16, i16, i32, String)> {
+    let mut rest = frame.clone();
+    if rest.len() < 10 {
+        return None;
+    }
+    let (key, version, correlation_id) = (rest.get_i16(), rest.get_i16(), rest.get_i32());
+    // Null is no length, and no name.
+    let length = usize::try_from(rest.get_i16()).unwrap_or(0);
+    let client_id = String::from_utf8_lossy(rest.get(..length)?).into_owned();
+    Some((key, version, correlation_id, client_id))
 }
 
 fn versions() -> ApiVersionsResponse {

@@ -64,9 +64,11 @@ pub struct Options {
     /// As benches want it: compile hot code fully, which is slower to start and faster once under load, and keep the
     /// log in memory.
     pub for_load: bool,
-    /// Lines added to every broker's `server.properties`.
+    /// Lines added to every broker's `server.properties`; `{node}` in them is its id.
     pub properties: Vec<String>,
-    /// Where brokers listen and what they advertise; with IPv6 without SASL and TLS.
+    /// A folder with classes of the test's own that every broker can load.
+    pub classes: Option<PathBuf>,
+    /// Where brokers listen and what they advertise; with IPv6 without SASL, TLS and proxies.
     pub host: IpAddr,
 }
 
@@ -83,6 +85,7 @@ impl Default for Options {
             heap_mib: 256,
             for_load: false,
             properties: Vec::new(),
+            classes: None,
             host: Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -344,7 +347,7 @@ impl Cluster {
             }
         }
         for line in &self.options.properties {
-            text += &format!("{line}\n");
+            text += &format!("{}\n", line.replace("{node}", &node.to_string()));
         }
         text
     }
@@ -399,11 +402,9 @@ impl Cluster {
         let mut command = jvm(self.options.heap_mib, self.options.for_load);
         command.arg(format!("-Dlog4j2.configurationFile={}", home.join("log4j2.properties").display()));
         command.arg(format!("-Dlog4j.configuration=file:{}", home.join("log4j.properties").display()));
-        command
-            .arg("-cp")
-            .arg(class_path_of(self.options.version)?)
-            .arg("kafka.Kafka")
-            .arg(home.join("server.properties"));
+        let own = self.options.classes.iter().map(|folder| format!("{}:", folder.display())).collect::<String>();
+        command.arg("-cp").arg(format!("{own}{}", class_path_of(self.options.version)?.display()));
+        command.arg("kafka.Kafka").arg(home.join("server.properties"));
         let process = Process::start(&format!("Kafka broker {node}"), &command, &home.join("log"))?;
         let broker = self.brokers.get_mut(&node);
         broker.ok_or_else(|| Failure::new(format!("there is no broker {node}")))?.process = Some(process);

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 pub mod admin;
 pub mod batch;
 pub mod clients;
+pub mod exposure;
 pub mod fake_broker;
 pub mod fault_proxy;
 pub mod hosts;

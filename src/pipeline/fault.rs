@@ -28,6 +28,9 @@ pub enum Fault {
     /// A limit was reached.
     #[error("client: {0}")]
     Limit(String),
+    /// An answer is beyond a limit.
+    #[error("upstream: {0}")]
+    AnswerLimit(String),
     /// The broker sent what is no Kafka frame.
     #[error("upstream: {0}")]
     UpstreamFrame(FrameError),
@@ -58,7 +61,7 @@ impl Fault {
             Fault::ClientFrame(_) | Fault::ClientBody(_) | Fault::ClientTls(_) => CloseReason::Malformed,
             Fault::Refused(_) => CloseReason::Refused,
             Fault::Authentication(_) => CloseReason::Authentication,
-            Fault::Limit(_) => CloseReason::Limit,
+            Fault::Limit(_) | Fault::AnswerLimit(_) => CloseReason::Limit,
             Fault::UpstreamFrame(_)
             | Fault::UpstreamBody(_)
             | Fault::UpstreamTls(_)
@@ -66,5 +69,21 @@ impl Fault {
             | Fault::UpstreamClosed { .. } => CloseReason::Upstream,
             Fault::Unreachable(_) => CloseReason::UpstreamUnreachable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::pipeline::drive;
+    use crate::wire::kafka::api::{self, key};
+
+    #[test]
+    fn an_answer_beyond_a_limit_is_the_brokers_doing() {
+        // Found by fuzzing: a Fetch of version 18 whose frame is said to go on for 600 MiB behind its records.
+        let whole = b"\x27\0\0\xe4\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0";
+        let fetch = api::lookup(key::FETCH).map(|api| (api, 18));
+        let passed = drive::way_back(whole, fetch.as_slice(), 7, None);
+        let told = passed.fault.unwrap_or_default();
+        assert!(told.starts_with("upstream: an answer has") && told.ends_with("bytes behind its records"), "{told}");
     }
 }

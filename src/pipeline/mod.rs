@@ -13,6 +13,8 @@
 pub mod budget;
 pub mod capture;
 pub mod describe;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod drive;
 pub mod exchange;
 pub mod fault;
 pub mod guard;

@@ -237,7 +237,7 @@ impl Outbound {
             let max = limits::GATHERED_RESPONSE_BYTES_MAX;
             let text =
                 format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
-            return Err(Fault::Limit(text));
+            return Err(Fault::AnswerLimit(text));
         }
         Ok(requests.reserve(bytes))
     }
@@ -276,7 +276,7 @@ impl Outbound {
         requests: &mut dyn Requests,
     ) -> Result<Step, Fault> {
         if answer.plan == Plan::RelayThenTail && left > limits::TAIL_BYTES_MAX {
-            return Err(Fault::Limit(format!("an answer has {left} bytes behind its records")));
+            return Err(Fault::AnswerLimit(format!("an answer has {left} bytes behind its records")));
         }
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let in_place = self.partial.is_empty() && taken as u64 == left;

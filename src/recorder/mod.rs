@@ -29,7 +29,7 @@ mod frame_reader;
 mod frames;
 mod gather;
 mod health;
-mod journal;
+pub(crate) mod journal;
 mod keys;
 mod queries;
 mod recovery;

@@ -47,9 +47,13 @@ async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(Transport<R::St
             None => format!("no broker of cluster {} is known ({})", cluster.name, cluster.bootstrap.join(", ")),
         },
     })?;
-    // Bootstrap connections spread over the brokers.
+    // Bootstrap connections spread over the brokers, first over those that are known to answer.
     let first = usize::try_from(connection.number.0).unwrap_or(0) % endpoints.len();
     endpoints.rotate_left(first);
+    {
+        let view = cluster.view();
+        endpoints.sort_by_cached_key(|endpoint| !view.answers(endpoint));
+    }
     let mut trouble = String::new();
     for endpoint in endpoints {
         let address = endpoint.address;

@@ -333,9 +333,8 @@ impl<R: Runtime> Requests<R> {
         let (key, version, id) = (exchange.api_key, exchange.version, exchange.correlation_id);
         let listener = &self.c.door.listener.name;
         let message = format!("weir: {why}");
-        let reply = guard::is_lawful(key, version, body)
-            .then(|| error_reply::refuse(key, version, id, body, code, Some(&message)))
-            .flatten();
+        let answerable = body.len() <= limits::REFUSED_BODY_BYTES_MAX && guard::is_lawful(key, version, body);
+        let reply = answerable.then(|| error_reply::refuse(key, version, id, body, code, Some(&message))).flatten();
         match reply {
             Some(frame) => {
                 tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");

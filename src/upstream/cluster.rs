@@ -52,6 +52,8 @@ pub struct Broker {
     pub addresses: Vec<SocketAddr>,
     /// What it serves, once probed.
     pub versions: Option<Arc<ClusterVersions>>,
+    /// It did not answer at the last look.
+    pub silent: bool,
 }
 
 /// What is known of the cluster at one moment.
@@ -79,6 +81,12 @@ impl View {
             Some(node) => self.brokers.get(&node).map(|b| b.endpoints().collect()).unwrap_or_default(),
             None => self.bootstrap.iter().cloned().chain(self.known()).collect(),
         }
+    }
+
+    /// Whether a broker of the cluster answered here at the last look. One that hangs still takes connections, so whoever has
+    /// a choice asks before it connects.
+    pub fn answers(&self, endpoint: &Endpoint) -> bool {
+        self.brokers.values().any(|broker| !broker.silent && broker.addresses.contains(&endpoint.address))
     }
 
     /// Every address of every broker that is known.

@@ -148,7 +148,7 @@ async fn heard(cluster: &Cluster, batch: Vec<Tidings>) {
                 let addresses = resolve(&host, port).await;
                 let mut view = View::clone(&cluster.view.load());
                 tracing::info!(cluster = cluster.name, node, "broker joined or moved");
-                view.brokers.insert(node, Broker { host, port, addresses, versions: None });
+                view.brokers.insert(node, Broker { host, port, addresses, versions: None, silent: false });
                 publish(cluster, view);
             }
             Tidings::UnknownTopic { id } if !unknown.contains(&id) => unknown.push(id),
@@ -274,14 +274,18 @@ async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse)
             addresses = before.filter(|b| b.host == host).map(|b| b.addresses.clone()).unwrap_or_default();
         }
         let mut versions = before.and_then(|b| b.versions.clone());
+        let mut silent = false;
         if let Some(address) = addresses.first() {
             let endpoint = Endpoint { address: *address, host: Arc::from(&*host) };
             match reach(cluster, &endpoint).await {
                 Ok((_, probed)) => versions = Some(Arc::new(probed)),
-                Err(error) => tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}"),
+                Err(error) => {
+                    silent = true;
+                    tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}");
+                }
             }
         }
-        brokers.insert(node, Broker { host, port, addresses, versions });
+        brokers.insert(node, Broker { host, port, addresses, versions, silent });
     }
     brokers
 }

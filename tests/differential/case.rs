@@ -8,6 +8,7 @@ use kafka_protocol::protocol::{Message, Request};
 use loadtest::wire::{self, Connection};
 use loadtest::{Failure, Result};
 
+use super::reading;
 use super::world::Side;
 
 /// What every request calls itself and is called.
@@ -50,13 +51,13 @@ where
 {
     let codec = <R as Message>::VERSIONS;
     let make = move |side: &Side<'_>, version: i16| {
-        // A version that the codec lacks is laid out like the last it has; its answer is bytes to us.
+        // A version that the codec lacks is laid out like the last it has; its answer is read by our layout.
         let encoded = version.min(codec.max);
         let (node, request) = make(side, encoded);
         let mut frame = wire::encode(CLIENT_ID, CORRELATION_ID, encoded, &request).unwrap().to_vec();
         frame[6..8].copy_from_slice(&version.to_be_bytes());
         let read = move |answer: Bytes| match version > codec.max {
-            true => Ok(format!("{answer:?}")),
+            true => reading::read(R::KEY, version, &answer),
             false => wire::decode::<R>(version, answer).map(|(_, response)| format!("{response:?}")),
         };
         Asked { node, frame: frame.into(), read: Box::new(read) }
@@ -64,7 +65,8 @@ where
     Case { key: R::KEY, versions: codec.min..=codec.max, differs: &[], errors: &[], make: Box::new(make) }
 }
 
-/// A case of one flexible version that the codec lacks: `make` gives the broker and the body. Answers are bytes.
+/// A case of one flexible version that the codec lacks: `make` gives the broker and the body. Its answer is read by our
+/// layout.
 pub fn raw(key: i16, version: i16, make: impl Fn(&Side<'_>) -> (i32, BytesMut) + 'static) -> Case {
     let make = move |side: &Side<'_>, version: i16| {
         let (node, body) = make(side);
@@ -77,7 +79,7 @@ pub fn raw(key: i16, version: i16, make: impl Fn(&Side<'_>) -> (i32, BytesMut) +
         frame.put_u8(0);
         frame.put(body);
         let frame = wire::framed(&frame).unwrap();
-        Asked { node, frame, read: Box::new(|answer| Ok(format!("{answer:?}"))) }
+        Asked { node, frame, read: Box::new(move |answer| reading::read(key, version, &answer)) }
     };
     Case { key, versions: version..=version, differs: &[], errors: &[], make: Box::new(make) }
 }

@@ -119,7 +119,9 @@ fn members() -> Vec<Case> {
             body.count(None).count(None).count(None).count(None).plain(&[0xff]);
             body.count(None).count(None).count(None).plain(&[0, 0]);
             (side.group(&name), body)
-        }),
+        })
+        // GROUP_ID_NOT_FOUND: it leaves what is not there.
+        .errors(&[69]),
     ]
 }
 

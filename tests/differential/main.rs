@@ -1,65 +1,136 @@
 //! The same request, straight to a broker and through Weir: the answers are the same.
 //!
-//! The corpus has a case for every API that is passed on, in every version the broker serves; where the broker is only
-//! asked, both sides ask about the same things and answers without addresses are compared byte for byte. Where something
-//! is changed each side has things of its own, named alike; what the cluster makes up (ids, addresses) is blanked out.
+//! Three corpora. The first is written by hand: a request that succeeds for every API that is passed on, in every
+//! version, read by a library of others where it knows the version. The second is generated from the table of layouts:
+//! every version of every row, with nothing in it and with one of everything. The third is what no client should send.
+//! Where something is changed each side has things of its own, named alike; what the cluster makes up (ids, addresses)
+//! is blanked out, all else has to be the same bytes.
+//!
+//! A row or version that enters the table and has no case fails; so does `docs/compatibility.md` when it is not what
+//! these tables give.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod arena;
 mod case;
 #[path = "../common/mod.rs"]
 mod common;
+mod forwarded;
+mod generated;
 mod groups;
+mod hostile;
+mod outside;
+mod page;
+mod reading;
 mod reads;
+mod sample;
+mod security;
 mod share;
 mod topics;
 mod transactions;
+mod trial;
 mod world;
 
-use std::collections::BTreeMap;
+use weir::wire::kafka::api::{self, Class};
+use weir::wire::kafka::layout::Direction;
 
-use kafka_protocol::messages::ApiVersionsRequest;
-use loadtest::wire::Connection;
-use weir::wire::kafka::api::{self, Class, Versions};
-
+use arena::Arena;
 use case::{Case, tame};
 use world::World;
 
-/// What has no case, and why.
-const EXCUSED: [(i16, Versions, &str); 3] = [
-    (
-        api::key::DESCRIBE_LOG_DIRS,
-        Versions { min: 5, max: 5 },
-        "no codec for v5, and its free space changes all the time",
-    ),
-    (api::key::SHARE_FETCH, Versions { min: 2, max: 2 }, "no codec for v2"),
-    (api::key::SHARE_ACKNOWLEDGE, Versions { min: 2, max: 2 }, "no codec for v2"),
-];
-
 #[test]
 fn every_api_answers_through_weir_as_it_does_directly() {
-    let mut covered: BTreeMap<i16, Vec<i16>> = BTreeMap::new();
     for runtime in common::RUNTIMES {
-        covered.clear();
         let world = World::start(runtime);
         let mut different = Vec::new();
         for case in corpus() {
-            let versions = covered.entry(case.key).or_default();
             for version in case.versions.clone().filter(|v| world.serves(case.key, *v)) {
                 if let Err(why) = compare(&world, &case, version) {
                     different.push(format!("{runtime}: {} v{version}: {why}", api::name(case.key)));
                 }
-                versions.push(version);
             }
         }
         assert!(different.is_empty(), "{}\n{}", different.join("\n"), world.gateway_log());
     }
-    print_matrix(&covered);
-    everything_is_covered_or_excused(&covered);
+}
+
+#[test]
+fn every_version_of_every_row_answers_as_the_broker_does_or_is_refused_before_it() {
+    for runtime in common::RUNTIMES {
+        let arena = Arena::start(runtime);
+        let mut sent = generated::compare_all(&arena);
+        generated::refuse_security_changes(&arena, &mut sent);
+        sent.check(&arena);
+    }
+}
+
+#[test]
+fn what_no_client_should_send_gets_the_brokers_answer_or_none_and_never_reaches_it_against_the_rules() {
+    for runtime in common::RUNTIMES {
+        let arena = Arena::start(runtime);
+        let (sent, seen) = trial::run(&arena);
+        println!("{runtime}: agreed on, stricter: {seen:?}");
+        sent.check(&arena);
+        trial::rules_are_needed(&seen);
+    }
+}
+
+#[test]
+fn what_is_not_in_the_table_and_what_only_brokers_say_is_refused_before_it_reaches_one() {
+    for runtime in common::RUNTIMES {
+        let arena = Arena::start(runtime);
+        outside::run(&arena).check(&arena);
+    }
+}
+
+#[test]
+fn what_is_passed_on_arrives_byte_for_byte_in_every_version_both_ways() {
+    for runtime in common::RUNTIMES {
+        let wrong = forwarded::run(runtime);
+        assert!(wrong.is_empty(), "{runtime}:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn a_row_or_version_that_enters_the_table_without_a_case_is_found() {
+    let corpus = corpus();
+    let mut missing = Vec::new();
+    assert!(generated::rows().count() > 200);
+    for (row, version) in generated::rows() {
+        let by_hand = corpus.iter().any(|case| case.key == row.key && case.versions.contains(&version));
+        // What Weir answers itself has tests of its own, by name.
+        let never_succeeds = page::NOT_ADVERTISED.iter().any(|(key, _)| *key == row.key);
+        if by_hand == never_succeeds && !page::answered_here(row.key) {
+            missing.push(format!("{} v{version} has no case that succeeds, or one too many", row.name));
+        }
+        for direction in [Direction::Request, Direction::Response] {
+            let has_layout = sample::layout(row.key, direction).is_some_and(|m| m.versions.contains(version));
+            if !has_layout {
+                missing.push(format!("{} v{version}: no {direction} can be generated", row.name));
+            }
+        }
+    }
+    for row in api::TABLE.iter().filter(|row| page::answered_here(row.key)) {
+        assert_eq!(row.class, Class::Here, "{} is not answered by Weir itself", row.name);
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn the_compatibility_page_says_what_the_tables_say() {
+    let written = std::fs::read_to_string(page::PATH).unwrap_or_default();
+    let now = page::text(&corpus());
+    assert!(written == now, "docs/compatibility.md is stale: `make compatibility` writes it anew\n{now}");
+}
+
+#[test]
+#[ignore = "writes docs/compatibility.md: make compatibility"]
+fn write_the_compatibility_page() {
+    std::fs::write(page::PATH, page::text(&corpus())).unwrap();
 }
 
 /// Cases that only look come first, while nothing moves in the cluster.
 fn corpus() -> Vec<Case> {
-    [reads::cases(), topics::cases(), groups::cases(), transactions::cases(), share::cases()]
+    [reads::cases(), topics::cases(), groups::cases(), transactions::cases(), share::cases(), security::cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -83,38 +154,4 @@ fn compare(world: &World, case: &Case, version: i16) -> Result<(), String> {
         true => Ok(()),
         false => Err(format!("the answers differ:\n  {direct}\n  {through_weir}")),
     }
-}
-
-fn print_matrix(covered: &BTreeMap<i16, Vec<i16>>) {
-    println!("the same directly and through Weir, on both runtimes:");
-    for (key, versions) in covered {
-        let (first, last) = (versions.first(), versions.last());
-        let range = first.zip(last).map_or("not served by this broker".into(), |(f, l)| format!("v{f} to v{l}"));
-        println!("  {key:>3} {:<32} {range}", api::name(*key));
-    }
-    for (key, Versions { min, max }, why) in EXCUSED {
-        println!("  {key:>3} {:<32} v{min} to v{max} excused: {why}", api::name(key));
-    }
-}
-
-fn everything_is_covered_or_excused(covered: &BTreeMap<i16, Vec<i16>>) {
-    let (_, broker) = common::cluster().addresses()[0];
-    let served = Connection::open(broker).unwrap().call(0, &ApiVersionsRequest::default()).unwrap();
-    assert!(served.api_keys.len() > 50, "a broker of 4.3 serves more: {served:?}");
-    let mut left = Vec::new();
-    for at_broker in served.api_keys {
-        let Some(row) = api::lookup(at_broker.api_key) else { continue };
-        if !matches!(row.class, Class::Forward | Class::Rewrite | Class::Risky) {
-            continue;
-        }
-        let both = row.served.intersect(Versions { min: at_broker.min_version, max: at_broker.max_version });
-        for version in both.min..=both.max {
-            let has_case = covered.get(&row.key).is_some_and(|versions| versions.contains(&version));
-            let excused = EXCUSED.iter().any(|(key, versions, _)| *key == row.key && versions.contains(version));
-            if has_case == excused {
-                left.push(format!("{} v{version}", row.name));
-            }
-        }
-    }
-    assert!(left.is_empty(), "neither covered nor excused, or both: {left:?}");
 }

@@ -29,6 +29,8 @@ use super::world::Side;
 /// `ConfigResource.Type.TOPIC`.
 pub const TOPIC_CONFIGS: i8 = 2;
 
+const GROUP_ID_NOT_FOUND: i16 = 69;
+
 /// Addresses, and the controller: a broker names any broker as such, since clients cannot speak to controllers.
 const PLACES: &[&str] = &["host", "port", "controller_id"];
 
@@ -67,6 +69,7 @@ fn topics() -> Vec<Case> {
             let asked = DescribableLogDirTopic::default().with_topic(topic(&side.world.topic)).with_partitions(vec![0]);
             (1, DescribeLogDirsRequest::default().with_topics(Some(vec![asked])))
         })
+        .up_to(5)
         .differs(&["total_bytes", "usable_bytes"]),
         case(|side, _| {
             let asked = describe_producers_request::TopicRequest::default().with_name(topic(&side.world.topic));
@@ -145,7 +148,8 @@ fn groups() -> Vec<Case> {
             let mut body = BytesMut::new();
             body.count(Some(1)).compact(&side.world.modern).plain(&[0, 0]);
             (side.group(&side.world.modern), body)
-        }),
+        })
+        .errors(&[GROUP_ID_NOT_FOUND]),
         case(|side, _| {
             let quiet = &side.world.quiet;
             let asked = vec![TransactionalId(text(quiet))];

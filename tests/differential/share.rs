@@ -1,5 +1,6 @@
 //! Share groups (KIP-932): a shared one is described, others are each side's own.
 
+use bytes::BytesMut;
 use kafka_protocol::messages::alter_share_group_offsets_request::{
     AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
 };
@@ -13,7 +14,9 @@ use kafka_protocol::messages::{
 };
 use loadtest::admin::{text, topic};
 
-use super::case::{Case, case};
+use weir::wire::kafka::api::key;
+
+use super::case::{Case, Flexible, case, raw};
 use super::world::MEMBER;
 
 pub fn cases() -> Vec<Case> {
@@ -48,12 +51,30 @@ pub fn cases() -> Vec<Case> {
                 .with_batch_size(10);
             (1, request)
         }),
+        raw(key::SHARE_FETCH, 2, |side| {
+            let mut body = BytesMut::new();
+            body.compact(&side.own("share-fetching", 2)).compact(MEMBER);
+            // Session epoch, longest wait, fewest and most bytes, records, batch size.
+            for number in [0, 0, 0, 1 << 20, 10, 10] {
+                body.int(number);
+            }
+            // Acquire mode, no renewal, topics, forgotten ones.
+            body.plain(&[0, 0]).count(Some(0)).count(Some(0)).plain(&[0]);
+            (1, body)
+        }),
         // SHARE_SESSION_NOT_FOUND: an acknowledgement continues a session.
         case(move |side, v| {
             let request = ShareAcknowledgeRequest::default()
                 .with_group_id(Some(group(&side.own("acknowledging", v))))
                 .with_member_id(Some(text(MEMBER)));
             (1, request.with_share_session_epoch(1))
+        })
+        .errors(&[122]),
+        raw(key::SHARE_ACKNOWLEDGE, 2, |side| {
+            let mut body = BytesMut::new();
+            body.compact(&side.own("acknowledging", 2)).compact(MEMBER).int(1);
+            body.plain(&[0]).count(Some(0)).plain(&[0]);
+            (1, body)
         })
         .errors(&[122]),
         // GROUP_ID_NOT_FOUND: nobody has shared there.

@@ -57,7 +57,9 @@ pub struct Side<'a> {
 impl World {
     pub fn start(runtime: &'static str) -> Self {
         let cluster = common::cluster();
-        let gateway = common::gateway_before(cluster, Options::new(cluster.bootstrap()).runtime(runtime));
+        let mut options = Options::new(cluster.bootstrap()).runtime(runtime);
+        options.listener = vec!["allow_security_changes: true".to_owned()];
+        let gateway = common::gateway_before(cluster, options);
         let (_, any) = cluster.addresses()[0];
         let served = Connection::open(any).unwrap().call(0, &ApiVersionsRequest::default()).unwrap().api_keys;
         let named = |what: &str| format!("{what}-{runtime}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::desk::{Desk, columns, scene};
+use crate::desk::{Desk, row, scene};
 
 const QUORUM: &str = "org.apache.kafka.tools.MetadataQuorumCommand";
 const FEATURES: &str = "org.apache.kafka.tools.FeatureCommand";
@@ -28,8 +28,7 @@ fn the_quorum_is_shown_with_the_gateways_addresses_and_not_changed() {
         let direct = desk.direct(QUORUM, "describe --replication");
         for (node, role) in [("1", "Leader"), ("2", "Observer"), ("3", "Observer")] {
             let of = |said: &str| -> (String, String) {
-                let line = said.lines().find(|line| line.split_whitespace().next() == Some(node)).expect(said);
-                let words: Vec<&str> = line.split_whitespace().collect();
+                let words = row(said, node);
                 (words[1].to_owned(), words[words.len() - 1].to_owned())
             };
             assert_eq!(of(&replication), of(&direct));
@@ -66,7 +65,7 @@ fn the_clusters_id_and_its_brokers_endpoints_are_told() {
         let endpoints = desk.through(gateway, CLUSTER, "list-endpoints AT");
         for (node, _) in scene().cluster.addresses() {
             let port = gateway.broker_address(node).unwrap().port().to_string();
-            assert_eq!(columns(&endpoints, &node.to_string())[1..3], ["127.0.0.1", &port], "{endpoints}");
+            assert_eq!(row(&endpoints, &node.to_string())[1..3], ["127.0.0.1", &port], "{endpoints}");
         }
         let said = desk.through(gateway, CLUSTER, "unregister --id 3 AT");
         assert!(said.contains("does not support the broker unregistration API"), "{said}");

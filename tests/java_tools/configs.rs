@@ -1,6 +1,6 @@
 //! `kafka-configs`, `kafka-client-metrics`: what may be set through Weir, and what it keeps for itself.
 
-use crate::desk::{CONFIGS, Desk, TOPICS, before, scene, sides};
+use crate::desk::{CONFIGS, Desk, TOPICS, alone, before, scene, sides};
 
 const CLIENT_METRICS: &str = "org.apache.kafka.tools.ClientMetricsCommand";
 const BROKERS_SETTINGS: &str = "a broker's settings say who may do what";
@@ -53,6 +53,7 @@ fn a_subscription_for_client_metrics_is_made_shown_and_deleted() {
 
 #[test]
 fn settings_of_brokers_and_users_are_refused_with_words_and_shown_to_whoever_asks() {
+    let _alone = alone();
     let mut desk = Desk::new();
     for (gateway, name) in sides("user") {
         let broker = "--entity-type brokers --entity-name 2";
@@ -81,6 +82,7 @@ fn settings_of_brokers_and_users_are_refused_with_words_and_shown_to_whoever_ask
 
 #[test]
 fn settings_of_brokers_and_users_are_set_where_the_listener_allows_it() {
+    let _alone = alone();
     let mut desk = Desk::new();
     for (runtime, (_, name)) in crate::common::RUNTIMES.into_iter().zip(sides("quota")) {
         let open = before(&scene().cluster, runtime, &["allow_security_changes: true"]);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use loadtest::clients::{Ran, Toolbox};
@@ -22,7 +22,8 @@ pub const OFFSETS: &str = "org.apache.kafka.tools.GetOffsetShell";
 pub const PRODUCER: &str = "org.apache.kafka.tools.ConsoleProducer";
 pub const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
 
-const SOON: Duration = Duration::from_secs(30);
+/// A machine busy with brokers and Java takes its time.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Three brokers with an authorizer that lets everybody do everything, since Weir stands in front of it; and Weir twice.
 pub struct Scene {
@@ -51,6 +52,12 @@ pub fn before(cluster: &Cluster, runtime: &str, listener: &[&str]) -> Gateway {
     let mut options = Options::new(cluster.bootstrap()).runtime(runtime);
     options.listener = listener.iter().map(|&key| key.to_owned()).collect();
     common::gateway_before(cluster, options)
+}
+
+/// For tests that set what all brokers have in common, such as throttles, or look at it: one of them at a time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The gateways with names for what a test makes through each: `topic` becomes `topic-epoll`.
@@ -162,6 +169,12 @@ pub fn columns<'a>(table: &'a str, with: &str) -> Vec<&'a str> {
     let mut lines = table.lines().filter(|line| line.split_whitespace().any(|word| word == with));
     let (Some(line), None) = (lines.next(), lines.next()) else { panic!("no single line with {with}: {table}") };
     line.split_whitespace().collect()
+}
+
+/// The columns of the one line that begins with this.
+pub fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.find(|row| row.first() == Some(&first)).unwrap_or_else(|| panic!("no line begins with {first}: {table}"))
 }
 
 /// A client that goes on until it is dropped, through the gateway.

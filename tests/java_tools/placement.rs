@@ -1,6 +1,6 @@
 //! Where partitions live: `kafka-reassign-partitions` and `kafka-leader-election`.
 
-use crate::desk::{CONFIGS, Desk, TOPICS, columns, filled_topic, sides};
+use crate::desk::{CONFIGS, Desk, TOPICS, alone, columns, filled_topic, sides};
 use serde_json::{Value, json};
 
 const REASSIGN: &str = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
@@ -19,6 +19,7 @@ fn placed(described: &str) -> (&str, &str) {
 
 #[test]
 fn a_partition_is_moved_verified_and_led_by_its_first_replica() {
+    let _alone = alone();
     let mut desk = Desk::new();
     for (gateway, topic) in sides("moved") {
         filled_topic(&mut desk, gateway, &topic, 10);
@@ -52,6 +53,7 @@ fn a_partition_is_moved_verified_and_led_by_its_first_replica() {
 
 #[test]
 fn a_move_is_throttled_cancelled_and_its_throttle_taken_back() {
+    let _alone = alone();
     let mut desk = Desk::new();
     for (gateway, topic) in sides("throttled") {
         filled_topic(&mut desk, gateway, &topic, 0);
@@ -72,10 +74,12 @@ fn a_move_is_throttled_cancelled_and_its_throttle_taken_back() {
         assert!(said.contains("is still in progress"), "{said}");
 
         let said = desk.through(gateway, REASSIGN, &format!("--cancel --reassignment-json-file {file}"));
-        assert!(said.contains("Successfully cancelled partition reassignments for: "), "{said}");
+        assert!(said.contains("Successfully cancelled partition reassignment"), "{said}");
         desk.until(TOPICS, &describe, |said| placed(said).0 == "1,2");
-        desk.until(CONFIGS, "--describe --entity-type brokers --entity-name 1", |said| !said.contains("throttled"));
+        desk.until(CONFIGS, "--describe --entity-type brokers --entity-name 1", |said| {
+            !said.contains("replication.throttled")
+        });
         let of_topic = format!("--describe --entity-type topics --entity-name {topic}");
-        desk.until(CONFIGS, &of_topic, |said| !said.contains("throttled"));
+        desk.until(CONFIGS, &of_topic, |said| !said.contains("replication.throttled"));
     }
 }

@@ -1,7 +1,7 @@
 //! `kafka-transactions`: an open transaction is listed, described and ended; what only brokers may write stays refused.
 
 use crate::common::RUNTIMES;
-use crate::desk::{Desk, columns, filled_topic, sides, start_client};
+use crate::desk::{Desk, columns, filled_topic, row, sides, start_client};
 use loadtest::scratch::Scratch;
 
 const TRANSACTIONS: &str = "org.apache.kafka.tools.TransactionsCommand";
@@ -32,7 +32,7 @@ fn an_open_transaction_is_shown_as_at_the_brokers_and_terminated() {
 
         let partition = format!("--topic {name} --partition 0");
         let writers = desk.through(gateway, TRANSACTIONS, &format!("describe-producers {partition}"));
-        assert_eq!(*columns(&writers, &producer_id).last().unwrap(), "3", "{writers}");
+        assert_eq!(*row(&writers, &producer_id).last().unwrap(), "3", "{writers}");
         desk.same(gateway, TRANSACTIONS, "find-hanging --broker-id 1");
 
         // Its end is a WriteTxnMarkers, which only brokers say.
@@ -41,7 +41,7 @@ fn an_open_transaction_is_shown_as_at_the_brokers_and_terminated() {
         producer.kill();
         desk.through(gateway, TRANSACTIONS, &format!("forceTerminateTransaction --transactionalId {name}"));
         desk.until(TRANSACTIONS, "list", |said| columns(said, &name)[3] != "Ongoing");
-        let ended = |said: &str| columns(said, &producer_id).last() == Some(&"None");
+        let ended = |said: &str| row(said, &producer_id).last() == Some(&"None");
         desk.until(TRANSACTIONS, &format!("describe-producers {partition}"), ended);
         desk.same(gateway, TRANSACTIONS, &format!("list --transactional-id-pattern {name}"));
     }

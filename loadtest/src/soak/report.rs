@@ -108,7 +108,7 @@ impl fmt::Display for Carried {
             let (warm, end, allowed) = (memory.warm_kib, memory.end_kib, memory.allowed_kib());
             writeln!(
                 f,
-                "own memory, medians: {warm} KiB in the second quarter, {end} KiB in the last ({allowed} allowed)"
+                "own memory but what is unwritten, medians: {warm} KiB in the second quarter, {end} KiB in the last ({allowed} allowed)"
             )?;
         }
         Ok(())

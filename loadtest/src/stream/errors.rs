@@ -40,7 +40,13 @@ impl Error {
     /// Whether a client may be told this while brokers fail. A record that was given up is never in order, nor is one
     /// that arrived corrupted, which Kafka counts as retriable.
     pub fn is_kafkas_own(&self) -> bool {
-        self.place != "delivery" && passes(&self.name)
+        self.place != "delivery" && (passes(&self.name) || self.is_overtaken())
+    }
+
+    /// Java keeps five batches on the way. When a partition's leader changes, a later one may reach the new leader before
+    /// an earlier one that the old leader refused: it is out of order there, and sent again. Seen without a gateway, too.
+    fn is_overtaken(&self) -> bool {
+        self.place == "log" && self.name == "OUT_OF_ORDER_SEQUENCE_NUMBER" && self.text.contains(", retrying (")
     }
 }
 
@@ -117,6 +123,10 @@ mod tests {
         let log =
             "WARN Sender retrying (1 left). Error: NOT_LEADER_OR_FOLLOWER\nWARN PRODUCER_ID nothing\n%3|1|PROTOUFLOW|x";
         let found: Vec<_> = logged("c", log).iter().map(|e| (e.name.clone(), e.is_kafkas_own())).collect();
+        let overtaken =
+            "WARN Sender Got error produce response, retrying (9 attempts left). Error: OUT_OF_ORDER_SEQUENCE_NUMBER";
+        assert!(logged("java", overtaken)[0].is_kafkas_own());
+        assert!(!logged("java", &overtaken.replace(", retrying", ""))[0].is_kafkas_own());
         assert_eq!(found, [("NOT_LEADER_OR_FOLLOWER".to_owned(), true), ("PROTOUFLOW".to_owned(), false)]);
     }
 }

@@ -9,6 +9,9 @@
 //! - What `append` accepted is in the page cache before it returns: it survives the process being killed.
 //! - Pieces of frames leave a quarter of the journal to events: what is detail never stands in the way of what happened.
 
+#[cfg(any(test, fuzzing))]
+#[path = "../../../fuzz/targets/journal.rs"]
+pub(crate) mod fuzz_target;
 pub(super) mod ring;
 pub(super) mod sync;
 pub(super) mod tail;
@@ -321,7 +324,7 @@ impl JournalHead {
         let node = reader.text().ok()?.to_owned();
         let boot = reader.number("a boot number").ok()?;
         let shard = reader.number("a shard number").ok()?;
-        let capacity = reader.varint().ok().filter(|capacity| *capacity > 0)?;
+        let capacity = reader.varint().ok().filter(|capacity| *capacity > ENTRY_HEAD as u64)?;
         let epoch = reader.varint().ok()?;
         // Journals of the first schema end here.
         let policy_hash = reader.rest().first_chunk().copied().unwrap_or_default();

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - No more than the caller's cap comes out, however small the input: inflating stops there, with an error that says so.
-//! - Nothing is allocated by a length that the input states before that length is known to be possible.
+//! - Nothing is allocated by a length that the input states before that length is known to be possible; but for the blocks
+//!   of lz4, whose largest lawful size, 4 MiB, bounds what its decoder sets aside (some 13 MiB).
 //! - The output buffer is the caller's and is reused; after an error it is empty.
 
 use std::hash::Hasher;
@@ -144,6 +145,8 @@ fn snappy_block(block: &[u8], compressed: usize, cap: usize, out: &mut Vec<u8>) 
     Ok(())
 }
 
+/// How the frame format of lz4 begins. Kafka never wrote the format before it, whose blocks are larger.
+const LZ4_FRAME: [u8; LZ4_MAGIC] = 0x184d_2204_u32.to_le_bytes();
 /// Bytes of lz4's magic number, which Kafka's old checksum wrongly covered.
 const LZ4_MAGIC: usize = 4;
 /// The bit of lz4's flags that announces four bytes of checksum behind the end mark.
@@ -154,7 +157,13 @@ const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
 fn lz4(input: &[u8], magic: u8, cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
     let cut_off = |where_| corrupt(Codec::Lz4, format!("cut off {where_}"));
     // Flags: bit 3 announces eight bytes of content size, bit 0 four of a dictionary's id; a block descriptor follows.
-    let flags = *input.get(LZ4_MAGIC).ok_or_else(|| cut_off("in its header"))?;
+    let (Some(flags), Some(block)) = (input.get(LZ4_MAGIC), input.get(LZ4_MAGIC + 1)) else {
+        return Err(cut_off("in its header"));
+    };
+    // Block sizes are 64 KiB to 4 MiB, the other bits are reserved: a decoder that takes more sets more aside.
+    if !input.starts_with(&LZ4_FRAME) || !matches!(block, 0x40 | 0x50 | 0x60 | 0x70) {
+        return Err(corrupt(Codec::Lz4, "neither its magic number nor its block size is that of Kafka's clients"));
+    }
     let described = 2 + if flags & 0x08 != 0 { 8 } else { 0 } + if flags & 0x01 != 0 { 4 } else { 0 };
     let checksum_at = LZ4_MAGIC + described;
     let (Some(stated), Some(mut blocks)) = (input.get(checksum_at), input.get(checksum_at + 1..)) else {
@@ -283,6 +292,19 @@ pub(super) mod tests {
         framed.truncate(20);
         framed[16..].copy_from_slice(&(-5i32).to_be_bytes());
         assert!(inflated(Codec::Snappy, 2, &framed).is_err());
+    }
+
+    #[test]
+    fn lz4_blocks_that_no_client_writes_are_refused_before_room_is_made_for_them() {
+        // Found by fuzzing: one bit beyond the lawful sizes makes the decoder set aside 16 MiB.
+        let mut frame = deflate(Codec::Lz4, b"some text");
+        frame[5] = 0x80;
+        let before =
+            [&0x184c_2102_u32.to_le_bytes()[..], &[7, 0, 0, 0, 0x60, b's', b'o', b'm', b'e', b's', b'o']].concat();
+        for input in [frame, before] {
+            let error = inflated(Codec::Lz4, 2, &input).unwrap_err().to_string();
+            assert!(error.contains("block size"), "{error}");
+        }
     }
 
     #[test]

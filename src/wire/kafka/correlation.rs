@@ -6,7 +6,8 @@
 //!
 //! Invariants:
 //! - First in, first out; nothing overtakes.
-//! - Never more than [`IN_FLIGHT_MAX`] entries: a full ring is no error, it is the moment to stop reading the client.
+//! - Never more than [`IN_FLIGHT_MAX`] entries, nor more than one answer given here beyond [`ANSWERED_BYTES_MAX`]: a full
+//!   ring is no error, it is the moment to stop reading the client.
 //! - A response that is not the one awaited is a [`Surprise`]: the connection ends, because whose answer it is can no
 //!   longer be said.
 
@@ -14,7 +15,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::limits::IN_FLIGHT_MAX;
+use crate::limits::{ANSWERED_BYTES_MAX, IN_FLIGHT_MAX};
 
 /// A place in the ring. `T` is what the connection remembers of the exchange.
 #[derive(Debug)]
@@ -61,11 +62,13 @@ pub struct Full;
 #[derive(Debug)]
 pub struct Ring<T> {
     entries: VecDeque<Entry<T>>,
+    /// Bytes of the frames that wait among them.
+    answered_bytes: usize,
 }
 
 impl<T> Default for Ring<T> {
     fn default() -> Self {
-        Self { entries: VecDeque::new() }
+        Self { entries: VecDeque::new(), answered_bytes: 0 }
     }
 }
 
@@ -82,7 +85,7 @@ impl<T> Ring<T> {
 
     /// Whether the client has to wait; ask before reading the next request.
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= IN_FLIGHT_MAX
+        self.entries.len() >= IN_FLIGHT_MAX || self.answered_bytes >= ANSWERED_BYTES_MAX
     }
 
     /// Takes the place of a request that is forwarded and will be answered by the broker.
@@ -92,7 +95,10 @@ impl<T> Ring<T> {
 
     /// Takes the place of a request that is answered here with `frame` (length prefix included).
     pub fn push_answered(&mut self, frame: Bytes, exchange: T) -> Result<(), Full> {
-        self.push(Entry::AnsweredHere(frame, exchange))
+        let bytes = frame.len();
+        self.push(Entry::AnsweredHere(frame, exchange))?;
+        self.answered_bytes += bytes;
+        Ok(())
     }
 
     /// Takes the place of a request of Weir's own.
@@ -142,7 +148,10 @@ impl<T> Ring<T> {
     /// The next answer given here, when its turn has come; none while a broker's answer stands before it.
     pub fn pop_answered(&mut self) -> Option<(Bytes, T)> {
         match self.entries.pop_front()? {
-            Entry::AnsweredHere(frame, exchange) => Some((frame, exchange)),
+            Entry::AnsweredHere(frame, exchange) => {
+                self.answered_bytes -= frame.len();
+                Some((frame, exchange))
+            }
             awaited => {
                 self.entries.push_front(awaited);
                 None
@@ -152,6 +161,7 @@ impl<T> Ring<T> {
 
     /// What is left when the connection ends, in order; `true` where it was forwarded and its outcome is unknown.
     pub fn drain(&mut self) -> impl Iterator<Item = (bool, T)> + '_ {
+        self.answered_bytes = 0;
         self.entries.drain(..).filter_map(|entry| match entry {
             Entry::Forwarded(_, exchange) => Some((true, exchange)),
             Entry::AnsweredHere(_, exchange) => Some((false, exchange)),
@@ -160,7 +170,7 @@ impl<T> Ring<T> {
     }
 
     fn push(&mut self, entry: Entry<T>) -> Result<(), Full> {
-        if self.is_full() {
+        if self.entries.len() >= IN_FLIGHT_MAX {
             return Err(Full);
         }
         self.entries.push_back(entry);
@@ -229,6 +239,24 @@ mod tests {
         assert_eq!(ring.push_answered(Bytes::new(), ()), Err(Full));
         ring.take_forwarded(0).unwrap();
         assert_eq!(ring.push_forwarded(-1, ()), Ok(()));
+    }
+
+    #[test]
+    fn answers_given_here_that_wait_are_bounded_in_bytes() {
+        let answer = || Bytes::from_static(&[0; ANSWERED_BYTES_MAX / 4]);
+        let mut ring = Ring::default();
+        ring.push_forwarded(1, ()).unwrap();
+        for _ in 0..4 {
+            assert!(!ring.is_full());
+            ring.push_answered(answer(), ()).unwrap();
+        }
+        assert!(ring.is_full(), "a broker that does not answer keeps the answers behind it back");
+        ring.take_forwarded(1).unwrap();
+        ring.pop_answered().unwrap();
+        assert!(!ring.is_full());
+        ring.push_answered(answer(), ()).unwrap();
+        assert_eq!(ring.drain().count(), 4);
+        assert!(!ring.is_full());
     }
 
     proptest! {

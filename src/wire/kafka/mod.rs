@@ -12,7 +12,7 @@ pub mod frame;
 pub mod layout;
 pub mod oauthbearer;
 pub mod records;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod samples;
 pub mod sasl;
 pub mod versions;

@@ -87,8 +87,11 @@ impl Sample<'_> {
                 section.push((tag, std::mem::replace(&mut self.body, around)));
             }
         }
+        // Fields that nobody knows yet.
         if self.dice.roll(3) == 0 {
-            section.push((10_000, vec![0xaa; self.dice.roll(4)]));
+            for at in 0..1 + self.dice.roll(3) as u32 {
+                section.push((10_000 + 7 * at, vec![0xaa; self.dice.roll(200)]));
+            }
         }
         self.body.extend(varint(section.len() as u32));
         for (tag, value) in section {
@@ -104,7 +107,8 @@ impl Sample<'_> {
         match field.kind {
             _ if field.array && null => self.length(None, 4),
             _ if field.array => {
-                let count = self.dice.roll(4);
+                let simple = field.kind != Kind::Structure && field.kind != Kind::Records;
+                let count = if simple && self.dice.roll(16) == 0 { self.dice.roll(300) } else { self.dice.roll(4) };
                 self.length(Some(count), 4);
                 (0..count).for_each(|_| self.value(field));
             }
@@ -122,16 +126,26 @@ impl Sample<'_> {
 
     fn value(&mut self, field: &Field) {
         let small = self.dice.roll(300) as i64;
+        let number = match self.dice.roll(8) {
+            0 => self.dice.word() as i64,
+            1 => -1,
+            _ => small,
+        };
         match field.kind {
             Kind::Bool => self.body.push(self.dice.roll(2) as u8),
-            Kind::Int8 => self.body.push(small as u8 & 0x7f),
-            Kind::Int16 | Kind::Uint16 => self.body.extend((small as i16).to_be_bytes()),
-            Kind::Int32 => self.body.extend((small as i32).to_be_bytes()),
-            Kind::Int64 => self.body.extend(small.to_be_bytes()),
+            Kind::Int8 => self.body.push(number as u8),
+            Kind::Int16 | Kind::Uint16 => self.body.extend((number as i16).to_be_bytes()),
+            Kind::Int32 => self.body.extend((number as i32).to_be_bytes()),
+            Kind::Int64 => self.body.extend(number.to_be_bytes()),
             Kind::Float64 => self.body.extend((small as f64).to_be_bytes()),
-            Kind::Uuid => self.body.extend([small as u8; 16]),
+            Kind::Uuid => self.body.extend([number.to_be_bytes(), small.to_be_bytes()].concat()),
             Kind::String => {
-                let text = "weir-".repeat(self.dice.roll(40));
+                let text = match self.dice.roll(32) {
+                    0 => "weir-".repeat(self.dice.roll(700)),
+                    1 => "wëhr·堰 ".repeat(self.dice.roll(20)),
+                    2 => String::new(),
+                    _ => "weir-".repeat(self.dice.roll(40)),
+                };
                 self.length(Some(text.len()), 2);
                 self.body.extend(text.bytes());
             }
@@ -178,11 +192,16 @@ impl Sample<'_> {
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `sides`.
-    pub fn roll(&mut self, sides: usize) -> usize {
+    /// Any number.
+    pub fn word(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % sides
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: usize) -> usize {
+        (self.word() >> 33) as usize % sides
     }
 }

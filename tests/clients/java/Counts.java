@@ -37,6 +37,7 @@ public class Counts {
             e.printStackTrace();
             return StreamThreadExceptionResponse.SHUTDOWN_APPLICATION;
         });
+        Runtime.getRuntime().addShutdownHook(new Thread(streams::close));
         streams.start();
     }
 }

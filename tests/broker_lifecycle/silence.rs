@@ -1,23 +1,10 @@
-//! Brokers that stop and come back: by a restart, one after the other, or by falling silent.
+//! A broker that stops answering while its connections stay open, and comes back.
 
 use std::time::Duration;
 
 use loadtest::operate;
 
 use crate::world::{all_flow, all_hold, cluster, streams};
-
-#[test]
-fn a_rolling_restart_of_all_brokers_under_load_loses_and_doubles_nothing() {
-    let mut cluster = cluster();
-    let mut streams = streams(&cluster, "rolling");
-    for node in 1..=3 {
-        cluster.stop(node).unwrap();
-        cluster.start_again(node).unwrap();
-        operate::wait_in_sync(&cluster).unwrap();
-        all_flow(&mut streams);
-    }
-    all_hold(streams, &cluster);
-}
 
 #[test]
 fn a_broker_that_falls_silent_with_its_connections_open_and_comes_back_loses_and_doubles_nothing() {

@@ -1,0 +1,4 @@
+//! `cargo fuzz run batches`: see `fuzz/targets/`.
+#![no_main]
+
+weir_fuzz::target!("batches");

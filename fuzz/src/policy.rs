@@ -1,0 +1,6 @@
+//! Of the policy, what the pipeline asks for: recording rules.
+
+#[path = "../../src/policy/recording.rs"]
+mod recording;
+
+pub use recording::*;

@@ -9,6 +9,7 @@ use loadtest::clients::{CODECS, Client, Record, Script, Step};
 pub enum Trait {
     NullHeader,
     EmptyValue,
+    NeitherKeyNorValue,
 }
 
 /// A client.
@@ -67,14 +68,20 @@ pub const TABLE: [Row; 9] = [
     Row {
         client: Client::KafkaPython,
         cannot: &[],
-        lacks: &[(Trait::NullHeader, "refuses a header without a value")],
+        lacks: &[
+            (Trait::NullHeader, "refuses a header without a value"),
+            (Trait::NeitherKeyNorValue, "refuses to send it"),
+        ],
         no_scram: None,
         speaks: (9, 12),
     },
     Row {
         client: Client::Aiokafka,
         cannot: &[],
-        lacks: &[(Trait::NullHeader, "does not encode a header without a value")],
+        lacks: &[
+            (Trait::NullHeader, "does not encode a header without a value"),
+            (Trait::NeitherKeyNorValue, "refuses to send it"),
+        ],
         no_scram: None,
         speaks: (7, 11),
     },
@@ -123,6 +130,7 @@ impl Row {
             }
             _ => Some(format!("{{\"n\": {n}, \"codec\": \"{codec}\", \"ünïcode\": \"{padding}\"}}")),
         };
-        Record { key: (n % 4 != 2).then(|| format!("{codec}-{n}")), value, headers }
+        let keyless = n % 4 == 2 && (value.is_some() || can(Trait::NeitherKeyNorValue));
+        Record { key: (!keyless).then(|| format!("{codec}-{n}")), value, headers }
     }
 }

@@ -58,15 +58,22 @@ pub fn create_topic(cluster: &Cluster, name: &str, leaders: &[i32]) -> Result<Uu
 
 /// Waits until every broker of `leaders` and broker 1 know the topic and its leaders, and gives its id.
 pub fn await_topic(cluster: &Cluster, name: &str, leaders: &[i32]) -> Result<Uuid> {
-    let mut id = Uuid::nil();
-    for node in leaders.iter().copied().chain([1]) {
-        id = wait_for(&format!("broker {node} to know {name}"), SETTLE_LIMIT, || {
-            known(cluster.address(node)?, name, leaders.len())
-        })?;
-    }
+    let asked: Vec<i32> = leaders.iter().copied().chain([1]).collect();
+    let id = await_known(cluster, name, leaders.len(), &asked)?;
     for (partition, node) in (0..).zip(leaders) {
         let what = format!("broker {node} to lead partition {partition} of {name}");
         wait_for(&what, SETTLE_LIMIT, || leads(cluster.address(*node)?, name, partition))?;
+    }
+    Ok(id)
+}
+
+/// Waits until these brokers know the topic with so many partitions, and gives its id.
+pub fn await_known(cluster: &Cluster, name: &str, partitions: usize, nodes: &[i32]) -> Result<Uuid> {
+    let mut id = Uuid::nil();
+    for node in nodes {
+        id = wait_for(&format!("broker {node} to know {name}"), SETTLE_LIMIT, || {
+            known(cluster.address(*node)?, name, partitions)
+        })?;
     }
     Ok(id)
 }

@@ -114,23 +114,23 @@ fn side_by_side(play: impl Fn(&'static Row) + Sync) {
     });
 }
 
-/// Plays those of the steps that the client can, and compares what it read.
+/// Plays those of the steps that the client can, the topic's making as a scene of its own, and compares what it read.
 fn perform(row: &Row, target: &Target, topic: &str, steps: &[Step]) -> Played {
-    let can = row.can(steps);
-    if steps.contains(&Step::Create) && !can.contains(&Step::Create) {
-        loadtest::admin::create_topic(cluster(), topic, &[1, 2, 3]).unwrap();
-    }
+    let mut can = row.can(steps);
     let (script, group) = (row.script(), format!("{topic}-group"));
-    let scene = Scene {
-        target,
-        steps: &can,
-        topic,
-        partitions: PARTITIONS,
-        replication: REPLICATION,
-        group: &group,
-        script: &script,
+    let play = |steps: &[Step]| {
+        let (partitions, replication) = (PARTITIONS, REPLICATION);
+        let scene = Scene { target, steps, topic, partitions, replication, group: &group, script: &script };
+        row.client.perform(&scene).unwrap()
     };
-    let played = row.client.perform(&scene).unwrap();
+    if steps.contains(&Step::Create) {
+        match can.iter().position(|step| *step == Step::Create) {
+            Some(at) => drop(play(&[can.remove(at)])),
+            None => drop(loadtest::admin::create_topic(cluster(), topic, &[1, 2, 3]).unwrap()),
+        }
+        stored::settled(cluster(), topic, PARTITIONS as usize);
+    }
+    let played = play(&can);
     let mut sent: Vec<Record> = script.values().flatten().cloned().collect();
     sent.sort();
     for step in can.into_iter().filter(|step| matches!(step, Step::Consume | Step::Seek)) {

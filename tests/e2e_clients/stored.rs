@@ -1,12 +1,14 @@
 //! What lies on the brokers, asked of them directly: the truth that a client's tale is compared with.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{BrokerId, GroupId, ListOffsetsRequest, MetadataRequest, OffsetFetchRequest};
 use loadtest::admin::{self, Coordinates};
 use loadtest::kafka::Cluster;
+use loadtest::wait_for;
 use loadtest::wire::Connection;
 
 /// What the earliest offset goes by in ListOffsets.
@@ -45,6 +47,17 @@ impl Stored {
             batches = &batches[12 + number(8)..];
         }
     }
+}
+
+/// Waits until every broker knows the topic and its leaders lead: some clients give up where one has not heard of it yet.
+pub fn settled(cluster: &Cluster, topic: &str, partitions: usize) {
+    let found = wait_for(&format!("leaders of {topic}"), Duration::from_secs(30), || {
+        let leaders: BTreeMap<i32, i32> = leaders(cluster, topic).into_iter().filter(|(_, node)| *node >= 0).collect();
+        Ok((leaders.len() == partitions).then(|| leaders.into_values().collect::<Vec<_>>()))
+    });
+    let everybody: Vec<i32> = cluster.addresses().into_iter().map(|(node, _)| node).collect();
+    admin::await_known(cluster, topic, partitions, &everybody).unwrap();
+    admin::await_topic(cluster, topic, &found.unwrap()).unwrap();
 }
 
 /// The leader of every partition.

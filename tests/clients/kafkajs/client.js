@@ -93,24 +93,25 @@ function recordOf({ key, value, headers }) {
   return { key: text(key), value: text(value), headers: pairs }
 }
 
-// Runs until `count` messages came, `rounds` times over; `again` is called between two rounds. What the last round gave.
+// Runs until `count` messages came, `rounds` times over; `again` is called between two rounds. What the last round gave. A
+// member that joins anew begins again where the group committed, so what is read is told apart by where it lies.
 async function read(consumer, count, rounds = 1, again = () => {}) {
-  let messages = []
+  let messages = new Map()
   let timer
   await new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${messages.length} of ${count} messages read`)), LIMIT_MS)
+    timer = setTimeout(() => reject(new Error(`${messages.size} of ${count} messages read`)), LIMIT_MS)
     const eachMessage = async ({ topic, partition, message }) => {
-      if (messages.length === count) return
-      messages.push({ topic, partition, ...message })
-      if (messages.length < count) return
+      if (messages.size === count) return
+      messages.set(`${partition}@${message.offset}`, { topic, partition, ...message })
+      if (messages.size < count) return
       if (--rounds === 0) return resolve()
-      messages = []
+      messages = new Map()
       again()
     }
     consumer.run({ autoCommit: false, eachMessage }).catch(reject)
   })
   clearTimeout(timer)
-  return messages
+  return [...messages.values()]
 }
 
 async function consumer(scene, groupId, topic) {

@@ -180,8 +180,6 @@ fetch_node_modules() {
         (cd "$cache/kafkajs" && npm ci --silent --no-audit --no-fund --ignore-scripts)
 }
 
-install_cargo_fuzz() { cargo install --quiet --locked --root "$cache" "cargo-fuzz@$cargo_fuzz_version"; }
-
 tell_and_leave() {
     [ -n "$missing" ] || return 0
     say "this is missing and was not installed:$missing"

@@ -14,8 +14,9 @@ pub const IN_FLIGHT_MAX: usize = 512;
 pub const ANSWERED_BYTES_MAX: usize = 1024 * 1024;
 
 /// A refused request that is answered, bytes without its header: an answer names every item of it, and to write it takes
-/// up to thirty times as much memory. Larger ones end their connection.
-pub const REFUSED_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// up to thirty times as much memory and some milliseconds of a shard. Larger ones end their connection, as does one whose
+/// answer would be larger than [`ANSWERED_BYTES_MAX`].
+pub const REFUSED_BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// A request's or response's header, bytes: a client id has 32 KiB at most and no tagged header field is defined, so
 /// what has not ended by then is not waited for.

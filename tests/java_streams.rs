@@ -52,12 +52,12 @@ fn every_word_is_counted_exactly_once_though_the_topology_is_killed_and_a_broker
     let mut tools = Toolbox::start().unwrap();
     prepare(&mut tools, &gateways[0]);
 
-    let mut feeding = feed(&gateways[1], dir.path());
     let [mut classic, mut streams] = [("classic", &gateways[0]), ("streams", &gateways[1])]
         .map(|(protocol, gateway)| Topology::new(protocol, gateway, dir.path()));
     for topology in [&mut classic, &mut streams] {
         topology.start();
     }
+    let mut feeding = feed(&gateways[1], dir.path());
     for topology in [&mut classic, &mut streams] {
         topology.counted_some(&cluster, &mut tools, 50);
         topology.kill();

@@ -19,6 +19,7 @@ pub fn run(bytes: &[u8]) {
     let path = std::env::temp_dir().join(format!("weir-fuzz-{}.journal", std::process::id()));
     std::fs::write(&path, &image.bytes).expect("a file of its own");
     let tail = Tail::open(&path).expect("it can be read");
+    let _ = std::fs::remove_file(&path);
     // The head has a checksum of its own: with a byte turned over there, the file is no journal.
     let Some(mut tail) = tail else { return };
     tail.start_at(from);

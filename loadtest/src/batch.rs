@@ -3,6 +3,8 @@
 //! The compressed formats are written with stored blocks: lawful to every reader, and as exact as the plain one. Sizes
 //! are those of tests: the records of one batch stay below 64 KiB, the smallest block that all formats hold.
 
+use bytes::Buf;
+
 use crate::clients::Record;
 
 /// What a batch says besides its records.
@@ -22,6 +24,34 @@ pub struct Batch {
 
 /// Bytes before the records: offset, length, epoch, magic, CRC and what it covers of the header.
 pub const HEADER_BYTES: usize = 61;
+
+/// What the header of a stored batch says of its place and its producer.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    /// The offset of its first record.
+    pub base_offset: i64,
+    /// Producer id, epoch and first sequence; -1 each where there is none.
+    pub producer: (i64, i16, i32),
+    /// How many records it holds.
+    pub records: i32,
+}
+
+/// The heads of whole batches (magic 2), one behind the other; a cut-off tail is left out.
+pub fn heads(mut batches: &[u8]) -> Vec<Head> {
+    let mut heads = Vec::new();
+    while batches.len() >= HEADER_BYTES {
+        let mut head = &batches[..HEADER_BYTES];
+        let base_offset = head.get_i64();
+        let length = usize::try_from(head.get_i32()).unwrap_or(0) + 12;
+        // Leader epoch, magic, checksum, attributes, last offset and both timestamps lie between.
+        head.advance(4 + 1 + 4 + 2 + 4 + 8 + 8);
+        let producer = (head.get_i64(), head.get_i16(), head.get_i32());
+        heads.push(Head { base_offset, producer, records: head.get_i32() });
+        let Some(rest) = batches.get(length..) else { break };
+        batches = rest;
+    }
+    heads
+}
 
 impl Batch {
     /// Uncompressed, of no particular producer, stamped 2023-11-14.

@@ -104,6 +104,18 @@ pub fn wait_in_sync(cluster: &Cluster) -> Result<()> {
     })
 }
 
+/// The leader of each partition of a topic.
+pub fn leaders(cluster: &Cluster, name: &str) -> Result<Vec<(i32, i32)>> {
+    Ok(partitions(cluster, Some(name))?.iter().map(|p| (p.partition_index, p.leader_id.0)).collect())
+}
+
+/// Waits until no partition is led by this broker.
+pub fn wait_leads_nothing(cluster: &Cluster, node: i32) -> Result<()> {
+    wait_for(&format!("others to lead what broker {node} led"), SETTLE_LIMIT, || {
+        Ok(partitions(cluster, None)?.iter().all(|p| p.leader_id.0 != node && p.leader_id.0 > 0).then_some(()))
+    })
+}
+
 /// The partitions of one topic, or of all, in order.
 fn partitions(cluster: &Cluster, name: Option<&str>) -> Result<Vec<MetadataResponsePartition>> {
     let asked = name.map(|name| vec![MetadataRequestTopic::default().with_name(Some(topic(name)))]);

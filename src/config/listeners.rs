@@ -1,6 +1,6 @@
 //! `listeners`: the addresses in front, whom they let in and which cluster they serve.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::clusters::unique;
 use super::ports::Ports;
@@ -193,6 +193,11 @@ fn advertised_names(
     };
     let bootstrap = told.host.to_string();
     let one_port = told.ports.is_none_or(|(low, high)| low == high);
+    if !value::is_server_name(&bootstrap) && bootstrap.parse::<IpAddr>().is_err() {
+        let what = "clients say no such name in a TLS handshake; expected one with a dot and without `_`";
+        reader.report(node.at, format!("{path}: found {}; {what}, or an address", found(node)));
+        return None;
+    }
     if told.host.names_brokers() || names.node(&bootstrap).is_some() || !one_port {
         reader.report(node.at, format!("{path}: found {}; {expected} of `brokers.sni`, and one port", found(node)));
         return None;

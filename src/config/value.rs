@@ -177,13 +177,21 @@ pub(super) fn told(node: &Node) -> Result<Told, String> {
     })
 }
 
-/// A host name for each broker.
+/// A host name for each broker, which clients say in TLS handshakes.
 pub(super) fn broker_names(node: &Node) -> Result<HostPattern, String> {
-    // Of an address nobody asks for by a server name.
-    let pattern = text(node).ok().and_then(pattern).filter(|names| names.host(0).parse::<IpAddr>().is_err());
+    let pattern = text(node).ok().and_then(pattern).filter(|names| is_server_name(&names.host(0)));
     pattern.ok_or_else(|| {
-        "a host name with `{node}` once, where the node id stands, such as \"b{node}.kafka.example.com\"".to_owned()
+        "a host name with `{node}` once, where the node id stands, with a dot and without `_`, since clients say no others \
+         in a TLS handshake, such as \"b{node}.kafka.example.com\""
+            .to_owned()
     })
+}
+
+/// Whether clients say this host in a TLS handshake. Java's say none without a dot or with `_`; of an address nobody says
+/// one (RFC 6066, 3), nor of a name that ends in a number, which reads as one.
+pub(super) fn is_server_name(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    host.contains('.') && !host.contains('_') && !last.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// A name that holds `{node}` once and is one of the DNS with the longest node id there.

@@ -221,6 +221,7 @@ impl<R: Runtime> Connection<R> {
             | Fault::UpstreamFrame(_)
             | Fault::UpstreamBody(_)
             | Fault::UpstreamTls(_)
+            | Fault::AnswerLimit(_)
             | Fault::Surprise(_)
             | Fault::UpstreamClosed { .. } => {
                 tracing::error!(listener, %peer, connection, "connection closed, {fault}");

@@ -25,6 +25,10 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
     let cluster = &connection.door.listener.cluster;
     let (stream, session) = match dial(connection).await {
         Ok(reached) => reached,
+        // Metadata tells of new brokers: one that is not there is the client's mistake, and no cause to look at the others.
+        Err(why) if connection.node.get().is_some_and(|node| cluster.view().lacks(node)) => {
+            return Err(Fault::Refused(why));
+        }
         Err(why) => {
             cluster.tell(Tidings::Unreachable);
             metrics::counter!("weir_upstream_connect_failures_total", "cluster" => cluster.name.clone()).increment(1);
@@ -40,22 +44,25 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
 async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(Transport<R::Stream>, Session), String> {
     let (cluster, node) = (&connection.door.listener.cluster, connection.node.get());
     let endpoints = connection.await_view(|| Some(cluster.view().endpoints_of(node)).filter(|e| !e.is_empty())).await;
-    let mut endpoints = endpoints.ok_or_else(|| match node {
+    let endpoints = endpoints.ok_or_else(|| match node {
         Some(node) => format!("broker {node} of cluster {} is not known or its host does not resolve", cluster.name),
         None => match &cluster.view().trouble {
             Some(trouble) => format!("cannot reach cluster {}: {trouble}", cluster.name),
             None => format!("no broker of cluster {} is known ({})", cluster.name, cluster.bootstrap.join(", ")),
         },
     })?;
-    // Bootstrap connections spread over the brokers, first over those that are known to answer.
-    let first = usize::try_from(connection.number.0).unwrap_or(0) % endpoints.len();
-    endpoints.rotate_left(first);
-    {
-        let view = cluster.view();
-        endpoints.sort_by_cached_key(|endpoint| !view.answers(endpoint));
+    // Bootstrap connections spread over the brokers, first over those that are known to answer, each at one of its turns.
+    let answering = cluster.view().answering();
+    let (mut first, mut others): (Vec<_>, Vec<_>) =
+        endpoints.into_iter().partition(|endpoint| answering.contains(&endpoint.address));
+    let turn = usize::try_from(connection.number.0).unwrap_or(0);
+    for part in [&mut first, &mut others] {
+        let turn = turn.checked_rem(part.len()).unwrap_or(0);
+        part.rotate_left(turn);
     }
+    first.append(&mut others);
     let mut trouble = String::new();
-    for endpoint in endpoints {
+    for endpoint in first {
         let address = endpoint.address;
         let waits_for = Cell::new("did not answer");
         match bounded::<R, _>(reach(connection, &endpoint, &waits_for)).await {

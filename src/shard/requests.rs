@@ -335,7 +335,7 @@ impl<R: Runtime> Requests<R> {
         let message = format!("weir: {why}");
         let answerable = body.len() <= limits::REFUSED_BODY_BYTES_MAX && guard::is_lawful(key, version, body);
         let reply = answerable.then(|| error_reply::refuse(key, version, id, body, code, Some(&message))).flatten();
-        match reply {
+        match reply.filter(|frame| frame.len() <= limits::ANSWERED_BYTES_MAX) {
             Some(frame) => {
                 tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
                 self.answered(exchange, frame, Outcome::Refused, code).await

@@ -68,21 +68,27 @@ impl ServerFiles {
 /// The hosts that a certificate is for: clients that verify host names refuse it elsewhere.
 pub struct CertificateHosts(Option<CertificateDer<'static>>);
 
-/// Brokers whose names are tried where it is not known which there are; a certificate may list names one by one.
-const NODES_TRIED: i32 = 1000;
+/// Brokers whose names are tried where it is not known which there are; a certificate may list names one by one. Ids that
+/// Kafka used to give itself begin at 1001 (`reserved.broker.max.id`).
+const NODES_TRIED: i32 = 2000;
 
 impl CertificateHosts {
     /// Whether this host is one of them.
     pub fn cover(&self, host: &str) -> bool {
-        let (Some(certificate), Ok(name)) = (&self.0, ServerName::try_from(host)) else { return false };
-        let parsed = ParsedCertificate::try_from(certificate);
-        parsed.and_then(|parsed| verify_server_name(&parsed, &name)).is_ok()
+        self.covers_any([host.to_owned()])
+    }
+
+    fn covers_any(&self, hosts: impl IntoIterator<Item = String>) -> bool {
+        let Some(Ok(parsed)) = self.0.as_ref().map(ParsedCertificate::try_from) else { return false };
+        let named =
+            |host: String| ServerName::try_from(host).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok());
+        hosts.into_iter().any(named)
     }
 
     /// Whether hosts of this pattern may be among them.
     pub fn may_cover(&self, pattern: &HostPattern) -> bool {
         let tried = if pattern.names_brokers() { NODES_TRIED } else { 1 };
-        (0..tried).any(|node| self.cover(&pattern.host(node)))
+        self.covers_any((0..tried).map(|node| pattern.host(node)))
     }
 }
 

@@ -5,7 +5,7 @@
 //! - A topic id, once learnt, keeps its name: Kafka never reuses ids (KIP-516).
 //! - Telling never blocks: when the watcher is behind, a tiding is dropped and its next regular look makes up for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,10 +83,19 @@ impl View {
         }
     }
 
-    /// Whether a broker of the cluster answered here at the last look. One that hangs still takes connections, so whoever has
-    /// a choice asks before it connects.
-    pub fn answers(&self, endpoint: &Endpoint) -> bool {
-        self.brokers.values().any(|broker| !broker.silent && broker.addresses.contains(&endpoint.address))
+    /// The addresses of brokers that answered at the last look. One that hangs still takes connections, so whoever has a
+    /// choice asks before it connects.
+    pub fn answering(&self) -> HashSet<SocketAddr> {
+        self.brokers
+            .values()
+            .filter(|broker| !broker.silent)
+            .flat_map(|broker| broker.addresses.iter().copied())
+            .collect()
+    }
+
+    /// Whether the cluster is known and has no such broker.
+    pub fn lacks(&self, node: i32) -> bool {
+        !self.brokers.is_empty() && !self.brokers.contains_key(&node)
     }
 
     /// Every address of every broker that is known.

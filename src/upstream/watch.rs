@@ -274,17 +274,18 @@ async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse)
             addresses = before.filter(|b| b.host == host).map(|b| b.addresses.clone()).unwrap_or_default();
         }
         let mut versions = before.and_then(|b| b.versions.clone());
-        let mut silent = false;
-        if let Some(address) = addresses.first() {
-            let endpoint = Endpoint { address: *address, host: Arc::from(&*host) };
-            match reach(cluster, &endpoint).await {
-                Ok((_, probed)) => versions = Some(Arc::new(probed)),
-                Err(error) => {
-                    silent = true;
-                    tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}");
-                }
+        let name: Arc<str> = Arc::from(&*host);
+        let endpoints: Vec<_> = addresses.iter().map(|a| Endpoint { address: *a, host: name.clone() }).collect();
+        let silent = match reach_any(cluster, &endpoints).await {
+            Ok((_, probed)) => {
+                versions = Some(Arc::new(probed));
+                false
             }
-        }
+            Err(error) => {
+                tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}");
+                true
+            }
+        };
         brokers.insert(node, Broker { host, port, addresses, versions, silent });
     }
     brokers

@@ -89,8 +89,7 @@ impl Waits {
     }
 }
 
-/// Connections to the door of [`BYSTANDERS`], and one that began at the bootstrap address, which the kernel spreads over the
-/// shards; each asks for Metadata and produces a record, one after the other, for as long as it is told.
+/// Connections to the door of [`BYSTANDERS`], which the kernel spreads over the shards; each asks for Metadata and produces a record, one after the other, for as long as it is told.
 pub struct Bystanders {
     door: SocketAddr,
     topic: String,

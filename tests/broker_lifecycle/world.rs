@@ -1,12 +1,13 @@
 //! The cluster that the tests take turns at, and the streams through both runtimes.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use loadtest::kafka::{self, Cluster};
-use loadtest::operate;
 use loadtest::stream::{Plan, Stream};
 use loadtest::weir::{Gateway, Options};
+use loadtest::{admin, batch, operate};
 
 use crate::common;
 
@@ -63,10 +64,35 @@ impl Through {
     pub fn holds(self, cluster: &Cluster) {
         let evidence = self.stream.finish(&cluster.bootstrap()).unwrap();
         println!("{evidence}");
-        evidence.verify().unwrap_or_else(|e| panic!("{}: {e:?}\n{}", self.runtime, self.gateway.log()));
+        evidence.verify().unwrap_or_else(|e| {
+            let producers = producers_of(cluster, &self.topic).join("\n");
+            panic!("{}: {e:?}\n{producers}\n{}", self.runtime, self.gateway.log())
+        });
         let log = self.gateway.log();
         assert!(!log.contains("panicked"), "{}: {log}", self.runtime);
     }
+}
+
+/// Who wrote what stands in each partition, as the brokers know producers: by id, epoch and sequence. A batch that stands
+/// there twice under one id and epoch is the brokers' or the gateway's doing, under two it is the client's own.
+fn producers_of(cluster: &Cluster, topic: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    for (partition, leader) in operate::leaders(cluster, topic).unwrap() {
+        let batches = admin::fetch(cluster.address(leader).unwrap(), topic, partition).unwrap();
+        let mut ends: BTreeMap<(i64, i16), i32> = BTreeMap::new();
+        for head in batch::heads(&batches) {
+            let (id, epoch, sequence) = head.producer;
+            let next = ends.insert((id, epoch), sequence + head.records);
+            if next != Some(sequence) {
+                let (offset, records) = (head.base_offset, head.records);
+                told.push(format!(
+                    "partition {partition}, offset {offset}: producer {id} in epoch {epoch} writes {records} records from \
+                     {sequence} on where {next:?} comes next"
+                ));
+            }
+        }
+    }
+    told
 }
 
 pub fn all_flow(streams: &mut [Through]) {

@@ -104,8 +104,8 @@ fn head() -> String {
 }
 
 fn legend() -> String {
-    let mut text = "\n## Tests\n\nAll of them are in `tests/differential` and run against a real broker, on both \
-                    runtimes. A version in brackets is the only one\nthat a letter stands for.\n\n\
+    let mut text = "\n## Tests\n\nAll of them are in `tests/differential`, on both runtimes, and run against a real \
+                    broker, B against one that repeats what it got.\nA version in brackets is the only one that a letter stands for.\n\n\
                     | letter | test | what it shows |\n|---|---|---|\n"
         .to_owned();
     for (letter, test, says) in TESTS {

@@ -206,5 +206,10 @@ fn is_recorded(row: &Row, gateway: &Gateway, name: &str) {
     recorded(gateway, name, name, ApiKey::Produce, |written| written == sent);
     // Batches are fetched whole, and a client may fetch what it does not hand on any more.
     recorded(gateway, name, name, ApiKey::Fetch, |read| read >= sent);
-    assert_eq!(spoken(gateway, name).unwrap(), row.speaks, "{name}: the highest versions of Produce and Fetch");
+    // kcat comes from the system's packages, and may be newer than the table.
+    let (spoken, speaks) = (spoken(gateway, name).unwrap(), row.speaks);
+    assert!(
+        spoken.0 >= speaks.0 && spoken.1 >= speaks.1,
+        "{name}: speaks Produce and Fetch {spoken:?}, knows {speaks:?}"
+    );
 }

@@ -67,6 +67,8 @@ fn a_fetch_session_tells_what_changed_only_and_forgets_what_it_was_told_to_forge
             };
             let says = |partition: i32, value: &str| vec![(partition, vec![value.to_owned()])];
             let mut client = side.client(2).named(&name);
+            // Who fetches by id has it from Metadata, and so has the gateway.
+            client.call(12, &MetadataRequest::default().with_topics(None));
             let full = client.call(version, &step(0, 0, &[(0, 0), (1, 0)], &[]));
             let session = full.session_id;
             assert_ne!(session, 0, "{at}");

@@ -70,6 +70,8 @@ fn command(name: &str, scene: &Value) -> Result<Command> {
         true => kafka::java(128)?,
         false => Command::new(cache()?.join("venv/bin/python")),
     };
+    // Programs share a module, which is not to be compiled into the checkout.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/features/programs").join(name));
     command.arg(scene.to_string());
     Ok(command)

@@ -46,7 +46,7 @@ impl Scene<'_> {
             "steps": self.steps.iter().map(|step| step.name()).collect::<Vec<_>>(),
         });
         let mut command = client.program()?;
-        command.arg(arguments.to_string());
+        command.arg(arguments.to_string()).envs(self.target.env());
         let mut input = String::new();
         for (codec, records) in self.script {
             for record in records {

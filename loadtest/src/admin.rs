@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::metadata_response::MetadataResponsePartition;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
     BrokerId, CreateTopicsRequest, DescribeGroupsRequest, DescribeTransactionsRequest, FetchRequest,
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use crate::kafka::Cluster;
 use crate::wire::Connection;
-use crate::{Failure, Result, wait_for};
+use crate::{During, Failure, Result, batch, wait_for};
 
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
@@ -152,6 +153,27 @@ pub fn fetch(leader: SocketAddr, name: &str, partition: i32) -> Result<Bytes> {
         Some(p) if p.error_code == 0 => Ok(p.records.unwrap_or_default()),
         p => Err(Failure::new(format!("fetching {name} failed: {p:?}"))),
     }
+}
+
+/// Id and epoch of the producer of the batch that holds this offset, asked of the brokers.
+pub fn writer(brokers: &str, name: &str, partition: i32, offset: i64) -> Result<(i64, i16)> {
+    let first = brokers.split(',').next().unwrap_or_default();
+    let asked = vec![MetadataRequestTopic::default().with_name(Some(topic(name)))];
+    let mut any = Connection::open(first.parse().during("a broker's address")?)?;
+    let metadata = any.call(12, &MetadataRequest::default().with_topics(Some(asked)))?;
+    let leads = |p: &&MetadataResponsePartition| p.partition_index == partition;
+    let leader = metadata.topics.iter().flat_map(|t| &t.partitions).find(leads).map(|p| p.leader_id);
+    let broker = metadata.brokers.iter().find(|b| Some(b.node_id) == leader);
+    let broker = broker.ok_or_else(|| Failure::new(format!("nobody leads partition {partition} of {name}")))?;
+    let address = format!("{}:{}", &*broker.host, broker.port).parse().during("a leader's address")?;
+
+    let mut request = fetch_request(name, Uuid::nil(), 12, &[partition], 1 << 20);
+    request.topics.iter_mut().flat_map(|t| &mut t.partitions).for_each(|p| p.fetch_offset = offset);
+    let answer = Connection::open(address)?.call(12, &request)?;
+    let records = answer.responses.iter().flat_map(|t| &t.partitions).find_map(|p| p.records.as_ref());
+    let head = records.and_then(|records| batch::heads(records).first().copied());
+    let head = head.ok_or_else(|| Failure::new(format!("no batch at offset {offset} of {name}, {partition}")))?;
+    Ok((head.producer.0, head.producer.1))
 }
 
 /// What a coordinator coordinates, as FindCoordinator numbers it.

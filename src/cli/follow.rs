@@ -18,7 +18,7 @@ use super::time::{Clock, length};
 use super::view::{Event, EventKind, Identity};
 use crate::config::Config;
 use crate::control::FOLLOW_ENDED;
-use crate::control::client::{Client, LinesEnd};
+use crate::control::client::{Client, ClientError, LinesEnd};
 use crate::event::SessionId;
 
 /// Sessions whose frames are followed at a time; more come with many clients, and those of old are not needed.
@@ -112,7 +112,7 @@ impl Printer<'_> {
             writeln!(out, "{value}")?;
             let mut lines = json::Lines { out, exchange: &followed.event.id, selection: &self.selection, before: None };
             if let Some(shower) = shower(&mut self.showers, self.recording, self.args.records, &followed) {
-                shower.show(&followed.event, &mut lines)?;
+                unless_it_went(shower.show(&followed.event, &mut lines))?;
             }
             return Ok(ControlFlow::Continue(()));
         }
@@ -121,7 +121,7 @@ impl Printer<'_> {
         let (selection, style) = (&self.selection, self.style);
         let mut lines = text::Lines { out, selection, style, full: false, before: None };
         if let Some(shower) = shower(&mut self.showers, self.recording, self.args.records, &followed) {
-            shower.show(&followed.event, &mut lines)?;
+            unless_it_went(shower.show(&followed.event, &mut lines))?;
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -142,6 +142,17 @@ impl Printer<'_> {
         let who =
             format!("{}\n{}", shortened(&harmless(&session.identity.subject), who), shortened(&harmless(client), who));
         self.columns.row(vec![at, who, what, took, result])
+    }
+}
+
+/// A gateway that stops tells the last of what was recorded, and is not there any more to ask for its records.
+fn unless_it_went(shown: Result<(), CliError>) -> Result<(), CliError> {
+    match shown {
+        Err(CliError::Gateway(error @ ClientError::NoAnswer { .. })) => {
+            eprintln!("weir: records not shown: {error}");
+            Ok(())
+        }
+        shown => shown,
     }
 }
 

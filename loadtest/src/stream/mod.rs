@@ -11,6 +11,7 @@
 pub mod errors;
 pub mod evidence;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 
 use crate::process::{self, Process};
 use crate::scratch::Scratch;
-use crate::{During, Failure, Result, cache, kafka, wait_for};
-use evidence::{Acknowledged, Evidence, Read};
+use crate::{During, Failure, Result, admin, cache, kafka, wait_for};
+use evidence::{Acknowledged, Evidence, Read, Record};
 
 /// Longer than the clients' own limit of 170 s on a delivery.
 const FLUSH_LIMIT: Duration = Duration::from_secs(200);
@@ -167,7 +168,20 @@ impl Stream {
             .zip(0..)
             .map(|((name, _), number)| Acknowledged::parse(number, &self.path(name, "produced")));
         let acknowledged = acknowledged.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        Ok(Evidence { topic: self.plan.topic.clone(), sent, acknowledged, stored, groups, errors: self.errors()? })
+        let (topic, renewed, errors) = (self.plan.topic.clone(), self.renewed(brokers, &stored)?, self.errors()?);
+        Ok(Evidence { topic, sent, acknowledged, stored, renewed, groups, errors })
+    }
+
+    /// What stands twice under two identities of its producer.
+    fn renewed(&self, brokers: &str, stored: &Read) -> Result<BTreeSet<(i32, Record)>> {
+        let mut renewed = BTreeSet::new();
+        for (partition, record, offsets) in stored.twice() {
+            let [first, second] = offsets.map(|offset| admin::writer(brokers, &self.plan.topic, partition, offset));
+            if first? != second? {
+                renewed.insert((partition, record));
+            }
+        }
+        Ok(renewed)
     }
 
     /// What the brokers hold, read from them.

@@ -187,8 +187,8 @@ pub(super) fn broker_names(node: &Node) -> Result<HostPattern, String> {
     })
 }
 
-/// Whether clients say this host in a TLS handshake. Java's say none without a dot or with `_`; of an address nobody says
-/// one (RFC 6066, 3), nor of a name that ends in a number, which reads as one.
+/// Whether clients say this host in a TLS handshake. Java's say none without a dot; `_` is in no host name (RFC 1123, 2.1);
+/// of an address nobody says one (RFC 6066, 3), nor can of what ends in a number, which reads as one.
 pub(super) fn is_server_name(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or_default();
     host.contains('.') && !host.contains('_') && !last.starts_with(|c: char| c.is_ascii_digit())

@@ -70,7 +70,7 @@ pub enum AdvertisedPorts {
 }
 
 impl Advertised {
-    /// The host and port of a broker; none when its node id lies beyond all ports.
+    /// The host and port of a broker; none when there is no port of that number. Whether it has a door is another question.
     pub fn address(&self, node: i32) -> Option<(String, u16)> {
         let port = match self.ports {
             AdvertisedPorts::PerBroker(low) => low.checked_add(u16::try_from(node).ok()?)?,

@@ -52,8 +52,8 @@ fn what_does_not_tell_brokers_apart_by_name_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let tls = listener_tls(&pki().weir);
     let (sni, advertised) = (r#"brokers: { sni: "b{node}.kafka.test" }"#, "advertised: kafka.test");
-    let name =
-        "expected a host name with `{node}` once, where the node id stands, such as \"b{node}.kafka.example.com\"";
+    let name = "expected a host name with `{node}` once, where the node id stands, with a dot and without `_`, since \
+                clients say no others in a TLS handshake, such as \"b{node}.kafka.example.com\"";
     let bootstrap = "expected the host that clients have as bootstrap address, which stands for no broker";
     let pattern = |text: &str| format!("brokers: {{ sni: \"{text}\" }}");
     let cases = [
@@ -72,6 +72,7 @@ fn what_does_not_tell_brokers_apart_by_name_is_reported() {
             vec![sni, "advertised: B12.kafka.test", &tls],
             format!("found `B12.kafka.test`; {bootstrap} of `brokers.sni`"),
         ),
+        (vec![sni, "advertised: kafka", &tls], "clients say no such name in a TLS handshake".to_owned()),
         (vec![sni, "advertised: \"k{node}.test\"", &tls], bootstrap.to_owned()),
         (vec![sni, "advertised: \"kafka.test:1-9\"", &tls], format!("{bootstrap} of `brokers.sni`, and one port")),
     ];
@@ -82,6 +83,9 @@ fn what_does_not_tell_brokers_apart_by_name_is_reported() {
         "10.0.0.{node}",
         "b{node}.test:9092",
         "b {node}.x",
+        "kafka-{node}",
+        "b_{node}.kafka.test",
+        "kafka.{node}",
     ];
     let patterns =
         patterns.map(|text| (pattern(text), format!("listeners[0].brokers.sni: found `\"{text}\"`; {name}")));

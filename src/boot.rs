@@ -21,8 +21,8 @@ use crate::limits;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, Advertised, AdvertisedPorts, BrokerPorts, Census, Command, Doors, Durability, IoUring, ListenerOptions,
-    ListenerTls, OnOverload, RecordingOptions, ShardHandle, ShardOptions, Subjects,
+    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload, RecordingOptions,
+    ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
@@ -302,9 +302,9 @@ fn listeners(
             name: listener.name.clone(),
             cluster,
             bind: listener.bind,
-            brokers: doors(&listener.brokers),
+            brokers: listener.brokers.clone(),
             tls,
-            advertised: advertised(&listener.advertised),
+            advertised: listener.advertised.clone(),
             anonymous: listener.auth.contains(&config::Auth::Anonymous),
             weir_token: listener.auth.contains(&config::Auth::WeirToken),
             scram: listener.auth.contains(&config::Auth::Scram),
@@ -314,23 +314,6 @@ fn listeners(
         })))
     };
     config.listeners.iter().filter_map(&mut options).collect()
-}
-
-fn doors(brokers: &config::Brokers) -> Doors {
-    match brokers {
-        config::Brokers::Ports(ports) => {
-            Doors::Ports(BrokerPorts { host: ports.host, low: ports.low, high: ports.high })
-        }
-        config::Brokers::Sni { bootstrap } => Doors::Names { bootstrap: bootstrap.clone() },
-    }
-}
-
-fn advertised(told: &config::Advertised) -> Advertised {
-    let ports = match told.ports {
-        config::AdvertisedPorts::PerBroker(low) => AdvertisedPorts::PerBroker(low),
-        config::AdvertisedPorts::Same(port) => AdvertisedPorts::Same(port),
-    };
-    Advertised { host: told.host.clone(), ports }
 }
 
 fn listener_tls(

@@ -4,6 +4,7 @@
 //! against policy and kept as evidence. `docs/architecture.md` tells the way of one exchange, file by file; each folder
 //! here opens with what it is for and what it may use (`tests/tidy.rs` holds the edges).
 
+pub mod addressing;
 pub mod boot;
 pub mod cli;
 pub mod config;

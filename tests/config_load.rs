@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use weir::config::{AdvertisedPorts, Auth, Brokers, Config, LogFormat, LogLevel, Runtime, Sasl};
+use weir::addressing::{AdvertisedPorts, Brokers};
+use weir::config::{Auth, Config, LogFormat, LogLevel, Runtime, Sasl};
 use weir::policy::PolicySnapshot;
 
 /// As DESIGN's "Configuration" writes it.

@@ -33,9 +33,9 @@ const EDGES: &[(&str, &[&str])] = &[
 /// These see everything: commands, and the start and drain order.
 const USES_ALL: &[&str] = &["cli", "boot", "main", "lib"];
 
-/// What every folder may use: numbers with their reasons, and a mechanism that clients and brokers are both met
-/// with. A leaf uses at most other leaves.
-const LEAVES: &[&str] = &["limits", "scram"];
+/// What every folder may use: what stands for brokers, numbers with their reasons, and a mechanism that clients and
+/// brokers are both met with. A leaf uses at most other leaves.
+const LEAVES: &[&str] = &["addressing", "limits", "scram"];
 
 /// The two seams where `unsafe` may stand: a file descriptor borrowed from the runtime, the journal's memory map.
 const UNSAFE_SEAMS: &[&str] = &["src/shard/runtime", "src/recorder/journal"];

@@ -6,8 +6,8 @@ use super::clusters::unique;
 use super::ports::Ports;
 use super::reader::{Reader, Section, found, keys, suggestion};
 use super::yaml::{Data, Node};
-use super::{Advertised, AdvertisedPorts, Auth, BrokerPorts, Brokers, Listener, tls, value};
-use crate::tls::HostPattern;
+use super::{Auth, Listener, tls, value};
+use crate::addressing::{Advertised, AdvertisedPorts, BrokerPorts, Brokers, HostPattern};
 
 const AUTH: &[(&str, Auth)] = &[
     ("anonymous", Auth::Anonymous),

@@ -25,16 +25,17 @@ mod tls;
 mod value;
 mod yaml;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::addressing::{Advertised, Brokers};
 use crate::policy::{IssuerRules, PolicySnapshot, SubjectMapping};
 use crate::scram::Hash;
-use crate::tls::{ClientFiles, HostPattern, ServerFiles, TlsError};
+use crate::tls::{ClientFiles, ServerFiles, TlsError};
 
 pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
@@ -315,56 +316,6 @@ pub struct ListenerTls {
     pub mapping: Arc<SubjectMapping>,
     /// Whether a subject's organizational units are the client's groups.
     pub units_are_groups: bool,
-}
-
-/// What tells a listener's brokers apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Brokers {
-    /// The port that clients connect to.
-    Ports(BrokerPorts),
-    /// The server name that clients ask for in the TLS handshake (SNI; RFC 6066, 3), all on the bootstrap address. A broker's
-    /// is its advertised host.
-    Sni {
-        /// The host that stands for no broker.
-        bootstrap: String,
-    },
-}
-
-/// What clients are told in place of the brokers' own addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advertised {
-    /// The host.
-    pub host: HostPattern,
-    /// The port.
-    pub ports: AdvertisedPorts,
-}
-
-/// The ports that clients are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdvertisedPorts {
-    /// This one plus the node id.
-    PerBroker(u16),
-    /// This one for all of them.
-    Same(u16),
-}
-
-/// The ports that stand for brokers: `low` plus the node id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BrokerPorts {
-    /// The IP address to listen on.
-    pub host: IpAddr,
-    /// The port of node id 0.
-    pub low: u16,
-    /// The last port that may be used.
-    pub high: u16,
-}
-
-impl BrokerPorts {
-    /// The port of a broker; none when its node id is beyond the range.
-    pub fn port(&self, node_id: i32) -> Option<u16> {
-        let offset = u16::try_from(node_id).ok()?;
-        self.low.checked_add(offset).filter(|port| *port <= self.high)
-    }
 }
 
 /// How a client says who it is.

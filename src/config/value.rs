@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::HostPort;
 use super::yaml::{Data, Node};
-use super::{BrokerPorts, HostPort};
-use crate::tls::HostPattern;
+use crate::addressing::{BrokerPorts, HostPattern};
 
 /// Any text that is there.
 pub(super) fn text(node: &Node) -> Result<&str, String> {

@@ -16,9 +16,9 @@ use rustls::pki_types::ServerName;
 
 use super::certificate;
 use super::connection::Connection;
-use super::listener::Doors;
 use super::runtime::{Runtime, Stream};
 use super::tls::{HandshakeError, Scratch, TlsStream, Transport};
+use crate::addressing::Brokers;
 use crate::limits;
 use crate::pipeline::fault::Fault;
 use crate::tls::{ClientTls, Peer, explain, explain_io};
@@ -28,7 +28,7 @@ use crate::wire::kafka::frame::{self, FrameError, LooksLike};
 /// Finds out which broker the client asks for by its server name, on a listener whose brokers have names; false when it went
 /// without having said anything. Whoever names no host, or the bootstrap one, is for any broker.
 pub(super) async fn ask_for_broker<R: Runtime>(c: &Rc<Connection<R>>) -> Result<bool, Fault> {
-    let (Doors::Names { bootstrap }, Transport::Tls(tls)) = (&c.door.listener.brokers, &c.client) else {
+    let (Brokers::Sni { bootstrap }, Transport::Tls(tls)) = (&c.door.listener.brokers, &c.client) else {
         return Ok(true);
     };
     let name = match tls.asked_name().await {

@@ -5,7 +5,7 @@
 //! shard that releases a Metadata naming a broker has that broker's door open itself before; the others follow.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,69 +16,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::connection;
 use super::runtime::Runtime;
 use super::state::{Command, Shard};
+use crate::addressing::{Advertised, Brokers};
 use crate::policy::SubjectMapping;
-use crate::tls::{HostPattern, ServerTls};
+use crate::tls::ServerTls;
 use crate::upstream::Cluster;
-
-/// The ports that stand for brokers: `low` plus the node id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BrokerPorts {
-    /// The address to listen on.
-    pub host: IpAddr,
-    /// The port of node id 0.
-    pub low: u16,
-    /// The last port that may be used.
-    pub high: u16,
-}
-
-impl BrokerPorts {
-    /// The door of a broker; none when its node id lies beyond the range.
-    pub fn door(&self, node: i32) -> Option<SocketAddr> {
-        let port = self.low.checked_add(u16::try_from(node).ok()?)?;
-        (port <= self.high).then_some(SocketAddr::new(self.host, port))
-    }
-}
-
-/// What tells a listener's brokers apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Doors {
-    /// A port for each.
-    Ports(BrokerPorts),
-    /// The server name of the TLS handshake (RFC 6066, 3) on the bootstrap address: each broker's advertised host.
-    Names {
-        /// The host that stands for no broker.
-        bootstrap: String,
-    },
-}
-
-/// What clients are told in place of brokers' own addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advertised {
-    /// The host.
-    pub host: HostPattern,
-    /// The port.
-    pub ports: AdvertisedPorts,
-}
-
-/// The ports that clients are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdvertisedPorts {
-    /// This one plus the node id.
-    PerBroker(u16),
-    /// This one for all of them.
-    Same(u16),
-}
-
-impl Advertised {
-    /// The host and port of a broker; none when there is no port of that number. Whether it has a door is another question.
-    pub fn address(&self, node: i32) -> Option<(String, u16)> {
-        let port = match self.ports {
-            AdvertisedPorts::PerBroker(low) => low.checked_add(u16::try_from(node).ok()?)?,
-            AdvertisedPorts::Same(port) => port,
-        };
-        Some((self.host.host(node), port))
-    }
-}
 
 /// What the configuration says of a listener.
 #[derive(Clone)]
@@ -90,7 +31,7 @@ pub struct ListenerOptions {
     /// The bootstrap address.
     pub bind: SocketAddr,
     /// What tells brokers apart.
-    pub brokers: Doors,
+    pub brokers: Brokers,
     /// TLS; none on a plaintext listener.
     pub tls: Option<ListenerTls>,
     /// What clients are told.
@@ -151,7 +92,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Opens a listener's bootstrap address, and the doors of brokers as they become known.
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
-    if matches!(listener.brokers, Doors::Ports(_)) {
+    if matches!(listener.brokers, Brokers::Ports(_)) {
         R::spawn(follow(shard.clone(), listener.clone()));
     }
     Ok(())
@@ -185,11 +126,11 @@ pub(super) fn open_broker<R: Runtime>(
     listener: &Arc<ListenerOptions>,
     node: i32,
 ) -> Option<bool> {
-    let Doors::Ports(ports) = &listener.brokers else {
+    let Brokers::Ports(ports) = &listener.brokers else {
         // A name needs no opening.
         return Some(false);
     };
-    let Some(address) = ports.door(node) else {
+    let Some(address) = ports.address(node) else {
         complain(shard, listener, node, "its id lies beyond the range of ports in `brokers`");
         return None;
     };

@@ -34,7 +34,7 @@ mod sweep;
 mod tls;
 
 pub use census::Census;
-pub use listener::{Advertised, AdvertisedPorts, BrokerPorts, Doors, ListenerOptions, ListenerTls, Subjects, bind};
+pub use listener::{ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;
 pub use probe::{IoUring, probe_io_uring};
 pub use recording::{Durability, OnOverload, RecordingOptions};

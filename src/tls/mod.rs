@@ -10,7 +10,6 @@
 mod client;
 mod explain;
 mod files;
-mod host_pattern;
 mod live;
 mod server;
 mod subject;
@@ -18,7 +17,6 @@ mod subject;
 pub use client::{ClientFiles, ClientTls};
 pub use explain::{Peer, explain, explain_io, is_at_fault};
 pub use files::{FileRole, TlsError, is_too_open, trusted};
-pub use host_pattern::HostPattern;
 pub use live::{Reload, Reloader};
 pub use server::{CertificateHosts, ClientCertificates, ServerFiles, ServerTls};
 pub use subject::{CertificateSubject, SubjectError};

@@ -10,9 +10,9 @@ use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVeri
 use rustls::sign::SingleCertAndKey;
 
 use super::files::{FileReader, FileRole, TlsError};
-use super::host_pattern::HostPattern;
 use super::live::{Files, Live, Loaded, Owner};
 use super::{provider, versions};
+use crate::addressing::HostPattern;
 
 /// Whether clients show certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]

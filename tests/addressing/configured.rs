@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use loadtest::weir::{Gateway, Options};
-use weir::config::{AdvertisedPorts, Brokers, Config, Listener};
+use weir::addressing::{AdvertisedPorts, Brokers};
+use weir::config::{Config, Listener};
 
 use crate::world::{cluster, listener_tls, pki};
 

@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 
 use super::finding::Finding;
 use super::identity::{SKEW_MIN, off};
+use crate::addressing::Brokers;
 use crate::boot;
 use crate::cli::error::CliError;
 use crate::cli::time::length;
-use crate::config::{Brokers, Config, Listener};
+use crate::config::{Config, Listener};
 use crate::upstream::{
     Client, ClientError, Cluster, ClusterOptions, CredentialOptions, Endpoint, fetch_token, reach, unwatched,
 };

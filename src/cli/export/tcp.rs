@@ -15,8 +15,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use etherparse::{PacketBuilder, TcpOptionElement};
 
 use super::pcapng::Writer;
+use crate::addressing::Brokers;
 use crate::cli::error::CliError;
-use crate::config::{Brokers, Config};
+use crate::config::Config;
 use crate::event::piece::{Way, Withheld};
 use crate::recorder::{CapturedFrame, Stretch};
 

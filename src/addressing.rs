@@ -1,8 +1,76 @@
-//! Host names that stand for brokers, `b{node}.kafka.example.com`: one for each node id, or the same host for all.
+//! What stands for brokers on a listener: the port or the host name that tells them apart, and the address of each that
+//! clients are told. Read by the configuration, served by shards.
 //!
 //! Invariant: a name that stands for one broker stands for no other, and leads back to its node id.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// What tells a listener's brokers apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Brokers {
+    /// The port that clients connect to.
+    Ports(BrokerPorts),
+    /// The server name that clients ask for in the TLS handshake (SNI; RFC 6066, 3), all on the bootstrap address. A broker's
+    /// is its advertised host.
+    Sni {
+        /// The host that stands for no broker.
+        bootstrap: String,
+    },
+}
+
+/// The ports that stand for brokers: `low` plus the node id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerPorts {
+    /// The IP address to listen on.
+    pub host: IpAddr,
+    /// The port of node id 0.
+    pub low: u16,
+    /// The last port that may be used.
+    pub high: u16,
+}
+
+impl BrokerPorts {
+    /// The port of a broker; none when its node id is beyond the range.
+    pub fn port(&self, node: i32) -> Option<u16> {
+        self.low.checked_add(u16::try_from(node).ok()?).filter(|port| *port <= self.high)
+    }
+
+    /// The address of a broker's port; none when its node id is beyond the range.
+    pub fn address(&self, node: i32) -> Option<SocketAddr> {
+        self.port(node).map(|port| SocketAddr::new(self.host, port))
+    }
+}
+
+/// What clients are told in place of the brokers' own addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Advertised {
+    /// The host.
+    pub host: HostPattern,
+    /// The port.
+    pub ports: AdvertisedPorts,
+}
+
+/// The ports that clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdvertisedPorts {
+    /// This one plus the node id.
+    PerBroker(u16),
+    /// This one for all of them.
+    Same(u16),
+}
+
+impl Advertised {
+    /// The host and port of a broker; none when there is no port of that number. Whether it is listened for is another
+    /// question.
+    pub fn address(&self, node: i32) -> Option<(String, u16)> {
+        let port = match self.ports {
+            AdvertisedPorts::PerBroker(low) => low.checked_add(u16::try_from(node).ok()?)?,
+            AdvertisedPorts::Same(port) => port,
+        };
+        Some((self.host.host(node), port))
+    }
+}
 
 /// What stands for the node id.
 const NODE: &str = "{node}";

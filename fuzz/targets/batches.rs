@@ -1,10 +1,9 @@
 //! Record batches of every format: split, opened, inflated and read to the last header.
 
-use super::compression::deflate;
 use super::input::Input;
 use crate::wire::kafka::compression::Codec;
 use crate::wire::kafka::records::{entries, open};
-use crate::wire::kafka::samples;
+use crate::wire::kafka::samples::{self, deflate};
 
 /// What a batch may inflate to.
 const CAP: usize = 256 << 10;

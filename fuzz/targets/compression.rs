@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::input::Input;
 use crate::wire::kafka::compression::{Codec, inflate};
+use crate::wire::kafka::samples::{deflate, xerial};
 
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
@@ -25,36 +26,6 @@ pub fn run(bytes: &[u8]) {
             let _ = error.to_string();
         }
     }
-}
-
-/// What a client writes.
-pub fn deflate(codec: Codec, plain: &[u8]) -> Vec<u8> {
-    match codec {
-        Codec::None => plain.to_vec(),
-        Codec::Gzip => {
-            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            writer.write_all(plain).expect("into memory");
-            writer.finish().expect("into memory")
-        }
-        Codec::Snappy => snap::raw::Encoder::new().compress_vec(plain).expect("small"),
-        Codec::Lz4 => {
-            let mut writer = lz4_flex::frame::FrameEncoder::new(Vec::new());
-            writer.write_all(plain).expect("into memory");
-            writer.finish().expect("into memory")
-        }
-        Codec::Zstd => zstd::encode_all(plain, 3).expect("into memory"),
-    }
-}
-
-/// The frame of snappy-java around blocks.
-pub fn xerial(plain: &[u8], block: usize) -> Vec<u8> {
-    let mut framed = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
-    for chunk in plain.chunks(block) {
-        let block = deflate(Codec::Snappy, chunk);
-        framed.extend((block.len() as u32).to_be_bytes());
-        framed.extend(block);
-    }
-    framed
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

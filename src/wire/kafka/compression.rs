@@ -181,44 +181,16 @@ fn lz4(input: &[u8], magic: u8, cap: usize, out: &mut Vec<u8>) -> Result<(), Inf
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::io::Write;
 
     use proptest::prelude::*;
 
+    use super::super::samples::{deflate, xerial};
     use super::*;
 
     const CAP: usize = 1 << 20;
     const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
-
-    pub fn deflate(codec: Codec, plain: &[u8]) -> Vec<u8> {
-        match codec {
-            Codec::None => plain.to_vec(),
-            Codec::Gzip => {
-                let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-                writer.write_all(plain).unwrap();
-                writer.finish().unwrap()
-            }
-            Codec::Snappy => snap::raw::Encoder::new().compress_vec(plain).unwrap(),
-            Codec::Lz4 => {
-                let mut writer = lz4_flex::frame::FrameEncoder::new(Vec::new());
-                writer.write_all(plain).unwrap();
-                writer.finish().unwrap()
-            }
-            Codec::Zstd => zstd::encode_all(plain, 3).unwrap(),
-        }
-    }
-
-    fn xerial(plain: &[u8], block: usize) -> Vec<u8> {
-        let mut framed = [XERIAL_MAGIC, &[0, 0, 0, 1, 0, 0, 0, 1]].concat();
-        for chunk in plain.chunks(block) {
-            let block = deflate(Codec::Snappy, chunk);
-            framed.extend((block.len() as u32).to_be_bytes());
-            framed.extend(block);
-        }
-        framed
-    }
 
     /// What Kafka wrote before KIP-57: a checksum that covers the magic number, too.
     fn with_broken_checksum(mut frame: Vec<u8>) -> Vec<u8> {

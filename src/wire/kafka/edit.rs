@@ -3,6 +3,7 @@
 //! Whoever edits knows only the fields it cares for; that the tagged fields around them grow or shrink with their
 //! content is seen to here.
 
+use super::fields::put_unsigned_varint;
 use super::walk::{Span, TaggedField};
 
 /// Tags of padding, by the bytes that their number takes. Far beyond any number that Kafka has given out.
@@ -105,13 +106,9 @@ impl Edits {
 }
 
 /// An unsigned varint.
-pub(super) fn varint(mut value: u32) -> Vec<u8> {
+pub(super) fn varint(value: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(5);
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
+    put_unsigned_varint(&mut bytes, value);
     bytes
 }
 

@@ -1,5 +1,12 @@
-//! Bodies for tests: lawful bytes of any message and version, made from the table of layouts and a seed.
+//! Bodies for tests: lawful bytes of any message and version, made from the table of layouts and a seed; and what clients
+//! write under each codec.
 
+#![allow(clippy::expect_used)]
+
+use std::io::Write;
+
+use super::compression::Codec;
+use super::edit::varint;
 use super::layout::{Direction, Field, Kind, Message, Role};
 
 /// What secrets are made of, repeated; nothing else holds it twice in a row.
@@ -45,15 +52,34 @@ pub fn legacy(offset: i64, magic: u8, payload: usize) -> Vec<u8> {
     entry
 }
 
-/// An unsigned varint.
-pub fn varint(mut value: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
+/// What a client writes under a codec.
+pub fn deflate(codec: Codec, plain: &[u8]) -> Vec<u8> {
+    match codec {
+        Codec::None => plain.to_vec(),
+        Codec::Gzip => {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            writer.write_all(plain).expect("into memory");
+            writer.finish().expect("into memory")
+        }
+        Codec::Snappy => snap::raw::Encoder::new().compress_vec(plain).expect("small"),
+        Codec::Lz4 => {
+            let mut writer = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            writer.write_all(plain).expect("into memory");
+            writer.finish().expect("into memory")
+        }
+        Codec::Zstd => zstd::encode_all(plain, 3).expect("into memory"),
     }
-    bytes.push(value as u8);
-    bytes
+}
+
+/// The frame of snappy-java around blocks.
+pub fn xerial(plain: &[u8], block: usize) -> Vec<u8> {
+    let mut framed = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01".to_vec();
+    for chunk in plain.chunks(block) {
+        let block = deflate(Codec::Snappy, chunk);
+        framed.extend((block.len() as u32).to_be_bytes());
+        framed.extend(block);
+    }
+    framed
 }
 
 struct Sample<'a> {

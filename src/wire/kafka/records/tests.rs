@@ -11,9 +11,9 @@ use proptest::prelude::*;
 
 use super::locate::{Topic, carries_records, locate};
 use super::*;
-use crate::wire::kafka::compression::tests::deflate;
 use crate::wire::kafka::layout::{self, Direction, Message};
 use crate::wire::kafka::samples;
+use crate::wire::kafka::samples::deflate;
 
 const CAP: usize = 1 << 20;
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::kafka::batch::Format;
+use crate::wire::kafka::edit::varint;
 use crate::wire::kafka::layout::{Message, messages};
 use crate::wire::kafka::samples::{self, Dice};
 
@@ -145,8 +146,8 @@ fn text_must_be_utf8_and_no_longer_than_kafka_takes() {
         walker.feed(body, &mut Calls::default()).map_err(|malformed| (malformed.field, malformed.fault))
     };
     assert_eq!(group(0, &[0, 2, 0xff, 0xfe]), Err(("GroupId", Fault::NotUtf8)));
-    assert_eq!(group(4, &samples::varint(32_769)), Err(("GroupId", Fault::LongText)));
-    assert_eq!(group(4, &samples::varint(32_768)), Ok(()));
+    assert_eq!(group(4, &varint(32_769)), Err(("GroupId", Fault::LongText)));
+    assert_eq!(group(4, &varint(32_768)), Ok(()));
 }
 
 /// The body of a Fetch v4 response for one partition with these records.

@@ -14,7 +14,9 @@ impl Client {
         Ok(match self {
             Self::ConfluentKafka | Self::KafkaPython | Self::Aiokafka => {
                 let mut command = Command::new(cache()?.join("venv/bin/python"));
-                command.arg(source("client.py"));
+                // They share a module, which is not to be compiled into the checkout.
+                command.env("PYTHONPATH", repository().join("tests/clients/scene"));
+                command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source("client.py"));
                 command
             }
             Self::KafkaJs => {

@@ -6,24 +6,13 @@ Standard output: one JSON object per step, in their order.
 """
 
 import asyncio
-import json
 import ssl
 import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
-LIMIT_S = 60
-IN_TRANSACTION = 12
-
-
-def encoded(text):
-    return None if text is None else text.encode()
-
-
-def decoded(data):
-    return None if data is None else data.decode()
+from scene import IN_TRANSACTION, LIMIT_S, decoded, encoded, given, tell
 
 
 def config_of(scene):
@@ -165,15 +154,9 @@ STEPS += [describe_topic, describe_cluster, describe_configs, describe_group]
 
 
 async def main():
-    scene = json.loads(sys.argv[1])
-    scene["config"], scene["script"] = config_of(scene), {}
-    for line in sys.stdin:
-        record = json.loads(line)
-        scene["script"].setdefault(record["codec"], []).append(record)
-    scene["count"] = sum(map(len, scene["script"].values()))
-    steps = {step.__name__: step for step in STEPS}
+    steps, scene = {step.__name__: step for step in STEPS}, given(config_of)
     for name in scene["steps"]:
-        print(json.dumps({"step": name} | await steps[name](scene)), flush=True)
+        tell(name, await steps[name](scene))
 
 
 asyncio.run(main())

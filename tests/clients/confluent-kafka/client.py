@@ -5,24 +5,13 @@ null or an object: mechanism, user, password, and for OAUTHBEARER the endpoint t
 record per line with the codec to send it under. Standard output: one JSON object per step, in their order.
 """
 
-import json
 import os
 import sys
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
-
-LIMIT_S = 60
-IN_TRANSACTION = 12
-
-
-def encoded(text):
-    return None if text is None else text.encode()
-
-
-def decoded(data):
-    return None if data is None else data.decode()
+from scene import IN_TRANSACTION, LIMIT_S, decoded, encoded, play
 
 
 def login_of(login, tls):
@@ -203,16 +192,4 @@ STEPS = [create, produce, consume, seek, transaction, delete_records]
 STEPS += [describe_topic, describe_cluster, describe_configs, describe_group]
 
 
-def main():
-    scene = json.loads(sys.argv[1])
-    scene["config"], scene["script"] = config_of(scene), {}
-    for line in sys.stdin:
-        record = json.loads(line)
-        scene["script"].setdefault(record["codec"], []).append(record)
-    scene["count"] = sum(map(len, scene["script"].values()))
-    steps = {step.__name__: step for step in STEPS}
-    for name in scene["steps"]:
-        print(json.dumps({"step": name} | steps[name](scene)), flush=True)
-
-
-main()
+play(STEPS, config_of)

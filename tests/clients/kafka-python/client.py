@@ -5,23 +5,12 @@ null or an object: mechanism, user, password. Standard input: one JSON record pe
 Standard output: one JSON object per step, in their order.
 """
 
-import json
 import sys
 import time
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-
-LIMIT_S = 60
-IN_TRANSACTION = 12
-
-
-def encoded(text):
-    return None if text is None else text.encode()
-
-
-def decoded(data):
-    return None if data is None else data.decode()
+from scene import IN_TRANSACTION, LIMIT_S, decoded, encoded, play
 
 
 def config_of(scene):
@@ -168,16 +157,4 @@ STEPS = [create, produce, consume, seek, transaction, delete_records]
 STEPS += [describe_topic, describe_cluster, describe_configs, describe_group]
 
 
-def main():
-    scene = json.loads(sys.argv[1])
-    scene["config"], scene["script"] = config_of(scene), {}
-    for line in sys.stdin:
-        record = json.loads(line)
-        scene["script"].setdefault(record["codec"], []).append(record)
-    scene["count"] = sum(map(len, scene["script"].values()))
-    steps = {step.__name__: step for step in STEPS}
-    for name in scene["steps"]:
-        print(json.dumps({"step": name} | steps[name](scene)), flush=True)
-
-
-main()
+play(STEPS, config_of)

@@ -34,6 +34,7 @@ demo: setup ## A real Kafka, Weir in front, two identities at work; Ctrl-C ends 
 lint: setup ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTFLAGS="--cfg fuzzing" $(CARGO) check --locked --manifest-path fuzz/Cargo.toml
 
 test: setup-test lint ## What CI runs: lints, then every test, real Kafka and clients included
 	$(CARGO) test --release --locked --workspace --no-fail-fast

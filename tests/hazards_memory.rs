@@ -232,6 +232,20 @@ fn a_broker_that_lies_to_weir_itself_makes_it_no_larger() {
 }
 
 #[test]
+fn a_refusal_that_would_be_larger_than_what_may_wait_ends_the_connection_instead() {
+    let broker = FakeBroker::start(0, |asked| Act::Send(asked.answer.clone())).unwrap();
+    each_runtime(&broker.address().to_string(), |gateway, runtime| {
+        // In words for each: some 0.6 MiB are answered, some 2.8 are not.
+        for (acls, answered) in [(5_000u32, true), (25_000, false)] {
+            let body = [&acls.to_be_bytes()[..], &[0; 10].repeat(acls as usize)].concat();
+            let mut connection = Connection::open(gateway.address()).unwrap().with_client_id("hostile");
+            connection.send_bytes(&whole(&request(30, 1, false, &body))).unwrap();
+            assert_eq!(connection.receive_frame().is_ok_and(|frame| frame.is_some()), answered, "{runtime}: {acls}");
+        }
+    });
+}
+
+#[test]
 fn refusals_that_wait_behind_a_broker_that_does_not_answer_are_bounded() {
     let broker = FakeBroker::start(0, |asked| match asked.client_id.as_str() {
         "hostile" => Act::Ignore,

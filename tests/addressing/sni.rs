@@ -107,7 +107,10 @@ fn a_broker_that_is_not_there_is_unreachable_and_nobody_else_is_reached_for_it()
         let mut absent = connect(&gateway, "b99.kafka.test", &pki().client(TLS13));
         absent.send(METADATA, &MetadataRequest::default()).unwrap();
         assert!(absent.closes_within(SOON).unwrap());
-        logged(&gateway, &absent, "broker 99 of cluster main is not known");
+        logged(&gateway, &absent, "client: broker 99 of cluster main is not known");
+        // The client's mistake: nobody looks for a fault of the cluster's.
+        let failures = gateway.metrics().unwrap().sum("weir_upstream_connect_failures_total", &[]);
+        assert_eq!(failures.unwrap_or(0.0), 0.0, "{runtime}");
     }
 }
 

@@ -37,7 +37,15 @@ fn a_change_of_the_active_controller_under_admin_requests_loses_neither_a_topic_
         wait_for("topics made with another controller", BACK, || {
             Ok((through.stream.created()?.0.len() > before + 1).then_some(()))
         })
-        .unwrap_or_else(|e| panic!("{}: {e:?}\n{}", through.runtime, through.gateway.log()));
+        .unwrap_or_else(|e| {
+            let (created, told) = through.stream.created().unwrap();
+            let (count, last) = (created.len(), &told[told.len().saturating_sub(20)..]);
+            panic!(
+                "{}: {e:?}: {before} before, {count} now, last told {last:?}\n{}",
+                through.runtime,
+                through.gateway.log()
+            )
+        });
     }
     cluster.start_again(first).unwrap();
     operate::wait_in_sync(&cluster).unwrap();

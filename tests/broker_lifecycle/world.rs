@@ -21,8 +21,18 @@ pub fn cluster() -> MutexGuard<'static, Cluster> {
         let options = kafka::Options { proxied: true, ..kafka::Options::highly_available() };
         Mutex::new(Cluster::start(3, options).unwrap())
     };
-    // One test's failure is not the next one's.
-    CLUSTER.get_or_init(start).lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    let mut cluster = CLUSTER.get_or_init(start).lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    make_whole(&mut cluster);
+    cluster
+}
+
+/// One test's failure is not the next one's: no broker stays dead or silent, no connection goes on breaking.
+fn make_whole(cluster: &mut Cluster) {
+    cluster.proxies().for_each(|proxy| proxy.break_every(0));
+    for (node, _) in cluster.addresses() {
+        let whole = if cluster.is_running(node) { cluster.resume(node) } else { cluster.start_again(node) };
+        whole.unwrap();
+    }
 }
 
 /// A gateway with a stream through it.

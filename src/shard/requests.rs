@@ -263,8 +263,14 @@ impl<R: Runtime> Requests<R> {
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
             if batch.out.write(upstream, buffer).await.is_err() {
-                // The answering task sees the same end, with whatever the broker said before it.
-                self.c.end(CloseReason::Upstream);
+                // The answering task sees the same end, passes on what the broker said before it, and tells of it.
+                batch.out.clear();
+                self.c.reads_ended.set(true);
+                self.c.traffic.lingers_since_ns.set(self.c.clock.now_ns());
+                upstream.shutdown(Shutdown::Write);
+                for mut exchange in batch.unanswered.drain(..) {
+                    self.c.record(exchange.abandon(self.c.clock.now_ns())).await;
+                }
                 return Ok(());
             }
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::event::{Item, RequestPart, Resource};
 use crate::limits;
+use crate::wire::kafka::addresses::BROKER_CONFIGS;
 use crate::wire::kafka::api::{self, key};
 use crate::wire::kafka::batch::{Batch, Format};
 use crate::wire::kafka::layout::{Group, Role};
@@ -31,6 +32,9 @@ pub const REPLICATION_THROTTLES: [&str; 3] = [
     "follower.replication.throttled.rate",
     "replica.alter.log.dirs.io.max.bytes.per.second",
 ];
+
+/// `ConfigResource.Type.BROKER_LOGGER`.
+const BROKER_LOGGERS: i64 = 8;
 
 /// Which of an exchange's two bodies is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub struct Description {
     items_before_topic: usize,
     item: Option<usize>,
     resource: Resource,
+    /// The resource is a broker itself, not one of its loggers.
+    broker_itself: bool,
     transactions: bool,
 }
 
@@ -105,6 +111,7 @@ impl Description {
             items_before_topic: 0,
             item: None,
             resource: Resource::Topic,
+            broker_itself: false,
             transactions: false,
         }
     }
@@ -248,7 +255,10 @@ impl<'a> Describer<'a> {
             Role::ThrottleMs => description.throttle_ms = u32::try_from(number).unwrap_or(0),
             Role::Acks => description.acks = i16::try_from(number).ok(),
             Role::ReplicaId => description.replica_id = i32::try_from(number).ok(),
-            Role::ResourceType => description.resource = resource_of(description.api_key, number),
+            Role::ResourceType => {
+                description.resource = resource_of(description.api_key, number);
+                description.broker_itself = number == BROKER_CONFIGS;
+            }
             Role::KeyType => {
                 description.transactions = number == 1;
                 if let Some(item) = description.items.last_mut().filter(|i| i.resource == Resource::Group) {
@@ -260,7 +270,9 @@ impl<'a> Describer<'a> {
     }
 
     fn setting(&mut self, name: Option<&str>) {
-        let throttles = name.is_some_and(|name| REPLICATION_THROTTLES.contains(&name));
+        // A logger may bear any name.
+        let throttles =
+            self.description.broker_itself && name.is_some_and(|name| REPLICATION_THROTTLES.contains(&name));
         self.description.configures_brokers |= self.description.resource == Resource::Broker && !throttles;
     }
 
@@ -366,7 +378,7 @@ pub(super) fn resource_of(api_key: i16, number: i64) -> Resource {
         (true, 3) | (false, 32) => Resource::Group,
         (true, 5) => Resource::TransactionalId,
         (true, 6) => Resource::DelegationToken,
-        (false, 4 | 8) => Resource::Broker,
+        (false, BROKER_CONFIGS | BROKER_LOGGERS) => Resource::Broker,
         _ => Resource::Cluster,
     }
 }

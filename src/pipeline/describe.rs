@@ -21,6 +21,8 @@ use crate::wire::kafka::walk::{Span, Value, Visitor};
 pub trait TopicDirectory {
     /// The name of a topic id.
     fn name(&self, id: &[u8; 16]) -> Option<Arc<str>>;
+    /// A response used an id without a name: later ones should find one.
+    fn met(&self, _id: &[u8; 16]) {}
     /// A response named these topics' ids.
     fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>);
 }
@@ -72,6 +74,8 @@ pub struct Description {
     pub names_hosts: bool,
     /// The request sets something of a broker besides [`REPLICATION_THROTTLES`].
     pub configures_brokers: bool,
+    /// Topic ids of the request that have no name yet, at most as many as there are items.
+    pub unnamed: Vec<[u8; 16]>,
     /// Topic ids that the response named.
     pub learnt: Vec<([u8; 16], Arc<str>)>,
     topic: Option<Arc<str>>,
@@ -103,6 +107,7 @@ impl Description {
             secret: false,
             names_hosts: false,
             configures_brokers: false,
+            unnamed: Vec::new(),
             learnt: Vec::new(),
             topic: None,
             topic_id: None,
@@ -276,16 +281,24 @@ impl<'a> Describer<'a> {
         self.description.configures_brokers |= self.description.resource == Resource::Broker && !throttles;
     }
 
+    /// What stands for a topic as long as its name is not known.
+    fn stand_in(&mut self, id: [u8; 16]) -> Arc<str> {
+        let unnamed = &mut self.description.unnamed;
+        match self.description.side {
+            Side::Response => self.topics.met(&id),
+            Side::Request if unnamed.len() < limits::EVENT_ITEMS_MAX && !unnamed.contains(&id) => unnamed.push(id),
+            Side::Request => {}
+        }
+        Arc::from(text_of(&id))
+    }
+
     fn topic_id(&mut self, id: [u8; 16]) {
         if id == [0; 16] {
             return;
         }
         self.description.topic_id = Some(id);
         if self.description.topic.as_deref().is_none_or(str::is_empty) {
-            let name = self.topics.name(&id).unwrap_or_else(|| {
-                let text = uuid::Uuid::from_bytes(id).to_string();
-                Arc::from(text)
-            });
+            let name = self.topics.name(&id).unwrap_or_else(|| self.stand_in(id));
             if self.description.depth == 0 {
                 self.description.begin(Resource::Topic, &name, None);
             }
@@ -368,6 +381,11 @@ impl Visitor for Describer<'_> {
             item.records = Some(item.records.unwrap_or(0).saturating_add(records));
         }
     }
+}
+
+/// A topic id as text.
+pub(super) fn text_of(id: &[u8; 16]) -> String {
+    uuid::Uuid::from_bytes(*id).to_string()
 }
 
 /// Kafka numbers resources twice: ConfigResource.Type for configurations, ResourceType for ACLs.

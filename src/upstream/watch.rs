@@ -126,7 +126,7 @@ async fn follow(cluster: Arc<Cluster>, mut inbox: mpsc::Receiver<Tidings>) {
             }
             tidings = inbox.recv() => match tidings {
                 None => return,
-                Some(Tidings::Unreachable) => next_look = next_look.min(earliest),
+                Some(Tidings::Changed) => next_look = next_look.min(earliest),
                 Some(first) => {
                     let mut batch = vec![first];
                     while let Ok(more) = inbox.try_recv() {
@@ -148,11 +148,12 @@ async fn heard(cluster: &Cluster, batch: Vec<Tidings>) {
                 let addresses = resolve(&host, port).await;
                 let mut view = View::clone(&cluster.view.load());
                 tracing::info!(cluster = cluster.name, node, "broker joined or moved");
+                view.gone.remove(&node);
                 view.brokers.insert(node, Broker { host, port, addresses, versions: None, silent: false });
                 publish(cluster, view);
             }
             Tidings::UnknownTopic { id } if !unknown.contains(&id) => unknown.push(id),
-            Tidings::UnknownTopic { .. } | Tidings::Unreachable => {}
+            Tidings::UnknownTopic { .. } | Tidings::Changed => {}
         }
     }
     unknown.retain(|id| !cluster.topics.load().contains_key(id));
@@ -210,7 +211,8 @@ async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
         None => Some(versions.clone()),
         Some(common) => Some(ClusterVersions::intersect(&common, versions)),
     });
-    Ok(View { brokers, bootstrap, versions: Some(Arc::new(common.unwrap_or(versions))), trouble: None })
+    let gone = was.gone.iter().chain(was.brokers.keys()).filter(|node| !brokers.contains_key(node)).copied().collect();
+    Ok(View { brokers, gone, bootstrap, versions: Some(Arc::new(common.unwrap_or(versions))), trouble: None })
 }
 
 async fn reach_any(cluster: &Cluster, candidates: &[Endpoint]) -> Result<(Client, ClusterVersions), String> {

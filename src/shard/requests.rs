@@ -40,6 +40,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
     if !asked? || !handshake::with_client(c).await? {
         return Ok(Some(CloseReason::Client));
     }
+    dial::knock(c).await?;
     let mut requests = Requests {
         c: c.clone(),
         inbound: Inbound::new(c.shard.limits.request_frame_bytes),

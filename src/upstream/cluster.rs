@@ -5,7 +5,7 @@
 //! - A topic id, once learnt, keeps its name: Kafka never reuses ids (KIP-516).
 //! - Telling never blocks: when the watcher is behind, a tiding is dropped and its next regular look makes up for it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,8 @@ pub struct Broker {
 pub struct View {
     /// Brokers by node id.
     pub brokers: BTreeMap<i32, Broker>,
+    /// Node ids that were brokers once and are named no longer: fenced, or removed.
+    pub gone: BTreeSet<i32>,
     /// The bootstrap list, resolved.
     pub bootstrap: Vec<Endpoint>,
     /// What every broker serves: the answer on the bootstrap address, where any broker may be behind.
@@ -106,6 +108,17 @@ impl View {
         !self.brokers.is_empty() && !self.brokers.contains_key(&node)
     }
 
+    /// What is known of a broker (none: of any) that may be down.
+    pub fn presence(&self, node: Option<i32>) -> Presence {
+        match (node, &self.trouble) {
+            (Some(node), _) if self.gone.contains(&node) => Presence::Gone,
+            (Some(node), _) if self.brokers.get(&node).is_some_and(|broker| broker.silent) => Presence::Doubtful,
+            (Some(_), Some(_)) => Presence::Doubtful,
+            (None, Some(_)) => Presence::Gone,
+            (_, None) => Presence::Assumed,
+        }
+    }
+
     /// Every address of every broker that is known.
     pub(super) fn known(&self) -> impl Iterator<Item = Endpoint> {
         self.brokers.values().flat_map(Broker::endpoints)
@@ -117,6 +130,17 @@ impl Broker {
         let host: Arc<str> = Arc::from(&*self.host);
         self.addresses.iter().map(move |address| Endpoint { address: *address, host: host.clone() })
     }
+}
+
+/// Whether a broker is there, as far as the last look tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing speaks against it.
+    Assumed,
+    /// It did not answer; it may be there again.
+    Doubtful,
+    /// It is not there, and the watcher will tell when it is.
+    Gone,
 }
 
 /// What a shard tells the watcher.
@@ -131,8 +155,8 @@ pub enum Tidings {
         /// Port.
         port: u16,
     },
-    /// A broker could not be reached.
-    Unreachable,
+    /// A broker could not be reached, or one that did not answer is there again.
+    Changed,
 }
 
 /// Topic ids that nobody here knows.

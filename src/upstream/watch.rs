@@ -129,7 +129,7 @@ async fn follow(cluster: Arc<Cluster>, mut inbox: mpsc::Receiver<Tidings>) {
             }
             tidings = inbox.recv() => match tidings {
                 None => return,
-                Some(Tidings::Unreachable) => next_look = next_look.min(earliest),
+                Some(Tidings::Changed) => next_look = next_look.min(earliest),
                 Some(tidings) => heard(&cluster, tidings).await,
             }
         }
@@ -142,6 +142,7 @@ async fn heard(cluster: &Cluster, tidings: Tidings) {
     let addresses = resolve(&host, port).await;
     let mut view = View::clone(&cluster.view.load());
     tracing::info!(cluster = cluster.name, node, "broker joined or moved");
+    view.gone.remove(&node);
     view.brokers.insert(node, Broker { host, port, addresses, versions: None, silent: false });
     publish(cluster, view);
 }
@@ -209,7 +210,8 @@ async fn see(cluster: &Arc<Cluster>, was: &View) -> Result<View, String> {
     let metadata = ask_metadata(&mut client, &versions, if first_look { None } else { Some(Vec::new()) }).await?;
     learn_topics(cluster, &metadata);
     let brokers = named(was, &metadata).await;
-    let mut view = View { brokers, bootstrap, versions: was.versions.clone(), trouble: None };
+    let gone = was.gone.iter().chain(was.brokers.keys()).filter(|node| !brokers.contains_key(node)).copied().collect();
+    let mut view = View { brokers, gone, bootstrap, versions: was.versions.clone(), trouble: None };
     if view.versions.is_some() {
         // Who has joined or moved is reached from now on, however long one that hangs is waited for.
         publish(cluster, view.clone());

@@ -23,7 +23,7 @@ fn the_door_of_a_dead_broker_answers_nothing_so_that_clients_pause_and_look_for_
     let mut cluster = cluster();
     let gateways = common::RUNTIMES.map(|runtime| {
         let gateway = common::gateway(Options::new(cluster.bootstrap()).runtime(runtime));
-        answers(&gateway, 3).unwrap();
+        wait_for("the broker's door", BACK, || Ok(answers(&gateway, 3).ok())).unwrap();
         gateway
     });
     cluster.kill(3).unwrap();

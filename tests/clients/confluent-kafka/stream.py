@@ -64,7 +64,8 @@ class Work(Flow):
 
     def administer(self):
         created = self.report("created")
-        admin = AdminClient(self.config)
+        # Without topics of its own librdkafka asks for a new controller at this pace alone, every five minutes by default.
+        admin = AdminClient(self.config | {"topic.metadata.refresh.interval.ms": 5_000})
         number = 0
         while not self.asked_to("stop-producing"):
             name = f"{self.topic}-{self.name}-{number}"

@@ -167,7 +167,7 @@ impl<R: Runtime> Connection<R> {
     pub fn spawn(self: &Rc<Self>, task: impl AsyncFnOnce(&Rc<Self>) -> Result<Option<CloseReason>, Fault> + 'static) {
         self.tasks.set(self.tasks.get() + 1);
         let connection = self.clone();
-        R::spawn(async move {
+        self.shard.spawn(async move {
             match AssertUnwindSafe(task(&connection)).catch_unwind().await {
                 Ok(Ok(Some(reason))) => connection.end(reason),
                 Ok(Ok(None)) => {}

@@ -12,7 +12,7 @@ mod stored;
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::StrBytes;
@@ -29,21 +29,24 @@ struct Scene {
     gateways: [Gateway; 2],
 }
 
-fn scene() -> &'static Scene {
-    static SCENE: OnceLock<Scene> = OnceLock::new();
-    SCENE.get_or_init(|| {
+/// The tests take turns: what one lists directly and through Weir must not change in between.
+fn scene() -> MutexGuard<'static, Scene> {
+    static SCENE: OnceLock<Mutex<Scene>> = OnceLock::new();
+    let scene = SCENE.get_or_init(|| {
         let options = kafka::Options { version: kafka::OLDER, ..Default::default() };
         let cluster = Cluster::start(3, options).unwrap();
         let before = |runtime| common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let gateways = common::RUNTIMES.map(before);
-        Scene { cluster, gateways }
-    })
+        Mutex::new(Scene { cluster, gateways })
+    });
+    scene.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// No row of the table needs an exception for these brokers: what a client cannot, it cannot before newer ones either.
 #[test]
 fn every_client_plays_the_whole_script_before_older_brokers() {
-    let Scene { cluster, gateways } = scene();
+    let scene = scene();
+    let Scene { cluster, gateways } = &*scene;
     for (gateway, runtime) in gateways.iter().zip(common::RUNTIMES) {
         side_by_side(|row| {
             let name = format!("{}-{runtime}", row.client.name());
@@ -62,7 +65,8 @@ fn tools_show_of_older_brokers_what_they_show_without_weir() {
         assert_eq!(ran.status, 0, "{}: {}{}", ran.command, ran.stdout, ran.stderr);
         ran.stdout
     };
-    let Scene { cluster, gateways } = scene();
+    let scene = scene();
+    let Scene { cluster, gateways } = &*scene;
     for (gateway, runtime) in gateways.iter().zip(common::RUNTIMES) {
         let topic = format!("shown-{runtime}");
         said(&gateway.bootstrap(), "TopicCommand", &format!("--create --topic {topic} --replica-assignment 1:2,3:1"));
@@ -99,7 +103,8 @@ fn sorted(text: &str) -> Vec<&str> {
 
 #[test]
 fn what_is_advertised_before_older_brokers_is_what_both_serve() {
-    let Scene { cluster, gateways } = scene();
+    let scene = scene();
+    let Scene { cluster, gateways } = &*scene;
     let direct = ranges(&mut Connection::open(cluster.address(1).unwrap()).unwrap());
     let known = [(0, (0, 11)), (1, (0, 17)), (3, (0, 12))];
     assert!(known.iter().all(|(api, range)| direct[api] == *range), "the brokers are others than expected: {direct:?}");

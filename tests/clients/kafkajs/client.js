@@ -130,8 +130,12 @@ async function transaction(scene) {
   await producer.connect()
   for (const word of ['aborted', 'committed']) {
     const transaction = await producer.transaction()
-    const messages = [...Array(IN_TRANSACTION).keys()].map(n => ({ key: `${n}`, value: `${word}-${n}` }))
-    await transaction.send({ topic, messages })
+    // A request about one partition: of several, it sends again those still under way once one fails, and they are doubled.
+    for (let partition = 0; partition < scene.partitions; partition++) {
+      const own = [...Array(IN_TRANSACTION).keys()].filter(n => n % scene.partitions === partition)
+      const messages = own.map(n => ({ partition, key: `${n}`, value: `${word}-${n}` }))
+      await transaction.send({ topic, messages })
+    }
     await (word === 'aborted' ? transaction.abort() : transaction.commit())
   }
   await producer.disconnect()

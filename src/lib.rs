@@ -14,6 +14,7 @@ pub mod event;
 #[path = "../fuzz/targets/mod.rs"]
 mod fuzz_targets;
 pub mod limits;
+pub mod mask;
 pub mod pipeline;
 pub mod policy;
 pub mod recorder;

@@ -79,6 +79,20 @@ pub const JWKS_LOGIN_WAIT: Duration = Duration::from_secs(3);
 /// Tokens of one subject that a SCRAM proof is checked against, some 5 µs each.
 pub const SCRAM_TOKENS_MAX: usize = 64;
 
+// What policies may ask.
+
+/// Masking rules of a policy: a set of them is a bit each, and the key under which what they compile to is kept.
+pub const MASKING_RULES_MAX: usize = 512;
+
+/// Field paths of all masking rules that may meet on one topic: what one search for names is measured with.
+pub const MASKING_FIELDS_MAX: usize = 512;
+
+/// Own patterns of all masking rules that may meet on one topic: each is a scan of its own over every string.
+pub const MASKING_PATTERNS_MAX: usize = 8;
+
+/// Characters that a masking rule may leave of a value: more would be no mask.
+pub const MASKING_KEPT_MAX: u64 = 64;
+
 // SCRAM, whichever side Weir is on.
 
 /// A SCRAM message, bytes: all of its fields at their longest, escaped and in base64.

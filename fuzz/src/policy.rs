@@ -1,5 +1,7 @@
 //! Of the policy, what the pipeline asks for: recording rules.
 
+#[path = "../../src/policy/patterns.rs"]
+mod patterns;
 #[path = "../../src/policy/recording.rs"]
 mod recording;
 

@@ -9,13 +9,16 @@ use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
-use super::reader::{Reader, Section};
+use super::reader::{NOT_YET, Reader, Section};
 use super::yaml::{Data, Node};
-use super::{Policy, recording, value, yaml};
-use crate::policy::{PolicySnapshot, RecordingRules};
+use super::{Policy, masking, recording, value, yaml};
+use crate::policy::PolicySnapshot;
 
 /// Sections that DESIGN names and later versions understand.
-const LATER: &[&str] = &["access", "masking", "approvals", "alerts"];
+const LATER: &[&str] = &["access", "approvals", "alerts"];
+
+/// Sections that are read and checked, and that nothing applies yet.
+const NOT_APPLIED: &[&str] = &["masking"];
 
 /// `listeners`: the names that rules may use.
 pub(super) fn read(root: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<Policy> {
@@ -38,17 +41,26 @@ fn load(path: &Path, reader: &mut Reader, listeners: &[String]) -> Option<Policy
     let text = yaml::read_text(path);
     let hash = text.as_ref().map(|text| Sha256::digest(text.as_bytes()).into()).unwrap_or_default();
     let tree = reader.parse(text)?;
-    let recording = rules(&tree, reader, listeners)?;
-    Some(PolicySnapshot { hash, recording })
+    let snapshot = PolicySnapshot { hash, ..PolicySnapshot::default() };
+    if matches!(tree.data, Data::Null) {
+        return Some(snapshot);
+    }
+    refuse_not_applied(&tree, reader);
+    let section = reader.section(&tree, "", &["recording", "masking"], LATER)?;
+    let recording = match section.node("recording") {
+        None => Some(snapshot.recording),
+        Some(node) => recording::read(node, reader, listeners),
+    };
+    let masking = match section.node("masking") {
+        None => Some(snapshot.masking),
+        Some(node) => masking::read(node, reader, listeners),
+    };
+    Some(PolicySnapshot { hash, recording: recording?, masking: masking? })
 }
 
-fn rules(tree: &Node, reader: &mut Reader, listeners: &[String]) -> Option<RecordingRules> {
-    if matches!(tree.data, Data::Null) {
-        return Some(RecordingRules::default());
-    }
-    let section = reader.section(tree, "", &["recording"], LATER)?;
-    match section.node("recording") {
-        None => Some(RecordingRules::default()),
-        Some(node) => recording::read(node, reader, listeners),
+fn refuse_not_applied(tree: &Node, reader: &mut Reader) {
+    let Data::Mapping(entries) = &tree.data else { return };
+    for (key, _) in entries.iter().filter(|(key, _)| NOT_APPLIED.contains(&key.name.as_str())) {
+        reader.report(key.at, format!("{}: {NOT_YET}", key.name));
     }
 }

@@ -3,9 +3,9 @@
 //! A rule that can never decide anything is a mistake of whoever wrote it, and is told like one.
 
 use super::reader::{Reader, Section, found};
-use super::value;
 use super::yaml::Node;
-use crate::policy::{RecordingMode, RecordingRule, RecordingRules, Sample, TopicPatterns};
+use super::{rule, value};
+use crate::policy::{RecordingMode, RecordingRule, RecordingRules, Sample};
 
 const KEYS: &[&str] = &["name", "listeners", "groups", "topics", "mode", "sample"];
 
@@ -15,7 +15,7 @@ pub(super) fn read(node: &Node, reader: &mut Reader, listeners: &[String]) -> Op
     for (index, item) in items.iter().enumerate() {
         let path = format!("recording[{index}]");
         let section = reader.section(item, &path, KEYS, &[]);
-        let Some(rule) = section.and_then(|section| rule(&section, reader, listeners)) else { continue };
+        let Some(rule) = section.and_then(|section| one(&section, reader, listeners)) else { continue };
         if let Some((earlier, _)) = rules.iter().find(|(_, earlier)| earlier.covers(&rule)) {
             reader.report(item.at, format!("{path}: never decides: recording[{earlier}] matches all that it does"));
         }
@@ -24,54 +24,13 @@ pub(super) fn read(node: &Node, reader: &mut Reader, listeners: &[String]) -> Op
     Some(RecordingRules::new(rules.into_iter().map(|(_, rule)| rule).collect()))
 }
 
-fn rule(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<RecordingRule> {
-    let name = section.or(reader, "name", None, |node| value::text(node).map(|name| Some(name.to_owned())));
-    let on = names(section, reader, "listeners", "listener names", |name| match listeners {
-        // None could be read: their own mistakes are told already.
-        [] => Ok(()),
-        known if known.iter().any(|listener| listener == name) => Ok(()),
-        known => Err(format!("no listener has this name; expected {}", super::reader::keys(&refs(known)))),
-    });
-    let groups = names(section, reader, "groups", "group names", |_| Ok(()));
-    let topics = names(section, reader, "topics", "topic patterns", |pattern| {
-        TopicPatterns::new(vec![pattern.to_owned()]).map(drop)
-    });
+fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<RecordingRule> {
+    let name = rule::name(section, reader);
+    let on = rule::listeners(section, reader, listeners);
+    let groups = rule::names(section, reader, "groups", "group names", |_| Ok(()));
+    let topics = rule::patterns(section, reader, "topics", "topic patterns");
     let mode = mode(section, reader);
-    // Each pattern was tried alone.
-    let topics = TopicPatterns::new(topics?).ok();
     Some(RecordingRule { name: name?, listeners: on?, groups: groups?, topics: topics?, mode: mode? })
-}
-
-fn refs(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
-}
-
-/// A list of names that may be left out; each is held against `check`, whose error says what is wrong with it.
-fn names(
-    section: &Section<'_>,
-    reader: &mut Reader,
-    key: &str,
-    of: &str,
-    check: impl Fn(&str) -> Result<(), String>,
-) -> Option<Vec<String>> {
-    let Some(node) = section.node(key) else { return Some(Vec::new()) };
-    let path = section.path(key);
-    let items = reader.list(node, &path, of)?;
-    let mut read = Some(Vec::new());
-    for (index, item) in items.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        let name = reader.scalar(item, &path, |node| value::text(node).map(str::to_owned));
-        if let Some(Err(wrong)) = name.as_deref().map(&check) {
-            reader.report(item.at, format!("{path}: found {}; {wrong}", found(item)));
-            read = None;
-            continue;
-        }
-        read = read.zip(name).map(|(mut read, name)| {
-            read.push(name);
-            read
-        });
-    }
-    read
 }
 
 fn mode(section: &Section<'_>, reader: &mut Reader) -> Option<RecordingMode> {

@@ -5,6 +5,8 @@
 mod issuer_table;
 mod jwt;
 mod key_set;
+mod masking;
+mod patterns;
 mod principal;
 mod recording;
 mod snapshot;
@@ -12,9 +14,15 @@ mod subject;
 mod token;
 mod token_table;
 
+pub use crate::mask::detect::{Detector, Detectors};
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
+pub use masking::{
+    ConnectionMasking, Direction, HashKey, MaskAction, MaskDirections, MaskMistake, MaskTraffic, MaskingRule,
+    MaskingRules, RuleSet, Unparsable,
+};
+pub use patterns::Patterns;
 pub use principal::{Mechanism, Principal};
 pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
 pub use snapshot::PolicySnapshot;

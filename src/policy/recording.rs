@@ -9,7 +9,10 @@
 
 use std::sync::Arc;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use super::patterns::{Patterns, covers_names};
+
+/// Patterns of topic names; everything holds for what names no topic, too.
+pub type TopicPatterns = Patterns;
 
 /// All recording rules of a policy, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,46 +68,6 @@ impl Sample {
     }
 }
 
-/// Topic names as shell patterns: `*`, `?`, `[ab]`, `{a,b}`.
-#[derive(Debug, Clone, Default)]
-pub struct TopicPatterns {
-    patterns: Vec<String>,
-    /// None: every topic, and what names none.
-    set: Option<GlobSet>,
-}
-
-impl PartialEq for TopicPatterns {
-    fn eq(&self, other: &Self) -> bool {
-        self.patterns == other.patterns
-    }
-}
-
-impl Eq for TopicPatterns {}
-
-impl TopicPatterns {
-    /// Compiles patterns; none, or `*` among them, means everything. The error says which one cannot be read.
-    pub fn new(patterns: Vec<String>) -> Result<Self, String> {
-        if patterns.is_empty() || patterns.iter().any(|pattern| pattern == "*") {
-            return Ok(TopicPatterns::default());
-        }
-        let mut builder = GlobSetBuilder::new();
-        for pattern in &patterns {
-            builder.add(Glob::new(pattern).map_err(|error| error.to_string())?);
-        }
-        let set = builder.build().map_err(|error| error.to_string())?;
-        Ok(TopicPatterns { patterns, set: Some(set) })
-    }
-
-    /// Whether it holds for everything, what names no topic included.
-    pub fn is_everything(&self) -> bool {
-        self.set.is_none()
-    }
-
-    fn matches(&self, topic: &str) -> bool {
-        self.set.as_ref().is_none_or(|set| set.is_match(topic))
-    }
-}
-
 impl RecordingRule {
     fn holds_on(&self, listener: &str) -> bool {
         self.listeners.is_empty() || self.listeners.iter().any(|name| name == listener)
@@ -116,12 +79,9 @@ impl RecordingRule {
 
     /// Whether nothing that `later` would decide on is left to it.
     pub fn covers(&self, later: &RecordingRule) -> bool {
-        let within = |outer: &[String], inner: &[String]| {
-            outer.is_empty() || (!inner.is_empty() && inner.iter().all(|name| outer.contains(name)))
-        };
-        let topics = self.topics.is_everything()
-            || (!later.topics.is_everything() && within(&self.topics.patterns, &later.topics.patterns));
-        topics && within(&self.listeners, &later.listeners) && within(&self.groups, &later.groups)
+        self.topics.cover(&later.topics)
+            && covers_names(&self.listeners, &later.listeners)
+            && covers_names(&self.groups, &later.groups)
     }
 }
 

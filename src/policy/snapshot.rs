@@ -1,5 +1,6 @@
 //! What the policy file says, as the data plane uses it: immutable, replaced as a whole.
 
+use super::masking::MaskingRules;
 use super::recording::RecordingRules;
 
 /// One loaded policy. The default is what holds without a file: whoever is let in may do all, metadata is recorded.
@@ -9,4 +10,6 @@ pub struct PolicySnapshot {
     pub hash: [u8; 32],
     /// How much of an exchange is recorded.
     pub recording: RecordingRules,
+    /// What nobody, or not everybody, sees of records.
+    pub masking: MaskingRules,
 }

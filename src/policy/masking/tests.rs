@@ -1,0 +1,152 @@
+//! Whom rules bind, and what is told about rules that do nothing or too much.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn own(names: &[&str]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+fn rule(topics: &[&str], fields: &[&str]) -> MaskingRule {
+    MaskingRule {
+        name: None,
+        listeners: Vec::new(),
+        topics: Patterns::new(own(topics)).unwrap(),
+        fields: own(fields),
+        detect: Vec::new(),
+        action: MaskAction::Redact,
+        on: MaskDirections { produce: false, fetch: true },
+        groups: Vec::new(),
+        unless_groups: Vec::new(),
+        client_ids: Patterns::default(),
+        consumer_groups: Patterns::default(),
+        unparsable: Unparsable::Redact,
+        nested_json: false,
+        compression_level: None,
+    }
+}
+
+fn rules(rules: Vec<MaskingRule>) -> MaskingRules {
+    MaskingRules::new(rules).unwrap()
+}
+
+fn fetched<'a>(topic: Option<&'a str>) -> MaskTraffic<'a> {
+    MaskTraffic { direction: Direction::Fetch, topic, client_id: Some("app"), consumer_group: None }
+}
+
+fn selected(rules: &MaskingRules, groups: &[&str], traffic: &MaskTraffic<'_>) -> Vec<usize> {
+    rules.of_connection("main", &own(groups)).map(|own| own.select(traffic).iter().collect()).unwrap_or_default()
+}
+
+#[test]
+fn two_people_who_read_one_topic_are_under_different_rules() {
+    let cards = MaskingRule { unless_groups: own(&["pci"]), ..rule(&["payments.*"], &["**.pan"]) };
+    let staff = MaskingRule { groups: own(&["staff"]), ..rule(&[], &["salary"]) };
+    let rules = rules(vec![cards, staff]);
+    let traffic = fetched(Some("payments.eu"));
+    assert_eq!(selected(&rules, &[], &traffic), [0]);
+    assert_eq!(selected(&rules, &["staff"], &traffic), [0, 1]);
+    assert_eq!(selected(&rules, &["pci", "staff"], &traffic), [1]);
+    assert_eq!(selected(&rules, &["staff"], &fetched(Some("orders"))), [1]);
+    let own = rules.of_connection("main", &own(&["pci"])).unwrap();
+    assert!(!own.concerns(Direction::Fetch) && own.concerns(Direction::Recording));
+    assert!(own.select(&traffic).is_empty());
+}
+
+#[test]
+fn a_recording_is_masked_for_everyone_whatever_the_rule_says_of_them() {
+    let narrow = MaskingRule {
+        on: MaskDirections { produce: true, fetch: false },
+        groups: own(&["staff"]),
+        unless_groups: own(&["pci"]),
+        client_ids: Patterns::new(own(&["batch-*"])).unwrap(),
+        ..rule(&["payments.*"], &["pan"])
+    };
+    let rules = rules(vec![narrow]);
+    let recorded = MaskTraffic { direction: Direction::Recording, ..fetched(Some("payments.eu")) };
+    assert_eq!(selected(&rules, &["pci"], &recorded), [0]);
+    assert!(selected(&rules, &["pci"], &MaskTraffic { topic: Some("orders"), ..recorded }).is_empty());
+    assert!(selected(&rules, &["staff"], &fetched(Some("payments.eu"))).is_empty());
+}
+
+#[test]
+fn what_is_not_known_counts_as_what_the_rule_is_about() {
+    let rules = rules(vec![
+        rule(&["payments.*"], &["a"]),
+        MaskingRule { client_ids: Patterns::new(own(&["batch-*"])).unwrap(), ..rule(&["x"], &["b"]) },
+        MaskingRule { consumer_groups: Patterns::new(own(&["team-*"])).unwrap(), ..rule(&["x"], &["c"]) },
+    ]);
+    let traffic = |topic, client_id, consumer_group| MaskTraffic {
+        direction: Direction::Fetch,
+        topic,
+        client_id,
+        consumer_group,
+    };
+    assert_eq!(selected(&rules, &[], &traffic(None, None, None)), [0, 1, 2]);
+    assert_eq!(selected(&rules, &[], &traffic(Some("x"), None, None)), [1, 2]);
+    assert_eq!(selected(&rules, &[], &traffic(Some("x"), Some("app"), Some("other"))), Vec::<usize>::new());
+    assert_eq!(selected(&rules, &[], &traffic(Some("x"), Some("batch-1"), Some("team-a"))), [1, 2]);
+}
+
+#[test]
+fn a_connection_on_another_listener_has_no_rules() {
+    let rules = rules(vec![MaskingRule { listeners: own(&["inner"]), ..rule(&[], &["a"]) }]);
+    assert!(rules.of_connection("outer", &[]).is_none() && rules.of_connection("inner", &[]).is_some());
+    assert_eq!(rules.of(rules.of_connection("inner", &[]).unwrap().select(&fetched(None))).count(), 1);
+}
+
+fn mistakes(rules: Vec<MaskingRule>) -> Vec<(usize, MaskMistake)> {
+    MaskingRules::new(rules).map(|_| Vec::new()).unwrap_or_else(|mistakes| mistakes)
+}
+
+#[test]
+fn rules_that_can_never_apply_are_told() {
+    let base = || rule(&["x"], &["a"]);
+    let recording = MaskDirections { produce: false, fetch: false };
+    let produce = MaskDirections { produce: true, fetch: false };
+    let some = || Patterns::new(own(&["g*"])).unwrap();
+    let cases = [
+        (rule(&["x"], &[]), MaskMistake::MasksNothing),
+        (rule(&["pay ments"], &["a"]), MaskMistake::NoSuchTopic("pay ments".to_owned())),
+        (rule(&["payments/*"], &["a"]), MaskMistake::NoSuchTopic("payments/*".to_owned())),
+        (MaskingRule { groups: own(&["a"]), unless_groups: own(&["a"]), ..base() }, MaskMistake::ExceptsItself),
+        (MaskingRule { on: produce, action: MaskAction::DropRecord, ..base() }, MaskMistake::DropsProduced),
+        (MaskingRule { on: produce, consumer_groups: some(), ..base() }, MaskMistake::NothingConsumed),
+        (MaskingRule { on: recording, client_ids: some(), ..base() }, MaskMistake::NobodyInRecording),
+    ];
+    for (rule, mistake) in cases {
+        assert_eq!(mistakes(vec![rule]), [(0, mistake)]);
+    }
+    assert_eq!(mistakes(vec![rule(&["[ab]*", "{x,y}.z", "a?_-.*"], &["a"])]), []);
+}
+
+#[test]
+fn a_rule_whose_work_another_does_as_strictly_is_told() {
+    let keep = |n| MaskingRule { action: MaskAction::KeepLast(n), ..rule(&["payments.eu"], &["card.pan"]) };
+    let all = rule(&["payments.*"], &["**.pan"]);
+    assert_eq!(mistakes(vec![all.clone(), keep(4)]), [(1, MaskMistake::Shadowed(0))]);
+    assert_eq!(mistakes(vec![keep(4), all.clone()]), [(0, MaskMistake::Shadowed(1))]);
+    assert_eq!(mistakes(vec![keep(4), keep(4)]), [(1, MaskMistake::Shadowed(0))]);
+    assert_eq!(mistakes(vec![keep(4), keep(2)]), [(0, MaskMistake::Shadowed(1))]);
+    let excepting = MaskingRule { unless_groups: own(&["pci"]), ..all.clone() };
+    assert_eq!(mistakes(vec![excepting, keep(4)]), []);
+    assert_eq!(mistakes(vec![MaskingRule { unparsable: Unparsable::Refuse, ..keep(4) }, all]), []);
+}
+
+#[test]
+fn rules_that_together_cost_more_than_is_measured_are_told() {
+    let fields: Vec<String> = (0..limits::MASKING_FIELDS_MAX).map(|i| format!("f{i}")).collect();
+    let many = MaskingRule { fields, ..rule(&["a*"], &[]) };
+    assert_eq!(mistakes(vec![many.clone(), rule(&["b*"], &["x"])]), []);
+    let over = limits::MASKING_FIELDS_MAX + 1;
+    assert_eq!(mistakes(vec![many, rule(&["ab"], &["x"])]), [(1, MaskMistake::TooManyFields(over))]);
+    let patterns = |count: usize| MaskingRule {
+        detect: (0..count).map(|i| Detector::Pattern(format!("p{i}"))).collect(),
+        ..rule(&["a"], &[])
+    };
+    let most = limits::MASKING_PATTERNS_MAX;
+    assert_eq!(mistakes(vec![patterns(most)]), []);
+    assert_eq!(mistakes(vec![patterns(most + 1)]), [(0, MaskMistake::TooManyPatterns(most + 1))]);
+    let rules: Vec<MaskingRule> = (0..=limits::MASKING_RULES_MAX).map(|i| rule(&[&format!("t{i}")], &["a"])).collect();
+    assert_eq!(mistakes(rules), [(limits::MASKING_RULES_MAX, MaskMistake::TooManyRules)]);
+}

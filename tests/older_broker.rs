@@ -1,66 +1,59 @@
-//! Brokers one major version older than the tools and clients serve them through Weir, on both runtimes: what a group reads
-//! is what was sent, tools show what they show at the brokers, and Weir advertises what both it and those brokers serve,
-//! no more and no less.
+//! Brokers one major version older than the tools and clients serve them through Weir, on both runtimes: every family plays
+//! the script of `e2e_clients` and leaves on the brokers what it should, tools show what they show at the brokers, and Weir
+//! advertises what both it and those brokers serve, no more and no less.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "e2e_clients/play.rs"]
+mod play;
+#[path = "e2e_clients/stored.rs"]
+mod stored;
+#[path = "e2e_clients/table.rs"]
+mod table;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::StrBytes;
-use loadtest::clients::{CODECS, Client, Record, Script, Target, Toolbox};
+use loadtest::clients::{Target, Toolbox};
 use loadtest::kafka::{self, Cluster};
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::Connection;
 use weir::wire::kafka::api::{self, Class, Versions};
 
-const CLIENTS: [Client; 2] = [Client::JavaConsole, Client::ConfluentKafka];
-const PARTITIONS: u32 = 4;
-const RECORDS_PER_CODEC: usize = 10;
+use crate::play::{plays_the_whole_script, side_by_side};
 
 struct Scene {
     cluster: Cluster,
     gateways: [Gateway; 2],
 }
 
-fn scene() -> &'static Scene {
-    static SCENE: OnceLock<Scene> = OnceLock::new();
-    SCENE.get_or_init(|| {
+/// The tests take turns: what one lists directly and through Weir must not change in between.
+fn scene() -> MutexGuard<'static, Scene> {
+    static SCENE: OnceLock<Mutex<Scene>> = OnceLock::new();
+    let scene = SCENE.get_or_init(|| {
         let options = kafka::Options { version: kafka::OLDER, ..Default::default() };
         let cluster = Cluster::start(3, options).unwrap();
         let before = |runtime| common::gateway_before(&cluster, Options::new(cluster.bootstrap()).runtime(runtime));
         let gateways = common::RUNTIMES.map(before);
-        Scene { cluster, gateways }
-    })
+        Mutex::new(Scene { cluster, gateways })
+    });
+    scene.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// No row of the table needs an exception for these brokers: what a client cannot, it cannot before newer ones either.
 #[test]
-fn stock_clients_read_back_what_they_sent_to_older_brokers() {
-    for (gateway, runtime) in scene().gateways.iter().zip(common::RUNTIMES) {
-        std::thread::scope(|threads| {
-            for client in CLIENTS {
-                threads.spawn(move || plays(client, gateway, &format!("{}-{runtime}", client.name())));
-            }
+fn every_client_plays_the_whole_script_before_older_brokers() {
+    let scene = scene();
+    let Scene { cluster, gateways } = &*scene;
+    for (gateway, runtime) in gateways.iter().zip(common::RUNTIMES) {
+        side_by_side(|row| {
+            let name = format!("{}-{runtime}", row.client.name());
+            let target = Target::anonymous(gateway.bootstrap(), &name);
+            plays_the_whole_script(cluster, row, gateway, &target, &name);
         });
     }
-}
-
-fn plays(client: Client, gateway: &Gateway, topic: &str) {
-    let target = Target::anonymous(gateway.bootstrap(), topic);
-    let record = |codec: &str, n: usize| Record {
-        key: (n % 4 != 3).then(|| format!("{codec}-{n}")),
-        value: (n % 5 != 4).then(|| format!("{codec} {n} {}", "weir ".repeat(40))),
-        headers: vec![("codec".to_owned(), Some(codec.to_owned())), ("none".to_owned(), None)],
-    };
-    let script: Script =
-        CODECS.into_iter().map(|codec| (codec, (0..RECORDS_PER_CODEC).map(|n| record(codec, n)).collect())).collect();
-    let mut read = client.play(&target, topic, PARTITIONS, topic, &script).unwrap();
-    let mut sent: Vec<Record> = script.values().flatten().cloned().collect();
-    read.sort();
-    sent.sort();
-    assert_eq!(read, sent, "{topic}");
 }
 
 #[test]
@@ -72,7 +65,8 @@ fn tools_show_of_older_brokers_what_they_show_without_weir() {
         assert_eq!(ran.status, 0, "{}: {}{}", ran.command, ran.stdout, ran.stderr);
         ran.stdout
     };
-    let Scene { cluster, gateways } = scene();
+    let scene = scene();
+    let Scene { cluster, gateways } = &*scene;
     for (gateway, runtime) in gateways.iter().zip(common::RUNTIMES) {
         let topic = format!("shown-{runtime}");
         said(&gateway.bootstrap(), "TopicCommand", &format!("--create --topic {topic} --replica-assignment 1:2,3:1"));
@@ -109,7 +103,8 @@ fn sorted(text: &str) -> Vec<&str> {
 
 #[test]
 fn what_is_advertised_before_older_brokers_is_what_both_serve() {
-    let Scene { cluster, gateways } = scene();
+    let scene = scene();
+    let Scene { cluster, gateways } = &*scene;
     let direct = ranges(&mut Connection::open(cluster.address(1).unwrap()).unwrap());
     let known = [(0, (0, 11)), (1, (0, 17)), (3, (0, 12))];
     assert!(known.iter().all(|(api, range)| direct[api] == *range), "the brokers are others than expected: {direct:?}");

@@ -24,6 +24,7 @@ mod sasl;
 mod secret;
 mod store;
 mod tls;
+mod told;
 mod value;
 mod yaml;
 

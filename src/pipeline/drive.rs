@@ -281,6 +281,7 @@ fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<Capt
         api_key: api.key,
         api: Some(api),
         request: None,
+        unnamed: Vec::new(),
         version,
         correlation_id: id as i32,
         frame_bytes: 0,

@@ -40,6 +40,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
     if !asked? || !handshake::with_client(c).await? {
         return Ok(Some(CloseReason::Client));
     }
+    dial::knock(c).await?;
     let mut requests = Requests {
         c: c.clone(),
         inbound: Inbound::new(c.shard.limits.request_frame_bytes),
@@ -136,7 +137,13 @@ impl<R: Runtime> Requests<R> {
                     self.send(&mut batch, buffer).await?;
                     R::sleep(Duration::from_millis(5)).await;
                 }
-                Action::Relay { ended } => {
+                Action::Relay { mut ended } => {
+                    if let Some(exchange) = ended.as_mut().filter(|exchange| !exchange.unnamed.is_empty()) {
+                        // What came before does not wait for it.
+                        self.send(&mut batch, buffer).await?;
+                        c.look_up_topics(&exchange.unnamed).await;
+                        exchange.name_topics(&*c);
+                    }
                     batch.out.read(taken);
                     if let Some(exchange) = ended {
                         self.forward(exchange, true, &mut batch).await?;
@@ -201,6 +208,16 @@ impl<R: Runtime> Requests<R> {
         let Whole { kept, body_at, mut exchange, reservation } = whole;
         let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
         let body = &frame[body_at..];
+        let judge = || guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes);
+        let mut judged = judge();
+        if let Ok(Verdict::Forward(description)) = &judged
+            && !description.unnamed.is_empty()
+        {
+            // What came before does not wait for it.
+            self.send(batch, buffer).await?;
+            c.look_up_topics(&description.unnamed).await;
+            judged = judge();
+        }
         if exchange.capture.is_some() {
             if exchange.api.is_none_or(|api| api.class != Class::Here) {
                 self.introduce().await;
@@ -208,7 +225,7 @@ impl<R: Runtime> Requests<R> {
             let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.begun_ns);
             c.keep(cuts, frame).await;
         }
-        match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
+        match judged? {
             Verdict::Here => {
                 // Answering may take a moment: what came before does not wait for it.
                 self.send(batch, buffer).await?;
@@ -263,8 +280,14 @@ impl<R: Runtime> Requests<R> {
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
             if batch.out.write(upstream, buffer).await.is_err() {
-                // The answering task sees the same end, with whatever the broker said before it.
-                self.c.end(CloseReason::Upstream);
+                // The answering task sees the same end, passes on what the broker said before it, and tells of it.
+                batch.out.clear();
+                self.c.reads_ended.set(true);
+                self.c.traffic.lingers_since_ns.set(self.c.clock.now_ns());
+                upstream.shutdown(Shutdown::Write);
+                for mut exchange in batch.unanswered.drain(..) {
+                    self.c.record(exchange.abandon(self.c.clock.now_ns())).await;
+                }
                 return Ok(());
             }
         }

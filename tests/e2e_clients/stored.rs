@@ -60,7 +60,7 @@ pub fn settled(cluster: &Cluster, topic: &str, partitions: usize) {
     admin::await_topic(cluster, topic, &found.unwrap()).unwrap();
 }
 
-/// The leader of every partition.
+/// The leader of every partition; brokers name partitions in no order.
 fn leaders(cluster: &Cluster, topic: &str) -> Vec<(i32, i32)> {
     let asked = MetadataRequestTopic::default().with_name(Some(admin::topic(topic)));
     let asked = MetadataRequest::default().with_topics(Some(vec![asked]));
@@ -79,7 +79,8 @@ pub fn committed(cluster: &Cluster, group: &str, topic: &str) -> i64 {
 
 /// The first offset that a partition still has.
 pub fn earliest(cluster: &Cluster, topic: &str, partition: i32) -> i64 {
-    let (_, leader) = leaders(cluster, topic)[usize::try_from(partition).unwrap()];
+    let leader =
+        leaders(cluster, topic).into_iter().find_map(|(index, node)| (index == partition).then_some(node)).unwrap();
     let wanted = ListOffsetsPartition::default().with_partition_index(partition).with_timestamp(EARLIEST);
     let wanted = ListOffsetsTopic::default().with_name(admin::topic(topic)).with_partitions(vec![wanted]);
     let asked = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![wanted]);

@@ -46,8 +46,8 @@ soak: setup-test ## Ten minutes of mixed clients and broker restarts on both run
 compatibility: setup ## Write docs/compatibility.md anew from the tables; a test fails when it is stale
 	$(CARGO) test --release --locked --test differential -- --ignored --exact write_the_compatibility_page
 
-bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions
-	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries
+bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions; masking
+	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries --bench mask
 
 # Seconds for each target, and which: `make fuzz SECONDS_EACH=3600 TARGETS="walks batches"`.
 SECONDS_EACH ?= 60

@@ -149,6 +149,10 @@ pub const GATHERED_RESPONSE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// Largest tail behind the records of a fetched answer: the endpoints of some 1,000 brokers; bytes.
 pub const TAIL_BYTES_MAX: u64 = 128 * 1024;
 
+/// How deep JSON may nest where values are masked; what nests deeper cannot be parsed. Generated schemas reach some 30,
+/// parsers that recurse stop at 128 to 1,000, and each level costs some 100 bytes of a shard.
+pub const JSON_DEPTH_MAX: usize = 128;
+
 // What a shard holds.
 
 /// Read buffers of one direction on one shard: 256 connections that wait for a slow peer with a large buffer each, after

@@ -11,6 +11,8 @@ pub mod event;
 pub mod fuzz_targets;
 #[path = "../../src/limits.rs"]
 pub mod limits;
+#[path = "../../src/mask/mod.rs"]
+pub mod mask;
 #[path = "../../src/pipeline/mod.rs"]
 pub mod pipeline;
 pub mod policy;

@@ -1,0 +1,411 @@
+//! The one walk of a document: checks all of it, masks what the plan names, splices the rest.
+//!
+//! It keeps a frame for each open object or array, and in it the places of the paths that lead on from there
+//! (`mask/fields.rs`). A part that no path leads into is only checked.
+
+use std::ops::Range;
+
+use super::scan::{self, Text};
+use super::{BOM, Sought, leaf, text};
+use crate::mask::action::Action;
+use crate::mask::fields::{ActionId, NONE, Place};
+use crate::mask::plan::{Counts, Fault};
+
+/// What a walk works in, kept for the next one.
+#[derive(Default)]
+pub(in crate::mask) struct Buffers {
+    /// The masked document, as far as it is written.
+    pub out: Vec<u8>,
+    /// Sets of places, one behind the other.
+    pub places: Vec<Place>,
+    pub(super) frames: Vec<Frame>,
+    /// A text without its escapes.
+    pub(super) plain: Vec<u8>,
+    pub(super) room: Vec<u8>,
+    pub(super) open: Vec<u8>,
+    pub found: Vec<Range<usize>>,
+    pub hits: Vec<(Range<usize>, ActionId)>,
+    /// For JSON in a string: that document, and what its walk works in.
+    pub(super) source: Vec<u8>,
+    pub(super) inner: Option<Box<Buffers>>,
+}
+
+impl Buffers {
+    pub(super) fn clear(&mut self) {
+        self.out.clear();
+        self.places.clear();
+        self.frames.clear();
+    }
+}
+
+/// Some places, by where they stand in [`Buffers::places`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Set {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Set {
+    fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// An open object or array.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub is_object: bool,
+    /// What leads on from here.
+    set: Set,
+    /// The same for a field whose name no path has.
+    others: Set,
+    others_action: ActionId,
+    /// What happens to all leaves in it.
+    action: ActionId,
+    /// How many places there were before it, and are with its own.
+    floor: usize,
+    top: usize,
+    /// Where the present member begins, and the comma before it.
+    member: usize,
+    comma: usize,
+    /// What was written when the present member began, if its name has been written since.
+    pub rewind: Option<usize>,
+    /// Whether a member up to this one, or before it, is still there.
+    kept: bool,
+    kept_before: bool,
+}
+
+impl Frame {
+    /// From where on the present member goes, if it goes: its name, or the comma before it.
+    pub(super) fn start(&self) -> usize {
+        if self.kept_before { self.comma } else { self.member }
+    }
+}
+
+/// Why a walk ends early.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Fault(Fault),
+    /// The record is to be dropped.
+    Drop,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Stop {
+        Stop::Fault(fault)
+    }
+}
+
+pub(super) const MALFORMED: Stop = Stop::Fault(Fault::Malformed);
+
+/// Where a walk stands.
+pub(super) enum Now {
+    /// Behind the bracket that opens an object or an array.
+    Opened,
+    /// Behind a value.
+    Done,
+}
+
+pub(super) struct Walker<'a> {
+    pub(super) sought: &'a Sought,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    /// Up to where the document has been copied.
+    pub(super) copied: usize,
+    pub(super) changed: bool,
+    /// Whether strings are looked into whatever their field is.
+    pub(super) looks_inside: bool,
+    pub(super) nesting: usize,
+    pub(super) buffers: &'a mut Buffers,
+    pub(super) counts: &'a mut Counts,
+}
+
+impl<'a> Walker<'a> {
+    /// `buffers.places` holds where the document begins.
+    pub(super) fn new(sought: &'a Sought, bytes: &'a [u8], buffers: &'a mut Buffers, counts: &'a mut Counts) -> Self {
+        let looks_inside = sought.nested || !sought.detect.is_empty();
+        Walker { sought, bytes, at: 0, copied: 0, changed: false, looks_inside, nesting: 0, buffers, counts }
+    }
+
+    /// Walks all documents of a value; whether anything was masked.
+    pub(super) fn documents(&mut self) -> Result<bool, Stop> {
+        self.at = if self.bytes.starts_with(BOM) { BOM.len() } else { 0 };
+        self.space();
+        loop {
+            self.document()?;
+            let behind = self.at;
+            self.space();
+            if self.at == self.bytes.len() {
+                break;
+            }
+            if !self.bytes[behind..self.at].contains(&b'\n') {
+                return Err(MALFORMED);
+            }
+        }
+        if self.changed {
+            self.copy_to(self.bytes.len());
+        }
+        Ok(self.changed)
+    }
+
+    fn document(&mut self) -> Result<(), Stop> {
+        let start = Set { start: 0, end: self.buffers.places.len() };
+        let mut now = self.value(start, self.sought.whole)?;
+        loop {
+            let Some(frame) = self.buffers.frames.last_mut() else { return Ok(()) };
+            let at = scan::space(self.bytes, self.at);
+            let byte = *self.bytes.get(at).ok_or(MALFORMED)?;
+            let end = if frame.is_object { b'}' } else { b']' };
+            self.at = at + 1;
+            if byte == end {
+                self.close();
+                now = Now::Done;
+                continue;
+            }
+            match now {
+                Now::Opened => self.at = at,
+                Now::Done if byte == b',' => {
+                    if frame.is_object && !frame.kept {
+                        // All members before it are gone, and so has their comma to be.
+                        self.copied = self.at;
+                    }
+                    frame.comma = at;
+                    self.at = scan::space(self.bytes, self.at);
+                }
+                Now::Done => return Err(MALFORMED),
+            }
+            now = if frame.is_object {
+                self.member()?
+            } else {
+                let (set, action) = (frame.set, frame.action);
+                self.value(set, action)?
+            };
+        }
+    }
+
+    fn space(&mut self) {
+        self.at = scan::space(self.bytes, self.at);
+    }
+
+    fn close(&mut self) {
+        if let Some(frame) = self.buffers.frames.pop() {
+            self.buffers.places.truncate(frame.floor);
+        }
+    }
+
+    pub(super) fn frame(&mut self) -> Result<&mut Frame, Stop> {
+        self.buffers.frames.last_mut().ok_or(MALFORMED)
+    }
+
+    /// A member of an object, from its name on.
+    #[inline(always)]
+    fn member(&mut self) -> Result<Now, Stop> {
+        let start = self.at;
+        if self.bytes.get(start) != Some(&b'"') {
+            return Err(MALFORMED);
+        }
+        let name = scan::string(self.bytes, start + 1).ok_or(MALFORMED)?;
+        self.at = scan::colon(self.bytes, name.end + 1).ok_or(MALFORMED)?;
+        let frame = self.buffers.frames.last_mut().ok_or(MALFORMED)?;
+        (frame.member, frame.rewind, frame.kept_before) = (start, None, frame.kept);
+        let (set, inherited) = (frame.set, frame.action);
+        let (mut next, mut action) = (frame.others, frame.others_action);
+        if !set.is_empty() {
+            let top = frame.top;
+            let raw = &self.bytes[start + 1..name.end];
+            let id = if name.escaped {
+                self.buffers.plain.clear();
+                text::unescape(raw, &mut self.buffers.plain);
+                self.sought.fields.name(&self.buffers.plain)
+            } else {
+                self.sought.fields.name(raw)
+            };
+            if id.is_some() {
+                let places = &mut self.buffers.places;
+                places.truncate(top);
+                action = self.sought.fields.step(set.start..set.end, id, places);
+                next = Set { start: top, end: places.len() };
+            }
+        }
+        if !self.sought.detect.is_empty() {
+            self.look_at_name(start + 1, name)?;
+        }
+        if action != NONE {
+            match &self.sought.actions[action as usize] {
+                Action::DropRecord => return Err(Stop::Drop),
+                Action::DropField => {
+                    self.skip()?;
+                    self.counts.fields += 1;
+                    return self.drop_member();
+                }
+                Action::Null => return self.null(),
+                _ => {}
+            }
+        }
+        self.frame()?.kept = true;
+        self.value(next, action.max(inherited))
+    }
+
+    /// Behind a value of which nothing but its end matters.
+    fn skip(&mut self) -> Result<(), Stop> {
+        let room = self.sought.depth_max.saturating_sub(self.buffers.frames.len());
+        self.at = scan::value(self.bytes, self.at, room, &mut self.buffers.open)?;
+        Ok(())
+    }
+
+    /// Puts `null` in the place of the present member's value.
+    fn null(&mut self) -> Result<Now, Stop> {
+        let start = self.at;
+        self.skip()?;
+        if &self.bytes[start..self.at] != b"null" {
+            self.counts.fields += 1;
+            self.replace_by_null(start);
+        }
+        self.frame()?.kept = true;
+        Ok(Now::Done)
+    }
+
+    pub(super) fn replace_by_null(&mut self, start: usize) {
+        self.copy_to(start);
+        self.buffers.out.extend_from_slice(b"null");
+        let spaces = (self.at - start).saturating_sub(b"null".len());
+        self.buffers.out.resize(self.buffers.out.len() + spaces, b' ');
+        self.copied = self.at;
+    }
+
+    /// Leaves out the present member, whose value has been read, with the comma before it; where nothing before it is left,
+    /// with the one behind it.
+    pub(super) fn drop_member(&mut self) -> Result<Now, Stop> {
+        let frame = self.frame()?;
+        frame.kept = frame.kept_before;
+        let start = frame.start();
+        match frame.rewind {
+            Some(length) => self.buffers.out.truncate(length),
+            None => self.copy_to(start),
+        }
+        self.copied = self.at;
+        self.changed = true;
+        Ok(Now::Done)
+    }
+
+    /// Copies what has not been copied before `to`.
+    pub(super) fn copy_to(&mut self, to: usize) {
+        self.changed = true;
+        self.buffers.out.extend_from_slice(&self.bytes[self.copied..to]);
+        self.copied = to;
+    }
+
+    /// Any value: a leaf, or the opening bracket of one that holds others.
+    fn value(&mut self, set: Set, action: ActionId) -> Result<Now, Stop> {
+        let start = self.at;
+        match *self.bytes.get(start).ok_or(MALFORMED)? {
+            bracket @ (b'{' | b'[') => return self.open(bracket == b'{', set, action),
+            b'"' => {
+                let string = scan::string(self.bytes, start + 1).ok_or(MALFORMED)?;
+                self.at = string.end + 1;
+                if action != NONE || self.looks_inside {
+                    self.string(start, string, set, action)?;
+                }
+            }
+            byte @ (b't' | b'f' | b'n') => {
+                self.at = scan::scalar(self.bytes, start).ok_or(MALFORMED)?;
+                if action != NONE && byte != b'n' {
+                    self.counts.fields += 1;
+                    self.copy_to(start);
+                    self.buffers.out.extend_from_slice(b"false");
+                    self.copied = self.at;
+                }
+            }
+            _ => {
+                self.at = scan::number(self.bytes, start).ok_or(MALFORMED)?;
+                if action != NONE || !self.sought.detect.is_empty() {
+                    self.number(start, action)?;
+                }
+            }
+        }
+        Ok(Now::Done)
+    }
+
+    fn open(&mut self, is_object: bool, set: Set, action: ActionId) -> Result<Now, Stop> {
+        if set.is_empty() && action == NONE && !self.looks_inside {
+            self.skip()?;
+            return Ok(Now::Done);
+        }
+        let Buffers { frames, places, .. } = &mut *self.buffers;
+        if frames.len() >= self.sought.depth_max {
+            return Err(Fault::TooDeep.into());
+        }
+        let floor = places.len();
+        let (mut others, mut others_action) = (set, NONE);
+        if is_object && !self.sought.fields.stays(&places[set.start..set.end]) {
+            others_action = self.sought.fields.step(set.start..set.end, None, places);
+            others = Set { start: floor, end: places.len() };
+        }
+        let (top, at) = (places.len(), self.at);
+        frames.push(Frame {
+            is_object,
+            set,
+            others,
+            others_action,
+            action,
+            floor,
+            top,
+            member: at,
+            comma: at,
+            rewind: None,
+            kept: false,
+            kept_before: false,
+        });
+        self.at += 1;
+        Ok(Now::Opened)
+    }
+
+    /// A string that starts with its quote at `start`.
+    fn string(&mut self, start: usize, string: Text, set: Set, action: ActionId) -> Result<(), Stop> {
+        let raw = start + 1..string.end;
+        let mut action = action;
+        if self.looks_inside {
+            if action == NONE && self.sought.nested && self.nested(raw.clone(), string.escaped, set)? {
+                return Ok(());
+            }
+            let found = self.look_at_text(raw.clone(), string.escaped);
+            if self.takes_whole(found) {
+                return self.take_whole(start, found);
+            }
+            if action == NONE {
+                self.mask_hits(raw, string.escaped);
+                return Ok(());
+            }
+            // What is masked anyhow is masked as strictly as the detector asks.
+            action = action.max(found);
+        }
+        self.counts.fields += 1;
+        self.copy_to(raw.start);
+        let Buffers { room, out, .. } = &mut *self.buffers;
+        leaf::mask_string(&self.sought.actions[action as usize], &self.bytes[raw.clone()], string.escaped, room, out);
+        self.copied = raw.end;
+        Ok(())
+    }
+
+    fn number(&mut self, start: usize, action: ActionId) -> Result<(), Stop> {
+        let raw = &self.bytes[start..self.at];
+        let mut action = action;
+        if !self.sought.detect.is_empty() {
+            let found = self.look_at_number(start..self.at);
+            if self.takes_whole(found) {
+                return self.take_whole(start, found);
+            }
+            self.counts.found += u64::from(action == NONE && found != NONE);
+            self.counts.fields += u64::from(action != NONE);
+            action = action.max(found);
+        } else {
+            self.counts.fields += 1;
+        }
+        if action != NONE {
+            self.copy_to(start);
+            leaf::mask_number(&self.sought.actions[action as usize], raw, &mut self.buffers.out);
+            self.copied = self.at;
+        }
+        Ok(())
+    }
+}

@@ -368,6 +368,7 @@ fn shard_options(
         listeners: listeners.to_vec(),
         journal,
         recording: recording.clone(),
+        masking: None,
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,

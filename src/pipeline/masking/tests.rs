@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, NodeEndpoint, PartitionData};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{FetchResponse, ProduceResponse, TopicName};
+use kafka_protocol::messages::{BrokerId, FetchResponse, ProduceResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::{
     Compression, Record as CodecRecord, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
@@ -152,6 +152,23 @@ fn a_topic_whose_name_is_not_known_is_not_read() {
     let partition = &body.responses[0].partitions[0];
     assert_eq!(partition.error_code, UNKNOWN_TOPIC_ID);
     assert!(partition.records.as_ref().unwrap().is_empty());
+}
+
+#[test]
+fn addresses_behind_masked_records_are_those_of_the_gateway() {
+    let endpoint = |node: i32| NodeEndpoint::default().with_node_id(BrokerId(node)).with_host("broker.example".into());
+    let topic = FetchableTopicResponse::default()
+        .with_topic_id(uuid::Uuid::from_u128(7))
+        .with_partitions(vec![PartitionData::default().with_records(Some(batch()))]);
+    let body = FetchResponse::default().with_responses(vec![topic]).with_node_endpoints(vec![endpoint(1), endpoint(3)]);
+    for (version, size) in [(16, 1), (16, 10_000), (18, 50)] {
+        let passed = back(&answer(key::FETCH, version, &body), version, size, &[On::Fetch]);
+        assert_eq!(passed.fault, None);
+        let body = FetchResponse::decode(&mut behind(9, &passed.bytes), version).unwrap();
+        let hosts: Vec<String> = body.node_endpoints.iter().map(|of| of.host.to_string()).collect();
+        assert_eq!(hosts, ["gateway.example"], "broker 3 has no door");
+        assert_eq!(body.responses[0].partitions[0].error_code, UNKNOWN_TOPIC_ID);
+    }
 }
 
 /// What lies behind a head of so many bytes.

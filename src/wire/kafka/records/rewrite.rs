@@ -117,7 +117,7 @@ pub struct Replacement {
     bytes: Vec<u8>,
     key: Part,
     value: Part,
-    /// By index.
+    /// By index, in order: a record may have as many as fit.
     headers: Vec<(usize, Part)>,
 }
 
@@ -148,17 +148,25 @@ impl Replacement {
     /// The value of the header at `index`, from 0; none for null.
     pub fn set_header(&mut self, index: usize, value: Option<&[u8]>) {
         let part = self.keep(value);
-        self.headers.push((index, part));
+        self.set(index, part);
     }
 
     /// Leaves out the header at `index`, from 0.
     pub fn remove_header(&mut self, index: usize) {
-        self.headers.push((index, Part::Gone));
+        self.set(index, Part::Gone);
+    }
+
+    fn set(&mut self, index: usize, part: Part) {
+        match self.headers.binary_search_by_key(&index, |(at, _)| *at) {
+            Ok(at) => self.headers[at].1 = part,
+            Err(at) => self.headers.insert(at, (index, part)),
+        }
     }
 
     /// What was set last for a header.
     fn header(&self, index: usize) -> &Part {
-        self.headers.iter().rev().find(|(at, _)| *at == index).map_or(&Part::Kept, |(_, part)| part)
+        let found = self.headers.binary_search_by_key(&index, |(at, _)| *at);
+        found.map_or(&Part::Kept, |at| &self.headers[at].1)
     }
 
     /// A part's bytes: the new ones, or those that were there.

@@ -170,7 +170,8 @@ install_cargo_fuzz() { cargo install --quiet --locked --root "$cache" "cargo-fuz
 
 build_go_clients() {
     mkdir -p "$cache/clients" &&
-        (cd "$here/tests/clients" && go build -o "$cache/clients/" ./franz-go ./sarama ./kafka-go)
+        (cd "$here/tests/clients" && go build -o "$cache/clients/" ./franz-go ./sarama ./kafka-go &&
+            go build -o "$cache/clients/franz-go-stream" ./franz-go/stream)
 }
 
 # Node looks for modules beside the program; these are for all checkouts, and found by NODE_PATH.
@@ -198,7 +199,7 @@ for part in "$@"; do
         stamped "kafka-$older_client_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_older_client
         stamped "keycloak-$keycloak_version" built fetch_keycloak
         stamped python-clients "$(sum_of "$clients"/*/requirements.txt)" make_venv
-        stamped go-programs "$(sum_of "$clients"/go.* "$clients"/*/*.go)" build_go_clients
+        stamped go-programs "$(sum_of "$clients"/go.* "$clients"/*/*.go "$clients"/*/*/*.go)" build_go_clients
         stamped node-clients "$(sum_of "$clients/kafkajs/package-lock.json")" fetch_node_modules
     fi
     if [ "$part" = fuzz ]; then stamped "cargo-fuzz-$cargo_fuzz_version" installed install_cargo_fuzz; fi

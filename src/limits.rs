@@ -116,6 +116,13 @@ pub const RELOGIN_PAUSE: Duration = Duration::from_millis(1100);
 /// Largest answer Weir's own Kafka client takes: a Metadata of 100,000 partitions is about 5 MiB; bytes.
 pub const CLIENT_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Brokers that a look asks side by side: those that hang cost the time of one, and a cluster of hundreds gets no burst.
+pub const LOOKS_SIDE_BY_SIDE: usize = 16;
+
+/// How long a request waits for a topic id to be looked up that was never met before, so that it is judged and recorded by
+/// the topic's name. A look-up is a connection and three requests of a few ms each.
+pub const TOPIC_LOOKUP_WAIT: Duration = Duration::from_secs(1);
+
 /// Topic ids asked for in one Metadata request of our own; a client that makes ids up costs no more than this a time.
 pub const TOPIC_LOOKUPS_MAX: usize = 256;
 

@@ -4,6 +4,7 @@
 
 mod hazards_support;
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
 use loadtest::fake_broker::{Act, Asked, FakeBroker};
 use loadtest::ports::Block;
 use loadtest::weir::{Gateway, Options};
-use loadtest::wire::Connection;
+use loadtest::wire::{Connection, encode};
 use loadtest::{http, wait_for};
 
 /// Asks once as `trick`, while a bystander of the same broker is there, and awaits the end and its reason.
@@ -59,6 +60,34 @@ fn a_broker_that_closes_within_an_answer_ends_the_connection() {
     for kept in [0, 3, 6, 20] {
         let cut = move |asked: &Asked| Act::SendAndClose(asked.answer.slice(..kept));
         ends_for_the_one_who_meets_it(cut, "the broker closed the connection with 1 requests unanswered");
+    }
+}
+
+/// The gateway learns of the close where it writes; what it has not read yet is the client's all the same.
+#[test]
+fn what_a_broker_said_before_it_closed_reaches_a_client_whose_next_request_is_on_its_way() {
+    const TIMES: usize = 10;
+    let broker = FakeBroker::start(0, |asked| match asked.client_id.as_str() {
+        "writes on" => Act::SendAndClose(asked.answer.clone()),
+        _ => Act::Send(asked.answer.clone()),
+    });
+    let upstream = broker.unwrap().address().to_string();
+    let large = encode("writes on", 2, PRODUCE, &produce("t", -1, batch(8, 1 << 20))).unwrap();
+    for gateway in gateways(&upstream, &[]) {
+        let mut bystander = Bystander::open(&gateway);
+        for _ in 0..TIMES {
+            let mut connection = Connection::open(gateway.address()).unwrap().with_client_id("writes on");
+            let id = connection.send(METADATA, &no_topics()).unwrap();
+            let mut way_in = connection.stream().try_clone().unwrap();
+            std::thread::scope(|scope| {
+                // It ends with the connection, before the last byte.
+                scope.spawn(|| drop(way_in.write_all(&large)));
+                assert!(!connection.receive::<MetadataRequest>(METADATA, id).unwrap().brokers.is_empty());
+                while let Ok(Some(_)) = connection.receive_frame() {}
+            });
+            logged(&gateway, &connection, "upstream: the broker closed the connection with 1 requests unanswered");
+        }
+        bystander.still_works();
     }
 }
 

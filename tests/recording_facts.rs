@@ -171,7 +171,7 @@ fn sessions_are_found_by_who_what_and_when() {
 
 /// From creation to deletion, through produce with every kind of acks and fetch by name and by id.
 fn lives_a_topics_life(cluster: &Cluster, clerk: &mut Bookkeeper, name: &str) {
-    let create = CreateTopicsRequest::default().with_topics(vec![placed(name, &[1, 1])]).with_timeout_ms(20_000);
+    let create = CreateTopicsRequest::default().with_topics(vec![placed(name, &[&[1], &[1]])]).with_timeout_ms(20_000);
     let plain = json!([item("topic", name, None)]);
     let placed = json!([item("topic", name, Some(0)), item("topic", name, Some(1))]);
     let created = clerk.call(7, &create, placed, plain.clone());

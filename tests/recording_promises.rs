@@ -156,7 +156,7 @@ fn a_risky_action_is_on_the_disk_before_it_is_forwarded_unless_relaxed() {
         assert_eq!(syncs(&gateway), 0, "{durability}: a Produce waits for no disk");
         let mut client = Connection::open(gateway.broker_address(1).unwrap()).unwrap().with_client_id("bold");
         let name = format!("made-{durability}");
-        let create = CreateTopicsRequest::default().with_topics(vec![placed(&name, &[1])]).with_timeout_ms(20_000);
+        let create = CreateTopicsRequest::default().with_topics(vec![placed(&name, &[&[1]])]).with_timeout_ms(20_000);
         assert_eq!(client.call(7, &create).unwrap().topics[0].error_code, 0);
         assert_eq!(syncs(&gateway) > 0, risky, "{durability}");
         drop(client);

@@ -364,9 +364,11 @@ fn a_topics_settings_may_be_changed_without_allowing_security_changes() {
 
 #[test]
 fn how_fast_brokers_copy_replicas_may_be_set_alone_and_never_beside_another_setting() {
-    let set = |connection: &mut Connection, names: &[&str]| {
+    const BROKER: i8 = 4;
+    const BROKER_LOGGER: i8 = 8;
+    let set = |connection: &mut Connection, kind: i8, names: &[&str]| {
         let setting = |name: &&str| AlterableConfig::default().with_name(text(name)).with_value(Some(text("1000000")));
-        let resource = AlterConfigsResource::default().with_resource_type(4).with_resource_name(text("1"));
+        let resource = AlterConfigsResource::default().with_resource_type(kind).with_resource_name(text("1"));
         let resource = resource.with_configs(names.iter().map(setting).collect());
         let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
         connection.call(1, &request.with_validate_only(true)).unwrap().responses[0].error_code
@@ -374,10 +376,12 @@ fn how_fast_brokers_copy_replicas_may_be_set_alone_and_never_beside_another_sett
     const THROTTLES: [&str; 2] = ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
     for gateway in shared() {
         let mut connection = connect(gateway, "throttles");
-        assert_eq!(set(&mut connection, &THROTTLES), 0);
+        assert_eq!(set(&mut connection, BROKER, &THROTTLES), 0);
         let and_another = [THROTTLES[0], "log.cleaner.threads", THROTTLES[1]];
-        assert_eq!(set(&mut connection, &and_another), CLUSTER_AUTHORIZATION_FAILED);
-        assert_eq!(set(&mut connection, &["leader.replication.throttled.rates"]), CLUSTER_AUTHORIZATION_FAILED);
+        assert_eq!(set(&mut connection, BROKER, &and_another), CLUSTER_AUTHORIZATION_FAILED);
+        assert_eq!(set(&mut connection, BROKER, &["leader.replication.throttled.rates"]), CLUSTER_AUTHORIZATION_FAILED);
+        // A logger of that name is no throttle.
+        assert_eq!(set(&mut connection, BROKER_LOGGER, &THROTTLES), CLUSTER_AUTHORIZATION_FAILED);
 
         // AlterConfigs takes back every setting that it does not name.
         let setting = replaced::AlterableConfig::default().with_name(text(THROTTLES[0]));

@@ -80,7 +80,7 @@ fn a_clients_connection_outlives_the_brokers_sessions() {
     admin::create_topic(cluster(), "long-lived", &[1]).unwrap();
     let all = MECHANISMS.iter().flat_map(|mechanism| RUNTIMES.map(|runtime| (*mechanism, runtime)));
     let gateways: Vec<_> = all.map(|(m, runtime)| (m, runtime, gateway(m, runtime, &endpoint))).collect();
-    let end = Instant::now() + SESSION * 3;
+    let end = Instant::now() + SESSION * 2;
     std::thread::scope(|scope| {
         for (mechanism, runtime, gateway) in &gateways {
             for _ in 0..2 {
@@ -96,8 +96,8 @@ fn a_clients_connection_outlives_the_brokers_sessions() {
         let metrics = gateway.metrics().unwrap();
         let relogins = |outcome| metrics.sum("weir_upstream_relogins_total", &[("outcome", outcome)]);
         assert!(
-            relogins("renewed").unwrap_or(0.0) >= 4.0,
-            "two connections, two logins more each: {mechanism}, {runtime}"
+            relogins("renewed").unwrap_or(0.0) >= 2.0,
+            "two connections, one login more each: {mechanism}, {runtime}"
         );
         assert_eq!(relogins("failed"), None, "{mechanism}, {runtime}");
     }
@@ -112,7 +112,7 @@ fn a_client_that_slept_through_its_session_goes_on() {
         let mut connection = Connection::open(broker(&gateway)).unwrap();
         let request = MetadataRequest::default().with_topics(Some(Vec::new()));
         connection.call(12, &request).unwrap();
-        std::thread::sleep(SESSION * 2);
+        std::thread::sleep(SESSION * 3 / 2);
         // Three at once: the first one waits for the login, the others must not pass it.
         for _ in 0..3 {
             connection.send(12, &request).unwrap();

@@ -34,27 +34,34 @@ pub fn topic(name: &str) -> TopicName {
     TopicName(text(name))
 }
 
-/// A topic whose partition `n` lives on broker `leaders[n]` alone.
-pub fn placed(name: &str, leaders: &[i32]) -> CreatableTopic {
-    let partition = |(n, leader): (i32, &i32)| {
-        CreatableReplicaAssignment::default().with_partition_index(n).with_broker_ids(vec![BrokerId(*leader)])
+/// A topic whose partition `n` lives on the brokers `replicas[n]`, the first of which leads it.
+pub fn placed(name: &str, replicas: &[&[i32]]) -> CreatableTopic {
+    let partition = |(n, nodes): (i32, &&[i32])| {
+        let nodes = nodes.iter().map(|node| BrokerId(*node)).collect();
+        CreatableReplicaAssignment::default().with_partition_index(n).with_broker_ids(nodes)
     };
     CreatableTopic::default()
         .with_name(topic(name))
         .with_num_partitions(-1)
         .with_replication_factor(-1)
-        .with_assignments((0..).zip(leaders).map(partition).collect())
+        .with_assignments((0..).zip(replicas).map(partition).collect())
 }
 
-/// Creates it, waits until every broker of `leaders` and broker 1 know it and its leaders, and gives its id.
+/// Creates a topic whose partition `n` lives on broker `leaders[n]` alone; see [`create_placed`].
 pub fn create_topic(cluster: &Cluster, name: &str, leaders: &[i32]) -> Result<Uuid> {
-    let request = CreateTopicsRequest::default().with_topics(vec![placed(name, leaders)]).with_timeout_ms(20_000);
+    create_placed(cluster, name, &leaders.chunks(1).collect::<Vec<_>>())
+}
+
+/// Creates it, waits until every broker that leads and broker 1 know it and its leaders, and gives its id.
+pub fn create_placed(cluster: &Cluster, name: &str, replicas: &[&[i32]]) -> Result<Uuid> {
+    let request = CreateTopicsRequest::default().with_topics(vec![placed(name, replicas)]).with_timeout_ms(20_000);
     let answer = Connection::open(cluster.address(1)?)?.call(7, &request)?;
     match answer.topics.first() {
         Some(made) if made.error_code == 0 => {}
         made => return Err(Failure::new(format!("the topic {name} is not made: {made:?}"))),
     }
-    await_topic(cluster, name, leaders)
+    let leaders: Vec<i32> = replicas.iter().filter_map(|nodes| nodes.first().copied()).collect();
+    await_topic(cluster, name, &leaders)
 }
 
 /// Waits until every broker of `leaders` and broker 1 know the topic and its leaders, and gives its id.

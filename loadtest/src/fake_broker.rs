@@ -18,6 +18,10 @@ use crate::{During, Failure, Result};
 /// The client id of what Weir asks for itself.
 const WEIR: &str = "weir";
 
+/// The last versions that it serves of the two APIs.
+const METADATA_MAX: i16 = 12;
+const VERSIONS_MAX: i16 = 3;
+
 /// A request that a client sent through the gateway.
 #[derive(Debug)]
 pub struct Asked {
@@ -27,7 +31,7 @@ pub struct Asked {
     pub client_id: String,
     /// All of it, without its length.
     pub frame: Bytes,
-    /// The lawful answer, length included; to an API that this broker does not serve, its header alone.
+    /// The lawful answer, length included; to an API or version that this broker does not serve, nothing or a header alone.
     pub answer: Bytes,
 }
 
@@ -89,7 +93,9 @@ impl FakeBroker {
 fn serve(mut stream: TcpStream, address: SocketAddr, serves_weir: bool, script: &Script) -> Result<()> {
     loop {
         let frame = read_frame(&mut stream)?;
-        let (client_id, correlation_id, answer) = lawful_answer(&frame, address)?;
+        let (key, version, correlation_id, client_id) =
+            header(&frame).ok_or_else(|| Failure::new("a frame without one"))?;
+        let answer = lawful_answer(key, version, correlation_id, address)?;
         let asked = Asked { correlation_id, client_id, frame, answer };
         let act = match asked.client_id.as_str() {
             WEIR if serves_weir => Act::Send(asked.answer),
@@ -114,23 +120,22 @@ fn read_frame(stream: &mut TcpStream) -> Result<Bytes> {
     Ok(frame.into())
 }
 
-/// Client id, correlation id and the answer a real broker would give.
-fn lawful_answer(frame: &Bytes, address: SocketAddr) -> Result<(String, i32, Bytes)> {
-    let (key, version, correlation_id, client_id) = header(frame).ok_or_else(|| Failure::new("a frame without one"))?;
+/// The answer a real broker would give.
+fn lawful_answer(key: i16, version: i16, correlation_id: i32, address: SocketAddr) -> Result<Bytes> {
+    let Ok(api) = ApiKey::try_from(key) else { return Ok(Bytes::new()) };
     let mut body = BytesMut::new();
     body.put_i32(0);
     let answer_header = ResponseHeader::default().with_correlation_id(correlation_id);
-    let Ok(api) = ApiKey::try_from(key) else { return Ok((client_id, correlation_id, Bytes::new())) };
     answer_header.encode(&mut body, api.response_header_version(version)).during("encode a header")?;
     match api {
-        ApiKey::ApiVersions => versions().encode(&mut body, version),
-        ApiKey::Metadata => metadata(address).encode(&mut body, version),
+        ApiKey::ApiVersions if (0..=VERSIONS_MAX).contains(&version) => versions().encode(&mut body, version),
+        ApiKey::Metadata if (0..=METADATA_MAX).contains(&version) => metadata(address).encode(&mut body, version),
         _ => Ok(()),
     }
     .during("encode an answer")?;
     let length = i32::try_from(body.len() - 4).during("an answer's length")?;
     body[..4].copy_from_slice(&length.to_be_bytes());
-    Ok((client_id, correlation_id, body.freeze()))
+    Ok(body.freeze())
 }
 
 /// API key, version, correlation id and client id: they stand alike in every header since version 1.
@@ -147,7 +152,7 @@ fn header(frame: &Bytes) -> Option<(i16, i16, i32, String)> {
 }
 
 fn versions() -> ApiVersionsResponse {
-    let served = [(ApiKey::Metadata, 12), (ApiKey::ApiVersions, 3)];
+    let served = [(ApiKey::Metadata, METADATA_MAX), (ApiKey::ApiVersions, VERSIONS_MAX)];
     let listed = served.map(|(api, max)| ApiVersion::default().with_api_key(api as i16).with_max_version(max));
     ApiVersionsResponse::default().with_api_keys(listed.to_vec())
 }

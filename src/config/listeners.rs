@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::clusters::unique;
 use super::ports::Ports;
 use super::reader::{Reader, Section, found, keys, suggestion};
+use super::told::ToldBefore;
 use super::yaml::{Data, Node};
 use super::{Auth, Listener, tls, value};
 use crate::addressing::{Advertised, AdvertisedPorts, BrokerPorts, Brokers, HostPattern};
@@ -35,8 +36,14 @@ pub(super) fn read(
     let items = reader.list(node, "listeners", "listeners")?;
     let mut names = Vec::new();
     let mut all = Vec::with_capacity(items.len());
+    let mut told = ToldBefore::default();
     for (index, item) in items.iter().enumerate() {
-        all.push(listener(item, &format!("listeners[{index}]"), reader, known, &mut names, ports));
+        let path = format!("listeners[{index}]");
+        let listener = listener(item, &path, reader, known, &mut names, ports);
+        if let Some(listener) = &listener {
+            told.check(item, path, listener, reader);
+        }
+        all.push(listener);
     }
     all.into_iter().collect()
 }
@@ -113,7 +120,10 @@ fn brokers(section: &Section<'_>, reader: &mut Reader) -> Option<Apart> {
 
 fn claim(section: &Section<'_>, ports: &mut Ports, bind: Option<SocketAddr>, brokers: Option<&Apart>) {
     if let (Some(bind), Some(node)) = (bind, section.node("bind")) {
-        ports.claim(node.at, section.path("bind"), bind.ip(), bind.port(), bind.port());
+        match brokers {
+            Some(Apart::Names(_)) => ports.claim_by_names(node.at, section.path("bind"), bind),
+            _ => ports.claim(node.at, section.path("bind"), bind.ip(), bind.port(), bind.port()),
+        }
     }
     if let (Some(Apart::Ports(brokers)), Some(node)) = (brokers, section.node("brokers")) {
         ports.claim(node.at, section.path("brokers"), brokers.host, brokers.low, brokers.high);

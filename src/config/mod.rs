@@ -22,6 +22,7 @@ mod sasl;
 mod secret;
 mod store;
 mod tls;
+mod told;
 mod value;
 mod yaml;
 

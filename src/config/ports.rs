@@ -3,7 +3,7 @@
 //! The kernel would not tell: shards share their ports with `SO_REUSEPORT`, so a second listener of this process would
 //! bind happily and take half of the other one's connections.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::problem::Mark;
 use super::reader::Reader;
@@ -17,6 +17,8 @@ pub(super) struct Ports {
 struct Claim {
     at: Mark,
     path: String,
+    /// Host names tell brokers apart there.
+    by_names: bool,
     host: IpAddr,
     low: u16,
     high: u16,
@@ -25,7 +27,13 @@ struct Claim {
 impl Ports {
     /// Notes that `path` listens on `low..=high` of `host`.
     pub(super) fn claim(&mut self, at: Mark, path: String, host: IpAddr, low: u16, high: u16) {
-        self.claims.push(Claim { at, path, host, low, high });
+        self.claims.push(Claim { at, path, by_names: false, host, low, high });
+    }
+
+    /// Notes that `path` is the one address of a listener whose brokers have host names.
+    pub(super) fn claim_by_names(&mut self, at: Mark, path: String, address: SocketAddr) {
+        let (host, port) = (address.ip(), address.port());
+        self.claims.push(Claim { at, path, by_names: true, host, low: port, high: port });
     }
 
     /// Reports every pair that clashes, at the one that comes later in the file.
@@ -37,7 +45,11 @@ impl Ports {
                     let ports =
                         if low == high { format!("port {low} clashes") } else { format!("ports {low}-{high} clash") };
                     let other = format!("{} on line {}", earlier.path, earlier.at.line);
-                    let what = format!("{}: {ports} with {other}; expected ports of its own", later.path);
+                    let expected = match earlier.by_names && later.by_names {
+                        true => "expected a port of its own, since host names tell brokers apart, not listeners",
+                        false => "expected ports of its own",
+                    };
+                    let what = format!("{}: {ports} with {other}; {expected}", later.path);
                     reader.report(later.at, what);
                 }
             }

@@ -156,17 +156,20 @@ pub(super) struct Told {
 
 /// A host that clients can be told, a name that may hold `{node}` or an IP address, and ports where they are said.
 pub(super) fn told(node: &Node) -> Result<Told, String> {
+    let text = text(node).unwrap_or_default();
+    // `2001:db8::5:9092` is an address as much as one with a port.
+    if !text.starts_with('[') && text.matches(':').count() > 1 {
+        return Err("an IPv6 address in brackets, whether ports follow or not, such as \"[2001:db8::5]\" or \
+                    \"[2001:db8::5]:19300-19399\""
+            .to_owned());
+    }
     let parse = || {
-        let text = text(node).ok()?;
-        // An IPv6 address needs no brackets where no port follows.
         let (host, range) = match text.rsplit_once(':') {
-            Some((host, range)) if text.parse::<IpAddr>().is_err() && !text.ends_with(']') => {
-                (host, Some(ports(range)?))
-            }
+            Some((host, range)) if !text.ends_with(']') => (host, Some(ports(range)?)),
             _ => (text, None),
         };
         let wildcard = unbracketed(host).parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
-        let valid = is_host(host) || (range.is_none() && host.parse::<IpAddr>().is_ok()) || pattern(host).is_some();
+        let valid = is_host(host) || pattern(host).is_some();
         let host = HostPattern::new(unbracketed(host))?;
         (valid && !wildcard).then_some(Told { host, ports: range })
     };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::event::{Item, RequestPart, Resource};
 use crate::limits;
+use crate::wire::kafka::addresses::BROKER_CONFIGS;
 use crate::wire::kafka::api::{self, key};
 use crate::wire::kafka::batch::{Batch, Format};
 use crate::wire::kafka::layout::{Group, Role};
@@ -20,6 +21,8 @@ use crate::wire::kafka::walk::{Span, Value, Visitor};
 pub trait TopicDirectory {
     /// The name of a topic id.
     fn name(&self, id: &[u8; 16]) -> Option<Arc<str>>;
+    /// A response used an id without a name: later ones should find one.
+    fn met(&self, _id: &[u8; 16]) {}
     /// A response named these topics' ids.
     fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>);
 }
@@ -31,6 +34,9 @@ pub const REPLICATION_THROTTLES: [&str; 3] = [
     "follower.replication.throttled.rate",
     "replica.alter.log.dirs.io.max.bytes.per.second",
 ];
+
+/// `ConfigResource.Type.BROKER_LOGGER`.
+const BROKER_LOGGERS: i64 = 8;
 
 /// Which of an exchange's two bodies is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +74,8 @@ pub struct Description {
     pub names_hosts: bool,
     /// The request sets something of a broker besides [`REPLICATION_THROTTLES`].
     pub configures_brokers: bool,
+    /// Topic ids of the request that have no name yet, at most as many as there are items.
+    pub unnamed: Vec<[u8; 16]>,
     /// Topic ids that the response named.
     pub learnt: Vec<([u8; 16], Arc<str>)>,
     topic: Option<Arc<str>>,
@@ -77,6 +85,8 @@ pub struct Description {
     items_before_topic: usize,
     item: Option<usize>,
     resource: Resource,
+    /// The resource is a broker itself, not one of its loggers.
+    broker_itself: bool,
     transactions: bool,
 }
 
@@ -97,6 +107,7 @@ impl Description {
             secret: false,
             names_hosts: false,
             configures_brokers: false,
+            unnamed: Vec::new(),
             learnt: Vec::new(),
             topic: None,
             topic_id: None,
@@ -105,6 +116,7 @@ impl Description {
             items_before_topic: 0,
             item: None,
             resource: Resource::Topic,
+            broker_itself: false,
             transactions: false,
         }
     }
@@ -248,7 +260,10 @@ impl<'a> Describer<'a> {
             Role::ThrottleMs => description.throttle_ms = u32::try_from(number).unwrap_or(0),
             Role::Acks => description.acks = i16::try_from(number).ok(),
             Role::ReplicaId => description.replica_id = i32::try_from(number).ok(),
-            Role::ResourceType => description.resource = resource_of(description.api_key, number),
+            Role::ResourceType => {
+                description.resource = resource_of(description.api_key, number);
+                description.broker_itself = number == BROKER_CONFIGS;
+            }
             Role::KeyType => {
                 description.transactions = number == 1;
                 if let Some(item) = description.items.last_mut().filter(|i| i.resource == Resource::Group) {
@@ -260,8 +275,21 @@ impl<'a> Describer<'a> {
     }
 
     fn setting(&mut self, name: Option<&str>) {
-        let throttles = name.is_some_and(|name| REPLICATION_THROTTLES.contains(&name));
+        // A logger may bear any name.
+        let throttles =
+            self.description.broker_itself && name.is_some_and(|name| REPLICATION_THROTTLES.contains(&name));
         self.description.configures_brokers |= self.description.resource == Resource::Broker && !throttles;
+    }
+
+    /// What stands for a topic as long as its name is not known.
+    fn stand_in(&mut self, id: [u8; 16]) -> Arc<str> {
+        let unnamed = &mut self.description.unnamed;
+        match self.description.side {
+            Side::Response => self.topics.met(&id),
+            Side::Request if unnamed.len() < limits::EVENT_ITEMS_MAX && !unnamed.contains(&id) => unnamed.push(id),
+            Side::Request => {}
+        }
+        Arc::from(text_of(&id))
     }
 
     fn topic_id(&mut self, id: [u8; 16]) {
@@ -270,10 +298,7 @@ impl<'a> Describer<'a> {
         }
         self.description.topic_id = Some(id);
         if self.description.topic.as_deref().is_none_or(str::is_empty) {
-            let name = self.topics.name(&id).unwrap_or_else(|| {
-                let text = uuid::Uuid::from_bytes(id).to_string();
-                Arc::from(text)
-            });
+            let name = self.topics.name(&id).unwrap_or_else(|| self.stand_in(id));
             if self.description.depth == 0 {
                 self.description.begin(Resource::Topic, &name, None);
             }
@@ -358,6 +383,11 @@ impl Visitor for Describer<'_> {
     }
 }
 
+/// A topic id as text.
+pub(super) fn text_of(id: &[u8; 16]) -> String {
+    uuid::Uuid::from_bytes(*id).to_string()
+}
+
 /// Kafka numbers resources twice: ConfigResource.Type for configurations, ResourceType for ACLs.
 pub(super) fn resource_of(api_key: i16, number: i64) -> Resource {
     let acls = matches!(api_key, key::DESCRIBE_ACLS | key::CREATE_ACLS | key::DELETE_ACLS);
@@ -366,7 +396,7 @@ pub(super) fn resource_of(api_key: i16, number: i64) -> Resource {
         (true, 3) | (false, 32) => Resource::Group,
         (true, 5) => Resource::TransactionalId,
         (true, 6) => Resource::DelegationToken,
-        (false, 4 | 8) => Resource::Broker,
+        (false, BROKER_CONFIGS | BROKER_LOGGERS) => Resource::Broker,
         _ => Resource::Cluster,
     }
 }

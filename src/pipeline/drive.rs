@@ -309,6 +309,7 @@ pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<
         api_key: api.key,
         api: Some(api),
         request: None,
+        unnamed: Vec::new(),
         version,
         correlation_id: id as i32,
         frame_bytes: 0,

@@ -3,10 +3,10 @@
 //! Invariant: what a `Noted` event said is not said again by the `Exchange` event of the same ordinal.
 
 use super::capture::{Capture, Cut, WholeFrame};
-use super::describe::{Description, TopicDirectory};
+use super::describe::{Description, TopicDirectory, text_of};
 use super::head::ResponseHead;
 use crate::event::piece::Way;
-use crate::event::{EventKind, Latency, Outcome, RequestPart, ResponsePart};
+use crate::event::{EventKind, Latency, Outcome, RequestPart, Resource, ResponsePart};
 use crate::wire::kafka::api::{self, Api, key};
 use crate::wire::kafka::frame::PREFIX_LEN;
 use crate::wire::kafka::records::body::Refused;
@@ -37,6 +37,8 @@ pub struct Exchange {
     pub api: Option<&'static Api>,
     /// What was asked; taken by the note, if there was one.
     pub request: Option<RequestPart>,
+    /// Topic ids in it that stand there as text, without a name.
+    pub unnamed: Vec<[u8; 16]>,
     /// API version.
     pub version: i16,
     /// Correlation id.
@@ -57,9 +59,21 @@ pub struct Exchange {
 
 impl Exchange {
     /// Takes what was read of its body.
-    pub fn described(&mut self, description: Description) {
+    pub fn described(&mut self, mut description: Description) {
         self.unanswered = description.acks == Some(0);
+        self.unnamed = std::mem::take(&mut description.unnamed);
         self.request = Some(description.into_request(self.version, self.correlation_id, self.frame_bytes));
+    }
+
+    /// Puts names that were found since in the places of topic ids.
+    pub fn name_topics(&mut self, topics: &dyn TopicDirectory) {
+        for id in std::mem::take(&mut self.unnamed) {
+            let (Some(name), text) = (topics.name(&id), text_of(&id)) else { continue };
+            let items = self.request.iter_mut().flat_map(|request| &mut request.items);
+            for item in items.filter(|item| item.resource == Resource::Topic && item.name == text) {
+                item.name = name.to_string();
+            }
+        }
     }
 
     /// The login's token of a version 0 handshake, which has no request of its own.
@@ -69,6 +83,7 @@ impl Exchange {
             api_key: key::SASL_AUTHENTICATE,
             api: api::lookup(key::SASL_AUTHENTICATE),
             request: None,
+            unnamed: Vec::new(),
             version: 0,
             correlation_id: 0,
             frame_bytes,
@@ -177,6 +192,7 @@ mod tests {
             api_key: 999,
             api: None,
             request: Some(RequestPart::default()),
+            unnamed: Vec::new(),
             version: 0,
             correlation_id: 0,
             frame_bytes: 0,

@@ -140,6 +140,7 @@ mod tests {
             api_key: key::METADATA,
             api: api::lookup(key::METADATA),
             request: None,
+            unnamed: Vec::new(),
             version,
             correlation_id: 0,
             frame_bytes: 0,

@@ -303,6 +303,7 @@ impl Inbound {
             api_key: head.api_key,
             api: api::lookup(head.api_key),
             request: None,
+            unnamed: Vec::new(),
             version: head.api_version,
             correlation_id: head.correlation_id,
             unanswered: false,

@@ -174,7 +174,7 @@ impl<R: Runtime> Connection<R> {
     pub fn spawn(self: &Rc<Self>, task: impl AsyncFnOnce(&Rc<Self>) -> Result<Option<CloseReason>, Fault> + 'static) {
         self.tasks.set(self.tasks.get() + 1);
         let connection = self.clone();
-        R::spawn(async move {
+        self.shard.spawn(async move {
             match AssertUnwindSafe(task(&connection)).catch_unwind().await {
                 Ok(Ok(Some(reason))) => connection.end(reason),
                 Ok(Ok(None)) => {}
@@ -303,17 +303,22 @@ impl<R: Runtime> Connection<R> {
             futures_lite::future::or(changed, R::sleep(Duration::from_millis(100))).await;
         }
     }
+
+    /// Has topic ids looked up that a request names and nobody has met, and waits for it.
+    pub async fn look_up_topics(&self, ids: &[[u8; 16]]) {
+        let asked = self.door.listener.cluster.look_up_topics(ids.to_vec());
+        futures_lite::future::or(asked, R::sleep(limits::TOPIC_LOOKUP_WAIT)).await;
+    }
 }
 
 /// Topic names as the connection's cluster knows them.
 impl<R: Runtime> TopicDirectory for Connection<R> {
     fn name(&self, id: &[u8; 16]) -> Option<Arc<str>> {
-        let cluster = &self.door.listener.cluster;
-        let name = cluster.topic_name(id);
-        if name.is_none() {
-            cluster.tell(crate::upstream::Tidings::UnknownTopic { id: *id });
-        }
-        name
+        self.door.listener.cluster.topic_name(id)
+    }
+
+    fn met(&self, id: &[u8; 16]) {
+        self.door.listener.cluster.met_topic(*id);
     }
 
     fn learn(&self, topics: Vec<([u8; 16], Arc<str>)>) {

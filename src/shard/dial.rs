@@ -1,7 +1,8 @@
 //! Connecting a client's connection to its broker, and logging in there as Weir.
 //!
-//! Invariant: nothing of the client is sent before the broker has let Weir in, and nothing at all before the client is
-//! known.
+//! Invariants:
+//! - Nothing of the client is sent before the broker has let Weir in, and nothing at all before the client is known.
+//! - The door of a broker that is known to be down is as shut as the broker's own: no byte is answered there.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -15,7 +16,7 @@ use super::tls::Transport;
 use crate::limits;
 use crate::pipeline::fault::Fault;
 use crate::tls::{Peer, explain_io};
-use crate::upstream::{Endpoint, Login, LoginStep, Session, Tidings};
+use crate::upstream::{Cluster, Endpoint, Login, LoginStep, Presence, Session, Tidings};
 
 /// The upstream connection, made on first use.
 pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Result<&Transport<R::Stream>, Fault> {
@@ -30,15 +31,48 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
             return Err(Fault::Refused(why));
         }
         Err(why) => {
-            cluster.tell(Tidings::Unreachable);
-            metrics::counter!("weir_upstream_connect_failures_total", "cluster" => cluster.name.clone()).increment(1);
-            return Err(Fault::Unreachable(why));
+            cluster.tell(Tidings::Changed);
+            return Err(unreachable(cluster, why));
         }
     };
     let upstream = connection.upstream.get_or_init(|| stream);
     connection.renewal.begin(session, connection.clock.now_ns());
     connection.spawn_responses();
     Ok(upstream)
+}
+
+/// Where the last look found the broker down, sees whether it is there again before the client is answered anything.
+///
+/// Clients take an answer to ApiVersions, which Weir has at hand, for a broker that works: they would start their pauses
+/// between attempts anew with each connection, and librdkafka would ask a dead controller for ever.
+pub(super) async fn knock<R: Runtime>(connection: &Connection<R>) -> Result<(), Fault> {
+    let (cluster, node) = (&connection.door.listener.cluster, connection.node.get());
+    let view = cluster.view().clone();
+    match view.presence(node) {
+        Presence::Assumed => return Ok(()),
+        Presence::Gone => {
+            let trouble = view.trouble.as_deref().unwrap_or("its brokers do not name this one any more");
+            return Err(unreachable(cluster, format!("cannot reach cluster {}: {trouble}", cluster.name)));
+        }
+        Presence::Doubtful => {}
+    }
+    let mut trouble = String::from("its host does not resolve");
+    for Endpoint { address, .. } in view.endpoints_of(node) {
+        match bounded::<R, _>(R::connect(address)).await {
+            Some(Ok(_)) => {
+                cluster.tell(Tidings::Changed);
+                return Ok(());
+            }
+            Some(Err(error)) => trouble = format!("{address}: {error}"),
+            None => trouble = format!("{address} did not answer within {} s", limits::UPSTREAM_CONNECT_WAIT.as_secs()),
+        }
+    }
+    Err(unreachable(cluster, format!("cannot reach cluster {}: {trouble}", cluster.name)))
+}
+
+fn unreachable(cluster: &Cluster, why: String) -> Fault {
+    metrics::counter!("weir_upstream_connect_failures_total", "cluster" => cluster.name.clone()).increment(1);
+    Fault::Unreachable(why)
 }
 
 async fn dial<R: Runtime>(connection: &Connection<R>) -> Result<(Transport<R::Stream>, Session), String> {

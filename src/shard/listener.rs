@@ -93,7 +93,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) fn open<R: Runtime>(shard: &Rc<Shard<R>>, listener: &Arc<ListenerOptions>) -> io::Result<()> {
     open_door(shard, listener, None, listener.bind)?;
     if matches!(listener.brokers, Brokers::Ports(_)) {
-        R::spawn(follow(shard.clone(), listener.clone()));
+        shard.spawn(follow(shard.clone(), listener.clone()));
     }
     Ok(())
 }
@@ -168,7 +168,7 @@ fn open_door<R: Runtime>(
         }
     };
     let door = Rc::new(Door { listener: listener.clone(), node });
-    R::spawn(accept(shard.clone(), door, socket));
+    shard.spawn(accept(shard.clone(), door, socket));
     Ok(true)
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Meter {
     bytes_in: Cell<u64>,
     bytes_out: Cell<u64>,
     journal_full: Cell<u64>,
+    tasks: Cell<i64>,
     connections: RefCell<BTreeMap<(String, Standing), i64>>,
 }
 
@@ -99,6 +100,11 @@ impl Meter {
         self.journal_full.set(self.journal_full.get() + 1);
     }
 
+    /// Counts a task that began (1) or is no more (-1).
+    pub fn tasks(&self, change: i64) {
+        self.tasks.set(self.tasks.get() + change);
+    }
+
     /// Counts a connection that came to stand somewhere (1) or no longer does (-1).
     pub fn connections(&self, listener: &str, standing: Standing, change: i64) {
         *self.connections.borrow_mut().entry((listener.to_owned(), standing)).or_default() += change;
@@ -120,13 +126,17 @@ impl Meter {
         metrics::counter!("weir_bytes_total", "direction" => "in").increment(self.bytes_in.take());
         metrics::counter!("weir_bytes_total", "direction" => "out").increment(self.bytes_out.take());
         metrics::counter!("weir_journal_full_waits_total").increment(self.journal_full.take());
+        metrics::gauge!("weir_tasks").increment(as_change(self.tasks.take()));
         for ((listener, standing), change) in self.connections.borrow_mut().iter_mut() {
-            let state = standing.name();
-            #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-            let change = std::mem::take(change) as f64;
+            let (state, change) = (standing.name(), as_change(std::mem::take(change)));
             metrics::gauge!("weir_connections", "listener" => listener.clone(), "state" => state).increment(change);
         }
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn as_change(count: i64) -> f64 {
+    count as f64
 }
 
 fn publish_histogram(counted: &mut Histogram<u64>, published: metrics::Histogram) {

@@ -44,6 +44,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
     if !asked? || !handshake::with_client(c).await? {
         return Ok(Some(CloseReason::Client));
     }
+    dial::knock(c).await?;
     let mut requests =
         Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), answered_here: false };
     while !c.reads_ended.get() {
@@ -135,7 +136,13 @@ impl<R: Runtime> Requests<R> {
                     self.send(&mut batch, buffer).await?;
                     R::sleep(Duration::from_millis(5)).await;
                 }
-                Action::Relay { ended } => {
+                Action::Relay { mut ended } => {
+                    if let Some(exchange) = ended.as_mut().filter(|exchange| !exchange.unnamed.is_empty()) {
+                        // What came before does not wait for it.
+                        self.send(&mut batch, buffer).await?;
+                        c.look_up_topics(&exchange.unnamed).await;
+                        exchange.name_topics(&*c);
+                    }
                     batch.out.read(taken);
                     if let Some(exchange) = ended {
                         self.forward(exchange, true, &mut batch).await?;
@@ -199,10 +206,24 @@ impl<R: Runtime> Requests<R> {
         let c = self.c.clone();
         let Whole { kept, body_at, mut exchange, reservation } = whole;
         let frame = kept.map_or(Cow::Borrowed(&buffer[taken.clone()]), Cow::Owned);
+        let allowed = c.door.listener.allow_security_changes;
+        let mut judged = guard::judge(&exchange, &frame[body_at..], &*c, allowed);
+        if let Ok(Verdict::Forward(description)) = &judged
+            && !description.unnamed.is_empty()
+        {
+            // What came before does not wait for it.
+            self.send(batch, buffer).await?;
+            c.look_up_topics(&description.unnamed).await;
+            judged = guard::judge(&exchange, &frame[body_at..], &*c, allowed);
+        }
         let frame = self.masked(&mut exchange, frame, body_at)?;
         self.keep_whole(&mut exchange, &frame, body_at).await?;
         let body = &frame[body_at..];
-        match guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes)? {
+        if On::of(exchange.api_key) == Some(On::Produce) {
+            // Described is what goes on.
+            judged = guard::judge(&exchange, body, &*c, allowed);
+        }
+        match judged? {
             Verdict::Here => {
                 // Answering may take a moment: what came before does not wait for it.
                 self.send(batch, buffer).await?;
@@ -300,8 +321,14 @@ impl<R: Runtime> Requests<R> {
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
             if batch.out.write(upstream, buffer).await.is_err() {
-                // The answering task sees the same end, with whatever the broker said before it.
-                self.c.end(CloseReason::Upstream);
+                // The answering task sees the same end, passes on what the broker said before it, and tells of it.
+                batch.out.clear();
+                self.c.reads_ended.set(true);
+                self.c.traffic.lingers_since_ns.set(self.c.clock.now_ns());
+                upstream.shutdown(Shutdown::Write);
+                for mut exchange in batch.unanswered.drain(..) {
+                    self.c.record(exchange.abandon(self.c.clock.now_ns())).await;
+                }
                 return Ok(());
             }
         }

@@ -100,7 +100,9 @@ impl<R: Runtime> Responses<R> {
 
     fn upstream_closed(&self) -> Result<Option<CloseReason>, Fault> {
         let c = &self.c;
-        let in_flight = c.ring.borrow().len() + usize::from(self.outbound.is_within_matched());
+        let asked = c.ring.borrow().len() + usize::from(self.outbound.is_within_matched());
+        // One that is still being passed on is in no place of the ring yet.
+        let in_flight = asked.max(usize::from(!c.traffic.between_requests.get()));
         if c.is_ending() {
             return Ok(None);
         }

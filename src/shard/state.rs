@@ -149,7 +149,7 @@ async fn run<R: Runtime>(
     if failed {
         return;
     }
-    R::spawn(sweep::run(shard.clone()));
+    shard.spawn(sweep::run(shard.clone()));
     let mut drain_for = Duration::ZERO;
     while let Some(command) = commands.recv().await {
         match command {
@@ -227,6 +227,15 @@ impl<R: Runtime> Shard<R> {
         }
     }
 
+    /// Starts a task on this thread, the only way to: it is counted for as long as the executor keeps it, however it ends.
+    pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
+        let counted = Counted::begin(self.clone());
+        R::spawn(async move {
+            let _counted = counted;
+            task.await;
+        });
+    }
+
     pub fn next_connection(&self) -> u64 {
         let number = self.next_connection.get();
         self.next_connection.set(number + 1);
@@ -246,5 +255,21 @@ impl<R: Runtime> Shard<R> {
         for other in &self.others {
             let _ = other.send(command());
         }
+    }
+}
+
+/// Counts the task that owns it.
+struct Counted<R: Runtime>(Rc<Shard<R>>);
+
+impl<R: Runtime> Counted<R> {
+    fn begin(shard: Rc<Shard<R>>) -> Self {
+        shard.meter.tasks(1);
+        Counted(shard)
+    }
+}
+
+impl<R: Runtime> Drop for Counted<R> {
+    fn drop(&mut self) {
+        self.0.meter.tasks(-1);
     }
 }

@@ -5,13 +5,13 @@
 //! - A topic id, once learnt, keeps its name: Kafka never reuses ids (KIP-516).
 //! - Telling never blocks: when the watcher is behind, a tiding is dropped and its next regular look makes up for it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::credential::{Credential, CredentialOptions};
 use crate::tls::ClientTls;
@@ -61,6 +61,8 @@ pub struct Broker {
 pub struct View {
     /// Brokers by node id.
     pub brokers: BTreeMap<i32, Broker>,
+    /// Node ids that were brokers once and are named no longer: fenced, or removed.
+    pub gone: BTreeSet<i32>,
     /// The bootstrap list, resolved.
     pub bootstrap: Vec<Endpoint>,
     /// What every broker serves: the answer on the bootstrap address, where any broker may be behind.
@@ -93,9 +95,28 @@ impl View {
             .collect()
     }
 
+    /// Puts the addresses of brokers that did not answer at the last look behind all others.
+    pub(super) fn silent_last(&self, endpoints: &mut [Endpoint]) {
+        let silent = |endpoint: &Endpoint| {
+            self.brokers.values().any(|broker| broker.silent && broker.addresses.contains(&endpoint.address))
+        };
+        endpoints.sort_by_cached_key(silent);
+    }
+
     /// Whether the cluster is known and has no such broker.
     pub fn lacks(&self, node: i32) -> bool {
         !self.brokers.is_empty() && !self.brokers.contains_key(&node)
+    }
+
+    /// What is known of a broker (none: of any) that may be down.
+    pub fn presence(&self, node: Option<i32>) -> Presence {
+        match (node, &self.trouble) {
+            (Some(node), _) if self.gone.contains(&node) => Presence::Gone,
+            (Some(node), _) if self.brokers.get(&node).is_some_and(|broker| broker.silent) => Presence::Doubtful,
+            (Some(_), Some(_)) => Presence::Doubtful,
+            (None, Some(_)) => Presence::Gone,
+            (_, None) => Presence::Assumed,
+        }
     }
 
     /// Every address of every broker that is known.
@@ -105,10 +126,21 @@ impl View {
 }
 
 impl Broker {
-    fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
         let host: Arc<str> = Arc::from(&*self.host);
         self.addresses.iter().map(move |address| Endpoint { address: *address, host: host.clone() })
     }
+}
+
+/// Whether a broker is there, as far as the last look tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Nothing speaks against it.
+    Assumed,
+    /// It did not answer; it may be there again.
+    Doubtful,
+    /// It is not there, and the watcher will tell when it is.
+    Gone,
 }
 
 /// What a shard tells the watcher.
@@ -123,13 +155,21 @@ pub enum Tidings {
         /// Port.
         port: u16,
     },
-    /// A request used a topic id that is not known.
-    UnknownTopic {
-        /// The id.
-        id: [u8; 16],
-    },
-    /// A broker could not be reached.
-    Unreachable,
+    /// A broker could not be reached, or one that did not answer is there again.
+    Changed,
+}
+
+/// Topic ids that nobody here knows.
+pub(super) struct LookUp {
+    pub(super) ids: Vec<[u8; 16]>,
+    /// Dropped once they have been asked for; none where nobody waits.
+    pub(super) _asked: Option<oneshot::Sender<()>>,
+}
+
+/// What the watcher is told.
+pub(super) struct Inbox {
+    pub(super) tidings: mpsc::Receiver<Tidings>,
+    pub(super) lookups: mpsc::Receiver<LookUp>,
 }
 
 /// Topic names by id.
@@ -150,17 +190,16 @@ pub struct Cluster {
     pub(super) topics: ArcSwap<TopicNames>,
     pub(super) changed: Notify,
     tidings: mpsc::Sender<Tidings>,
+    lookups: mpsc::Sender<LookUp>,
 }
 
 /// News that may wait for the watcher; beyond it they are dropped, since its next regular look finds the same.
 const TIDINGS_MAX: usize = 4096;
 
 impl Cluster {
-    pub(super) fn new(
-        options: ClusterOptions,
-        credential: Option<Arc<dyn Credential>>,
-    ) -> (Arc<Self>, mpsc::Receiver<Tidings>) {
-        let (tidings, inbox) = mpsc::channel(TIDINGS_MAX);
+    pub(super) fn new(options: ClusterOptions, credential: Option<Arc<dyn Credential>>) -> (Arc<Self>, Inbox) {
+        let (tidings, told) = mpsc::channel(TIDINGS_MAX);
+        let (lookups, asked) = mpsc::channel(TIDINGS_MAX);
         let cluster = Cluster {
             name: options.name,
             tls: options.tls,
@@ -171,8 +210,9 @@ impl Cluster {
             topics: ArcSwap::from_pointee(TopicNames::new()),
             changed: Notify::new(),
             tidings,
+            lookups,
         };
-        (Arc::new(cluster), inbox)
+        (Arc::new(cluster), Inbox { tidings: told, lookups: asked })
     }
 
     /// What is known now.
@@ -188,6 +228,19 @@ impl Cluster {
     /// Tells the watcher; never blocks.
     pub fn tell(&self, tidings: Tidings) {
         let _ = self.tidings.try_send(tidings);
+    }
+
+    /// Has a topic id looked up that an answer named; never blocks.
+    pub fn met_topic(&self, id: [u8; 16]) {
+        let _ = self.lookups.try_send(LookUp { ids: vec![id], _asked: None });
+    }
+
+    /// Has topic ids looked up and waits until the cluster was asked, or could not be; works on every executor.
+    pub async fn look_up_topics(&self, ids: Vec<[u8; 16]>) {
+        let (asked, done) = oneshot::channel();
+        // Where there are too many already, the sender is dropped, and nobody waits.
+        let _ = self.lookups.try_send(LookUp { ids, _asked: Some(asked) });
+        let _ = done.await;
     }
 
     /// Takes in topic ids; what is known already costs a look-up, what is new a copy of the map.

@@ -14,7 +14,7 @@ mod login;
 mod watch;
 
 pub use client::{Client, ClientError};
-pub use cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
+pub use cluster::{Broker, Cluster, ClusterOptions, Endpoint, Presence, Tidings, View};
 pub use credential::{
     Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, Upkeep, fetch_token,
 };

@@ -1,9 +1,10 @@
 //! Follows the clusters from a thread of its own: brokers, their addresses and versions, topic ids.
 //!
 //! A look happens at start, every `refresh`, at once when a shard could not reach a broker, and each second while nothing
-//! can be reached. Invariant: a failed look keeps what was known; only `View::trouble` changes.
+//! can be reached. Brokers are asked side by side, so that those that hang cost a look no more than one of them does, and
+//! topic ids are looked up beside it. Invariant: a failed look keeps what was known; only `View::trouble` changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, MetadataResp
 use kafka_protocol::protocol::StrBytes;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::client::{Client, ClientError};
-use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Tidings, View};
+use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Inbox, LookUp, Tidings, View};
 use super::credential::{self, Upkeep};
 use super::http::HttpError;
 use crate::limits;
@@ -67,7 +69,8 @@ impl Watcher {
             runtime.block_on(async move {
                 upkeeps.into_iter().for_each(|upkeep| drop(tokio::spawn(upkeep)));
                 for (cluster, inbox) in watched.into_iter().zip(inboxes) {
-                    tokio::spawn(follow(cluster, inbox));
+                    tokio::spawn(follow(cluster.clone(), inbox.tidings));
+                    tokio::spawn(name_topics(cluster, inbox.lookups));
                 }
                 let mut stopped = stopped;
                 let _ = stopped.wait_for(|s| *s).await;
@@ -82,7 +85,7 @@ impl Watcher {
 struct Opened {
     cluster: Arc<Cluster>,
     /// What it will be told.
-    inbox: mpsc::Receiver<Tidings>,
+    inbox: Inbox,
     /// What has to be run for its credential.
     upkeep: Option<Upkeep>,
 }
@@ -126,38 +129,38 @@ async fn follow(cluster: Arc<Cluster>, mut inbox: mpsc::Receiver<Tidings>) {
             }
             tidings = inbox.recv() => match tidings {
                 None => return,
-                Some(Tidings::Unreachable) => next_look = next_look.min(earliest),
-                Some(first) => {
-                    let mut batch = vec![first];
-                    while let Ok(more) = inbox.try_recv() {
-                        batch.push(more);
-                    }
-                    heard(&cluster, batch).await;
-                }
+                Some(Tidings::Changed) => next_look = next_look.min(earliest),
+                Some(tidings) => heard(&cluster, tidings).await,
             }
         }
     }
 }
 
 /// Takes in what shards saw pass by.
-async fn heard(cluster: &Cluster, batch: Vec<Tidings>) {
-    let mut unknown: Vec<[u8; 16]> = Vec::new();
-    for tidings in batch {
-        match tidings {
-            Tidings::Broker { node, host, port } => {
-                let addresses = resolve(&host, port).await;
-                let mut view = View::clone(&cluster.view.load());
-                tracing::info!(cluster = cluster.name, node, "broker joined or moved");
-                view.brokers.insert(node, Broker { host, port, addresses, versions: None, silent: false });
-                publish(cluster, view);
-            }
-            Tidings::UnknownTopic { id } if !unknown.contains(&id) => unknown.push(id),
-            Tidings::UnknownTopic { .. } | Tidings::Unreachable => {}
+async fn heard(cluster: &Cluster, tidings: Tidings) {
+    let Tidings::Broker { node, host, port } = tidings else { return };
+    let addresses = resolve(&host, port).await;
+    let mut view = View::clone(&cluster.view.load());
+    tracing::info!(cluster = cluster.name, node, "broker joined or moved");
+    view.gone.remove(&node);
+    view.brokers.insert(node, Broker { host, port, addresses, versions: None, silent: false });
+    publish(cluster, view);
+}
+
+/// Looks up what shards ask for. It waits for no look: a client's request waits for it.
+async fn name_topics(cluster: Arc<Cluster>, mut lookups: mpsc::Receiver<LookUp>) {
+    while let Some(first) = lookups.recv().await {
+        let mut batch = vec![first];
+        while let Ok(more) = lookups.try_recv() {
+            batch.push(more);
         }
-    }
-    unknown.retain(|id| !cluster.topics.load().contains_key(id));
-    if !unknown.is_empty() {
-        look_up_topics(cluster, unknown).await;
+        let known = cluster.topics.load_full();
+        let ids: BTreeSet<[u8; 16]> = batch.iter().flat_map(|lookup| lookup.ids.iter().copied()).collect();
+        let unknown: Vec<[u8; 16]> = ids.into_iter().filter(|id| !known.contains_key(id)).collect();
+        if !unknown.is_empty() {
+            look_up_topics(&cluster, unknown).await;
+        }
+        // Whoever waits for one of them is woken as the batch goes.
     }
 }
 
@@ -167,7 +170,7 @@ fn publish(cluster: &Cluster, view: View) {
 }
 
 /// One look at the cluster: who is there and what they speak.
-async fn look(cluster: &Cluster) {
+async fn look(cluster: &Arc<Cluster>) {
     let was = cluster.view.load_full();
     match see(cluster, &was).await {
         Ok(view) => {
@@ -187,7 +190,7 @@ async fn look(cluster: &Cluster) {
     }
 }
 
-async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
+async fn see(cluster: &Arc<Cluster>, was: &View) -> Result<View, String> {
     let mut bootstrap = Vec::new();
     for address in &cluster.bootstrap {
         let (host, port) = address.rsplit_once(':').unwrap_or((address, "9092"));
@@ -200,17 +203,27 @@ async fn see(cluster: &Cluster, was: &View) -> Result<View, String> {
     if bootstrap.is_empty() {
         return Err(format!("none of the bootstrap names resolve ({})", cluster.bootstrap.join(", ")));
     }
-    let candidates: Vec<Endpoint> = bootstrap.iter().cloned().chain(was.known()).collect();
+    let mut candidates: Vec<Endpoint> = bootstrap.iter().cloned().chain(was.known()).collect();
+    was.silent_last(&mut candidates);
     let (mut client, versions) = reach_any(cluster, &candidates).await?;
     let first_look = cluster.topics.load().is_empty();
     let metadata = ask_metadata(&mut client, &versions, if first_look { None } else { Some(Vec::new()) }).await?;
     learn_topics(cluster, &metadata);
-    let brokers = see_brokers(cluster, was, &metadata).await;
-    let common = brokers.values().filter_map(|b| b.versions.as_deref()).fold(None, |common, versions| match common {
-        None => Some(versions.clone()),
-        Some(common) => Some(ClusterVersions::intersect(&common, versions)),
-    });
-    Ok(View { brokers, bootstrap, versions: Some(Arc::new(common.unwrap_or(versions))), trouble: None })
+    let brokers = named(was, &metadata).await;
+    let gone = was.gone.iter().chain(was.brokers.keys()).filter(|node| !brokers.contains_key(node)).copied().collect();
+    let mut view = View { brokers, gone, bootstrap, versions: was.versions.clone(), trouble: None };
+    if view.versions.is_some() {
+        // Who has joined or moved is reached from now on, however long one that hangs is waited for.
+        publish(cluster, view.clone());
+    }
+    probe(cluster, &mut view.brokers).await;
+    let common =
+        view.brokers.values().filter_map(|b| b.versions.as_deref()).fold(None, |common, versions| match common {
+            None => Some(versions.clone()),
+            Some(common) => Some(ClusterVersions::intersect(&common, versions)),
+        });
+    view.versions = Some(Arc::new(common.unwrap_or(versions)));
+    Ok(view)
 }
 
 async fn reach_any(cluster: &Cluster, candidates: &[Endpoint]) -> Result<(Client, ClusterVersions), String> {
@@ -263,32 +276,55 @@ async fn ask_metadata(
     client.call(&request, version).await.map_err(|e| e.to_string())
 }
 
-async fn see_brokers(cluster: &Cluster, was: &View, metadata: &MetadataResponse) -> BTreeMap<i32, Broker> {
-    let mut brokers = BTreeMap::new();
-    for broker in &metadata.brokers {
-        let (node, host) = (broker.node_id.0, broker.host.to_string());
-        let Ok(port) = u16::try_from(broker.port) else { continue };
-        let mut addresses = resolve(&host, port).await;
-        let before = was.brokers.get(&node);
-        if addresses.is_empty() {
-            addresses = before.filter(|b| b.host == host).map(|b| b.addresses.clone()).unwrap_or_default();
+/// The brokers that Metadata names, with what was known of each.
+async fn named(was: &View, metadata: &MetadataResponse) -> BTreeMap<i32, Broker> {
+    let named = metadata.brokers.iter().filter_map(|broker| {
+        let (node, host, port) = (broker.node_id.0, broker.host.to_string(), u16::try_from(broker.port).ok()?);
+        let before = was.brokers.get(&node).cloned();
+        Some(async move {
+            let mut addresses = resolve(&host, port).await;
+            if addresses.is_empty() {
+                addresses = before.as_ref().filter(|b| b.host == host).map(|b| b.addresses.clone()).unwrap_or_default();
+            }
+            let (versions, silent) = before.map_or((None, false), |b| (b.versions, b.silent));
+            (node, Broker { host, port, addresses, versions, silent })
+        })
+    });
+    side_by_side(named).await.into_iter().collect()
+}
+
+/// Asks each broker for its versions; what is not answered stays as it was.
+async fn probe(cluster: &Arc<Cluster>, brokers: &mut BTreeMap<i32, Broker>) {
+    let probes = brokers.iter().map(|(node, broker)| {
+        let (node, cluster, endpoints) = (*node, cluster.clone(), broker.endpoints().collect::<Vec<_>>());
+        async move { (node, reach_any(&cluster, &endpoints).await.map(|(_, versions)| versions)) }
+    });
+    for (node, probed) in side_by_side(probes).await {
+        let Some(broker) = brokers.get_mut(&node) else { continue };
+        broker.silent = probed.is_err();
+        match probed {
+            Ok(versions) => broker.versions = Some(Arc::new(versions)),
+            Err(error) => tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}"),
         }
-        let mut versions = before.and_then(|b| b.versions.clone());
-        let name: Arc<str> = Arc::from(&*host);
-        let endpoints: Vec<_> = addresses.iter().map(|a| Endpoint { address: *a, host: name.clone() }).collect();
-        let silent = match reach_any(cluster, &endpoints).await {
-            Ok((_, probed)) => {
-                versions = Some(Arc::new(probed));
-                false
-            }
-            Err(error) => {
-                tracing::warn!(cluster = cluster.name, node, "broker not probed: {error}");
-                true
-            }
-        };
-        brokers.insert(node, Broker { host, port, addresses, versions, silent });
     }
-    brokers
+}
+
+/// What all of these come to, in no order; so many at a time that a look at a large cluster is no burst of connections.
+async fn side_by_side<F>(tasks: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let (mut running, mut done) = (JoinSet::new(), Vec::new());
+    for task in tasks {
+        if running.len() >= limits::LOOKS_SIDE_BY_SIDE {
+            done.extend(running.join_next().await.and_then(Result::ok));
+        }
+        running.spawn(task);
+    }
+    while let Some(ended) = running.join_next().await {
+        done.extend(ended.ok());
+    }
+    done
 }
 
 fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
@@ -297,7 +333,9 @@ fn learn_topics(cluster: &Cluster, metadata: &MetadataResponse) {
 }
 
 async fn look_up_topics(cluster: &Cluster, ids: Vec<[u8; 16]>) {
-    let candidates = cluster.view.load().endpoints_of(None);
+    let view = cluster.view.load_full();
+    let mut candidates = view.endpoints_of(None);
+    view.silent_last(&mut candidates);
     let asked =
         ids.into_iter().map(|id| MetadataRequestTopic::default().with_topic_id(Uuid::from_bytes(id)).with_name(None));
     let asked = asked.take(limits::TOPIC_LOOKUPS_MAX).collect();

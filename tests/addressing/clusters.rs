@@ -113,6 +113,41 @@ fn topics_of_one_name_and_brokers_of_one_id_are_never_mixed() {
     }
 }
 
+#[test]
+fn the_first_request_with_a_topic_id_is_recorded_under_the_topics_name() {
+    for runtime in RUNTIMES {
+        let gateways = Gateways::start(runtime);
+        let [door, ..] = gateways.doors(1);
+        let unheard = ["written", "read"].map(|name| {
+            let name = format!("unheard-{name}-{runtime}");
+            let id = admin::create_topic(cluster(), &name, &[1]).unwrap();
+            (name, id)
+        });
+        let [written, fetched] = unheard.each_ref().map(|(_, id)| *id);
+        // Relayed, and gathered.
+        let request = produce_request("", written, 13, 0, -1, batch("by-id-main"));
+        let answer = Connection::open(door).unwrap().call::<ProduceRequest>(13, &request).unwrap();
+        assert_eq!(answer.responses[0].partition_responses[0].error_code, 0, "{runtime}");
+        assert_eq!(read(door, fetched), Ok(Vec::new()), "{runtime}");
+        // One that no cluster has is asked for, too, and answered by the broker.
+        assert_eq!(read(door, Uuid::from_u128(7)), Err(UNKNOWN_TOPIC_ID), "{runtime}");
+        let named = || {
+            let mut named = Vec::new();
+            for session in gateways.gateway.weir_json(&["sessions"])? {
+                let events = gateways.gateway.weir_json(&["show", session["id"].as_str().unwrap()])?;
+                let requests = events.iter().filter(|event| event["request"]["api_version"] == 13);
+                let name = |event: &serde_json::Value| event["request"]["items"][0]["name"].as_str().map(str::to_owned);
+                named.extend(requests.filter_map(name));
+            }
+            named.sort();
+            Ok((named.len() == 3).then_some(named))
+        };
+        let named = wait_for("the requests in the recording", SOON, named).unwrap();
+        assert_eq!(named[1..], [unheard[1].0.clone(), unheard[0].0.clone()], "{runtime}");
+        assert_eq!(named[0], Uuid::from_u128(7).to_string());
+    }
+}
+
 /// Every fetch by id is recorded under the topic's name, where its listener's cluster has that id, and counted with its cluster.
 fn recorded(gateways: &Gateways, topic: &str) {
     let mut names: Vec<(String, Option<String>)> = Vec::new();

@@ -108,7 +108,6 @@ fn what_clients_are_told_may_differ_from_what_is_listened_on_and_stands_for_one_
         ("\"weir-{node}.kafka.svc:9092\"", "weir-5.kafka.svc", AdvertisedPorts::Same(9092)),
         ("\"10.0.0.{node}:9092\"", "10.0.0.5", AdvertisedPorts::Same(9092)),
         ("\"[::1]:19300-19399\"", "::1", AdvertisedPorts::PerBroker(19300)),
-        ("\"::1\"", "::1", AdvertisedPorts::PerBroker(9300)),
         ("\"[::1]\"", "::1", AdvertisedPorts::PerBroker(9300)),
     ] {
         let told = load(dir.path(), &[brokers, &format!("advertised: {advertised}")]).unwrap().advertised;
@@ -116,6 +115,7 @@ fn what_clients_are_told_may_differ_from_what_is_listened_on_and_stands_for_one_
     }
     let count = "expected as many ports as `brokers` has, 100, or one and `{node}` in the host";
     let form = "expected a host name or IP address that clients reach";
+    let brackets = "expected an IPv6 address in brackets";
     for (advertised, expected) in [
         ("gw.example.com:19300", count),
         ("gw.example.com:19300-19398", count),
@@ -126,11 +126,114 @@ fn what_clients_are_told_may_differ_from_what_is_listened_on_and_stands_for_one_
         ("\"[::]:19300-19399\"", form),
         ("0.0.0.0:19300-19399", form),
         ("\"w{node}.{node}.x\"", form),
-        ("\"::1:19300-19399\"", form),
+        ("\"::1:19300-19399\"", brackets),
+        ("\"2001:db8::5:9092\"", brackets),
+        ("\"2001:db8::5\"", brackets),
     ] {
         let problems = load(dir.path(), &[brokers, &format!("advertised: {advertised}")]).unwrap_err();
         assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}\nexpected {expected}");
     }
+}
+
+/// Two listeners of two clusters.
+fn load_two(dir: &Path, first: &[&str], second: &[&str], clusters: [&str; 2]) -> Result<Config, Vec<String>> {
+    let listener = |name: &str, cluster: &str, port: u16, lines: &[&str]| {
+        let bind = format!("bind: \"127.0.0.1:{port}\"");
+        let bind = (!lines.iter().any(|line| line.starts_with("bind"))).then_some(bind.as_str());
+        let lines: String = lines.iter().copied().chain(bind).map(|line| format!("    {line}\n")).collect();
+        format!("  - name: {name}\n    cluster: {cluster}\n    auth: [anonymous]\n{lines}")
+    };
+    let text = format!(
+        "store: {{ path: ./data }}\ncontrol: {{ bind: \"127.0.0.1:9280\" }}\nclusters:\n  \
+         - {{ name: one, bootstrap: [\"127.0.0.1:19092\"] }}\n  - {{ name: two, bootstrap: [\"127.0.0.1:19093\"] }}\n\
+         listeners:\n{}{}",
+        listener("first", clusters[0], 9292, first),
+        listener("second", clusters[1], 9293, second)
+    );
+    let file = dir.join("weir.yaml");
+    fs::write(&file, text).unwrap();
+    let shown = format!("{}/", dir.display());
+    Config::load(&file).map_err(|problems| problems.0.iter().map(|p| p.to_string().replace(&shown, "")).collect())
+}
+
+#[test]
+fn an_address_that_clients_are_told_leads_to_one_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = listener_tls(&pki().weir);
+    let (low, high) = (r#"brokers: "127.0.0.1:9300-9399""#, r#"brokers: "127.0.0.1:9400-9499""#);
+    let (b, b1) = (r#"brokers: { sni: "b{node}.kafka.test" }"#, r#"brokers: { sni: "B1{node}.kafka.test" }"#);
+    let c = r#"brokers: { sni: "c{node}.kafka.test" }"#;
+    let same = "advertised: \"gw.test:19300-19399\"";
+    let apart = ["one", "two"];
+    let clash = |told: &str| {
+        format!(
+            "clients are told {told} of cluster `one`; expected a host or ports of its own, since an address leads to one \
+             cluster"
+        )
+    };
+    let nat = clash("gw.test, port 19350, as by listeners[0].advertised on line 11");
+    let over = "advertised: \"GW.test:19350-19449\"";
+    for (first, second, expected) in [
+        (vec![low, same], vec![high, over], nat.replace("gw.test", "GW.test")),
+        (
+            vec![low, "advertised: \"w{node}.test:9092\""],
+            vec![high, "advertised: \"w{node}.test:9092\""],
+            clash("w0.test, port 9092, as by listeners[0].advertised on line 11"),
+        ),
+        (
+            vec![low],
+            vec![high, "advertised: \"127.0.0.1:9300-9399\""],
+            clash("127.0.0.1, port 9300, as by listeners[0].brokers on line 10"),
+        ),
+        (
+            vec![b, "advertised: one.test:443", &tls],
+            vec![b1, "advertised: two.test:443", &tls],
+            clash("B10.kafka.test, port 443, as by listeners[0].advertised on line 11"),
+        ),
+        (
+            vec![b, "advertised: one.test:443", &tls],
+            vec![c, "advertised: One.test:443", &tls],
+            clash("One.test, port 443, as by listeners[0].advertised on line 11"),
+        ),
+    ] {
+        let problems = load_two(dir.path(), &first, &second, apart).unwrap_err();
+        assert!(problems.len() == 1 && problems[0].contains(&expected), "{problems:?}\nexpected {expected}");
+        assert!(problems[0].contains(": listeners[1].advertised: "), "{problems:?}");
+        // Of one cluster it does not matter which of them a client comes to.
+        load_two(dir.path(), &first, &second, ["two", "two"]).unwrap();
+    }
+    for (first, second) in [
+        (vec![low, same], vec![high, "advertised: \"gw.test:19400-19499\""]),
+        (vec![low, same], vec![high, "advertised: \"gw2.test:19300-19399\""]),
+        (vec![b, "advertised: one.test:443", &tls], vec![c, "advertised: two.test:443", &tls]),
+        (vec![b, "advertised: one.test:443", &tls], vec![b, "advertised: one.test:444", &tls]),
+    ] {
+        load_two(dir.path(), &first, &second, apart).unwrap();
+    }
+}
+
+#[test]
+fn listeners_whose_brokers_have_names_need_a_port_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = listener_tls(&pki().weir);
+    let named = |name: &str, port: u16| {
+        [
+            format!("brokers: {{ sni: \"{name}{{node}}.kafka.test\" }}"),
+            format!("advertised: {name}.test"),
+            tls.clone(),
+            format!("bind: \"127.0.0.1:{port}\""),
+        ]
+    };
+    let load = |ports: [u16; 2]| {
+        let lines = [named("b", ports[0]), named("c", ports[1])];
+        let [first, second] = lines.each_ref().map(|lines| lines.each_ref().map(String::as_str));
+        load_two(dir.path(), &first, &second, ["one", "two"])
+    };
+    load([9293, 9294]).unwrap();
+    let problems = load([9293, 9293]).unwrap_err();
+    let expected = "listeners[1].bind: port 9293 clashes with listeners[0].bind on line 13; expected a port of its own, \
+                    since host names tell brokers apart, not listeners";
+    assert!(problems.len() == 1 && problems[0].contains(expected), "{problems:?}");
 }
 
 #[test]

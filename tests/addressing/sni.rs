@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_protocol::messages::MetadataRequest;
 use loadtest::clients::{Client, Target};
@@ -167,6 +168,74 @@ fn a_hello_that_comes_byte_by_byte_or_not_at_all_is_no_different() {
         logged(&gateway, &web, "this is HTTP, on a listener that speaks Kafka over TLS");
         drop(Connection::open(gateway.address()).unwrap());
         brokers_told(&mut connect(&gateway, "kafka.test", &pki().client(TLS13)));
+    }
+}
+
+/// Writes the hello, which is the first that a client writes, as two TLS records in a segment each.
+struct TwoRecords {
+    socket: TcpStream,
+    /// Where it is cut; none once it is written.
+    cut: Option<Cut>,
+}
+
+/// Where a hello is cut in two.
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    /// Behind so many of its bytes; its own type and length are the first four.
+    At(usize),
+    /// In the midst of the name that it asks for.
+    InName(&'static str),
+}
+
+impl Read for TwoRecords {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(buffer)
+    }
+}
+
+impl Write for TwoRecords {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(cut) = self.cut.take() else { return self.socket.write(bytes) };
+        // A record: its type, the version, a length, and what it carries (RFC 8446, 5.1).
+        let (head, hello) = bytes.split_at(5);
+        assert_eq!((head[0], usize::from(u16::from_be_bytes([head[3], head[4]]))), (22, hello.len()));
+        let cut = match cut {
+            Cut::At(cut) => cut,
+            Cut::InName(name) => hello.windows(name.len()).position(|part| part == name.as_bytes()).unwrap() + 3,
+        };
+        for part in [&hello[..cut], &hello[cut..]] {
+            let length = u16::try_from(part.len()).unwrap().to_be_bytes();
+            self.socket.write_all(&[&head[..3], &length, part].concat())?;
+            // Long enough to be read apart.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+#[test]
+fn a_hello_in_two_tls_records_is_no_different() {
+    for runtime in RUNTIMES {
+        let gateway = gateway(runtime);
+        for versions in [TLS12, TLS13] {
+            for (name, works) in [("b2.kafka.test", true), ("c2.kafka.test", false)] {
+                for cut in [Cut::At(1), Cut::At(4), Cut::At(60), Cut::InName(name)] {
+                    let socket = TcpStream::connect(gateway.address()).unwrap();
+                    socket.set_nodelay(true).unwrap();
+                    socket.set_read_timeout(Some(SOON)).unwrap();
+                    let name = ServerName::try_from(name).unwrap();
+                    let mut tls = ClientConnection::new(pki().client(versions), name.clone()).unwrap();
+                    let done = tls.complete_io(&mut TwoRecords { socket, cut: Some(cut) });
+                    assert_eq!(done.is_ok(), works, "{runtime}: {name:?} cut {cut:?}: {done:?}");
+                }
+            }
+        }
+        let asked = || gateway.log().matches("the client asks for \"c2.kafka.test\"").count();
+        wait_for("the names in the log", SOON, || Ok((asked() == 8).then_some(()))).unwrap();
     }
 }
 

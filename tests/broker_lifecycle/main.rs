@@ -13,6 +13,7 @@ mod breaks;
 #[path = "../common/mod.rs"]
 mod common;
 mod controllers;
+mod doors;
 mod gateway;
 mod membership;
 mod silence;

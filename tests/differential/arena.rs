@@ -242,9 +242,11 @@ fn in_order(key: i16, text: String) -> String {
     structures.join("{")
 }
 
-/// Whether an answer holds one of the codes by which Weir refuses: UNSUPPORTED_VERSION, CLUSTER_AUTHORIZATION_FAILED.
-pub fn says_no(answer: &[u8]) -> bool {
-    [35i16, 31].iter().any(|code| answer.windows(2).any(|bytes| bytes == code.to_be_bytes()))
+/// Whether an answer refuses: error codes stand in it, all that are not 0 are among `codes`, and one is there.
+pub fn refuses(key: i16, version: i16, answer: &[u8], codes: &[i16]) -> std::result::Result<bool, String> {
+    let said = reading::errors(key, version, answer).map_err(|e| format!("{e}: {answer:?}"))?;
+    let mut said = said.into_iter().filter(|code| *code != 0).peekable();
+    Ok(said.peek().is_some() && said.all(|code| codes.iter().any(|one| i64::from(*one) == code)))
 }
 
 /// With the sides' tags replaced by one for both, of the same length.

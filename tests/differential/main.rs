@@ -79,6 +79,8 @@ fn what_is_not_in_the_table_and_what_only_brokers_say_is_refused_before_it_reach
     for runtime in common::RUNTIMES {
         let arena = Arena::start(runtime);
         outside::run(&arena).check(&arena);
+        let wrong = outside::reaches_nobody(runtime);
+        assert!(wrong.is_empty(), "{runtime}:\n{}", wrong.join("\n"));
     }
 }
 

@@ -1,17 +1,27 @@
 //! What is not in the table: versions beside those served, keys that no Kafka has, and all that only brokers say to
-//! each other, in bodies that the broker itself would take. Each is refused or closed, whatever the listener allows.
+//! each other, in bodies that the broker itself would take. Each is refused or closed, whatever the listener allows. A
+//! broker's log holds what it answered; before one that writes down every frame it gets, none is to be seen either.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Mutex, mpsc};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Message, Request};
+use loadtest::fake_broker::{Act, FakeBroker};
+use loadtest::weir::Options;
+use weir::pipeline::guard::{CLUSTER_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION};
 use weir::wire::kafka::api::{self, Api, Class, key};
 use weir::wire::kafka::layout::Direction;
 
-use super::arena::{Arena, Outcome, address, ask, says_no};
+use super::arena::{Arena, Outcome, address, ask, refuses};
+use super::common;
 use super::generated::Sent;
 use super::sample::{Shape, framed, header, layout, sample};
+
+/// The codes by which Weir refuses what it never lets pass.
+const NO: [i16; 2] = [CLUSTER_AUTHORIZATION_FAILED, UNSUPPORTED_VERSION];
 
 /// Makes an API's key and a body of it in a version.
 type Body = fn(i16) -> (i16, Vec<u8>);
@@ -55,17 +65,11 @@ struct Outsider {
 /// Sends all of it, to listeners that allow changes of security and to others.
 pub fn run(arena: &Arena) -> Sent {
     let mut sent = Sent::default();
-    let all: Vec<Outsider> = [between_brokers(), beside_what_is_served(), of_no_api()].into_iter().flatten().collect();
+    let all = outsiders();
     for outsider in &all {
         for gateway in [&arena.gateway, &arena.open] {
             let name = arena.names().0[1].clone();
-            let frame = framed(&header(outsider.key, outsider.version, Some(&name), &[0]), &outsider.body);
-            let place = format!("{} {} v{}", api::name(outsider.key), outsider.key, outsider.version);
-            match ask(gateway.broker_address(1).unwrap(), &frame) {
-                Ok(Outcome::Closed) => {}
-                Ok(Outcome::Answer(answer)) if says_no(&answer) => {}
-                other => sent.wrong.push(format!("{place}: {other:?}")),
-            }
+            sent.wrong.extend(outsider.is_let_in(gateway.broker_address(1).unwrap(), &name));
             sent.kept_back.push((name, outsider.key, outsider.version));
         }
     }
@@ -73,14 +77,58 @@ pub fn run(arena: &Arena) -> Sent {
     sent
 }
 
+/// The same before a broker that writes down what it gets: gives what reached it, and what was neither refused nor
+/// closed.
+pub fn reaches_nobody(runtime: &str) -> Vec<String> {
+    let (tell, arrived) = mpsc::channel::<Bytes>();
+    let tell = Mutex::new(tell);
+    let broker = FakeBroker::start(0, move |asked| {
+        tell.lock().unwrap().send(asked.frame.clone()).unwrap();
+        Act::Send(asked.answer.clone())
+    });
+    let mut options = Options::new(broker.unwrap().address().to_string()).runtime(runtime);
+    options.listener = vec!["allow_security_changes: true".to_owned()];
+    let gateway = common::gateway(options);
+    let all = outsiders();
+    let mut wrong: Vec<String> =
+        all.iter().filter_map(|outsider| outsider.is_let_in(gateway.address(), "outsider")).collect();
+    // What is lawful does reach it, after all that came before.
+    let known = api::lookup(key::METADATA).unwrap();
+    let lawful = of_row(known, 9).frame("insider");
+    assert!(matches!(ask(gateway.address(), &lawful), Ok(Outcome::Answer(_))));
+    let arrived: Vec<Bytes> = arrived.try_iter().collect();
+    assert_eq!(arrived.last(), Some(&lawful.slice(4..)), "{runtime}");
+    wrong.extend(arrived[..arrived.len() - 1].iter().map(|frame| format!("reached the broker: {frame:?}")));
+    wrong
+}
+
+fn outsiders() -> Vec<Outsider> {
+    [between_brokers(), beside_what_is_served(), of_no_api()].into_iter().flatten().collect()
+}
+
+impl Outsider {
+    fn frame(&self, name: &str) -> Bytes {
+        framed(&header(self.key, self.version, Some(name), &[0]), &self.body)
+    }
+
+    /// Sends it; none where it is refused, in its API's own form, or closed.
+    fn is_let_in(&self, door: SocketAddr, name: &str) -> Option<String> {
+        let Outsider { key, version, .. } = *self;
+        let outcome = ask(door, &self.frame(name)).map_err(|e| e.to_string());
+        let refused = match &outcome {
+            Ok(Outcome::Closed) => Ok(true),
+            Ok(Outcome::Answer(answer)) => refuses(key, version, answer, &NO),
+            Err(why) => Err(why.clone()),
+        };
+        (refused != Ok(true)).then(|| format!("{} {key} v{version}: {outcome:?}, {refused:?}", api::name(key)))
+    }
+}
+
 /// Of what is served to brokers on this same address: that a client cannot say it is Weir's doing.
 fn the_broker_would_have_obeyed(all: &[Outsider]) {
     let answered: BTreeSet<i16> = all
         .iter()
-        .filter(|outsider| {
-            let frame = framed(&header(outsider.key, outsider.version, Some("direct"), &[0]), &outsider.body);
-            matches!(ask(address(), &frame), Ok(Outcome::Answer(_)))
-        })
+        .filter(|outsider| matches!(ask(address(), &outsider.frame("direct")), Ok(Outcome::Answer(_))))
         .map(|outsider| outsider.key)
         .collect();
     for key in [key::WRITE_TXN_MARKERS, key::READ_SHARE_GROUP_STATE, key::WRITE_SHARE_GROUP_STATE] {

@@ -40,7 +40,7 @@ tests! {
         "what arrives at the broker is what the client sent, and back, where no address is in it";
     'O' what_is_not_in_the_table_and_what_only_brokers_say_is_refused_before_it_reaches_one
         "every version beside those served, and what only brokers say: refused or closed, whatever the listener allows, \
-         and not in the broker's request log";
+         and not in the broker's request log, nor at a broker that writes down all that reaches it";
 }
 
 /// What Weir answers itself, and the tests of it.

@@ -5,19 +5,28 @@ use std::fmt::Write;
 
 use loadtest::{Failure, Result};
 use weir::wire::kafka::api;
-use weir::wire::kafka::layout::{Direction, Field, Kind};
+use weir::wire::kafka::layout::{Direction, Field, Kind, Role};
 
 use super::sample::layout;
 
 /// An answer as text, from its correlation id on; bytes left over are an error.
 pub fn read(key: i16, version: i16, frame: &[u8]) -> Result<String> {
+    walk(key, version, frame).map(|reader| reader.text)
+}
+
+/// The error codes of an answer, each where its layout has one, in their order.
+pub fn errors(key: i16, version: i16, frame: &[u8]) -> Result<Vec<i64>> {
+    walk(key, version, frame).map(|reader| reader.errors)
+}
+
+fn walk(key: i16, version: i16, frame: &[u8]) -> Result<Reader<'_>> {
     let (Some(row), Some(message)) = (api::lookup(key), layout(key, Direction::Response)) else {
         return Err(Failure::new(format!("API {key} has no layout")));
     };
     if !message.versions.contains(version) {
         return Err(Failure::new(format!("{} v{version} has no layout", message.name)));
     }
-    let mut reader = Reader { left: frame, version, flexible: false, text: String::new() };
+    let mut reader = Reader { left: frame, version, flexible: false, text: String::new(), errors: Vec::new() };
     reader.take(4)?;
     reader.flexible = row.response_header_version(version) > 0;
     reader.structure(&[])?;
@@ -25,7 +34,7 @@ pub fn read(key: i16, version: i16, frame: &[u8]) -> Result<String> {
     reader.flexible = message.is_flexible(version);
     reader.structure(&message.fields)?;
     match reader.left.len() {
-        0 => Ok(reader.text),
+        0 => Ok(reader),
         left => Err(Failure::new(format!("{} v{version}: {left} bytes left over", message.name))),
     }
 }
@@ -35,6 +44,7 @@ struct Reader<'a> {
     version: i16,
     flexible: bool,
     text: String,
+    errors: Vec<i64>,
 }
 
 impl<'a> Reader<'a> {
@@ -146,6 +156,9 @@ impl<'a> Reader<'a> {
             }
             Kind::Structure => return self.structure(&field.fields),
         };
+        if field.role == Some(Role::ErrorCode) {
+            self.errors.push(number);
+        }
         let _ = write!(self.text, "{number}");
         Ok(())
     }

@@ -45,7 +45,7 @@ fn records() -> Vec<Case> {
 fn life() -> Vec<Case> {
     vec![
         case(|side, v| {
-            let asked = vec![placed(&side.own("made", v), &[1, 2])];
+            let asked = vec![placed(&side.own("made", v), &[&[1], &[2]])];
             (2, CreateTopicsRequest::default().with_topics(asked).with_timeout_ms(20_000))
         })
         .differs(&["topic_id"]),

@@ -1,16 +1,20 @@
 //! Sends what is wrong both ways, and judges what comes of it.
 //!
 //! The promise: in bounded time there is an answer or a close. Where the broker answers, Weir gives its answer, or is
-//! stricter by a rule that stands here with its reason. Where the broker closes, Weir does, or says no. What Weir did
-//! not let pass has not reached the broker.
+//! stricter by a rule that stands here with its reason. Where the broker closes, Weir does, or says no. What Weir
+//! answers itself it says in its own words: an error where the broker has one, else none. What Weir did not let pass has
+//! not reached the broker.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir::wire::kafka::api::{Api, Class};
+use bytes::Bytes;
+use weir::pipeline::guard::CLUSTER_AUTHORIZATION_FAILED;
+use weir::wire::kafka::api::{Api, Class, key};
 
-use super::arena::{Arena, Outcome, address, ask, same, says_no};
+use super::arena::{Arena, Outcome, address, ask, refuses, same};
 use super::generated::{Sent, rows};
 use super::hostile::{Twist, Variant, variants};
+use super::reading;
 
 /// Where Weir is stricter than the broker, and why.
 pub const STRICTER: &[(Twist, &str)] = &[
@@ -71,25 +75,31 @@ impl Trial<'_> {
         let place = format!("{} v{version}, {twist:?} at {field}", row.name);
         let broker = ask(address(), &direct.frame).map_err(|e| format!("{place}: straight to the broker: {e}"))?;
         let weir = ask(arena.door(row), &through_weir.frame).map_err(|e| format!("{place}: through Weir: {e}"))?;
+        let refuses = |answer: &Bytes| refuses(row.key, version, answer, no(row));
         let agreed = match (&broker, &weir) {
-            // What Weir answers itself it does not have to answer in the broker's words.
-            _ if row.class == Class::Here => return Ok((twist, false)),
             (Outcome::Closed, Outcome::Closed) => Ok(()),
-            (Outcome::Closed, Outcome::Answer(_)) => Ok(()),
+            (Outcome::Closed, Outcome::Answer(answer)) => match refuses(answer) {
+                Ok(true) => Ok(()),
+                other => Err(format!("the broker closes, Weir answers {answer:?}: a refusal? {other:?}")),
+            },
+            (Outcome::Answer(direct), Outcome::Answer(through_weir)) if row.class == Class::Here => {
+                same_of_here(row, version, direct, through_weir)
+            }
             (Outcome::Answer(direct), Outcome::Answer(through_weir)) => same(row.key, version, [direct, through_weir]),
             (Outcome::Answer(direct), Outcome::Closed) => Err(format!("closed, the broker says {direct:?}")),
         };
         let stricter = STRICTER.iter().any(|(strict, _)| *strict == twist);
-        let passed = agreed.is_ok() && matches!(broker, Outcome::Answer(_));
+        let passed = row.class != Class::Here && agreed.is_ok() && matches!(broker, Outcome::Answer(_));
         if passed && twist == Twist::ReplicaId {
             return Err(format!("{place}: passed on, and answered {weir:?}"));
         }
         let refused = match &weir {
             Outcome::Closed => true,
-            Outcome::Answer(answer) => twist == Twist::ReplicaId && says_no(answer),
+            Outcome::Answer(answer) => (twist == Twist::ReplicaId || row.class == Class::Here) && refuses(answer)?,
         };
         match (&broker, &weir) {
             _ if passed => {}
+            _ if row.class == Class::Here => self.sent.kept_back.push((name, row.key, version)),
             (Outcome::Closed, Outcome::Closed) => self.sent.closed.push(([ours, name], row.key, version)),
             _ if agreed.is_ok() || (stricter && refused) => self.sent.kept_back.push((name, row.key, version)),
             _ => {}
@@ -100,6 +110,28 @@ impl Trial<'_> {
             Err(why) => Err(format!("{place}: {why}")),
         }
     }
+}
+
+/// The codes by which Weir says no to a request of this API.
+fn no(row: &Api) -> &'static [i16] {
+    const INVALID_REQUEST: i16 = 42;
+    const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+    const ILLEGAL_SASL_STATE: i16 = 34;
+    match row.key {
+        key::API_VERSIONS => &[INVALID_REQUEST],
+        // These listeners have no login.
+        key::SASL_HANDSHAKE | key::SASL_AUTHENTICATE => &[UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE],
+        _ => &[CLUSTER_AUTHORIZATION_FAILED],
+    }
+}
+
+/// Whether what Weir answers itself says what the broker says of the request: that all is well, or that it is not.
+fn same_of_here(row: &Api, version: i16, direct: &Bytes, through_weir: &Bytes) -> Result<(), String> {
+    let errors = |answer| reading::errors(row.key, version, answer).map_err(|e| e.to_string());
+    let (direct, ours) = (errors(direct)?, errors(through_weir)?);
+    let well = direct.iter().all(|code| *code == 0);
+    let said = if well { ours == direct } else { refuses(row.key, version, through_weir, no(row))? };
+    if said { Ok(()) } else { Err(format!("the broker says {direct:?}, Weir {ours:?}")) }
 }
 
 /// Every reason to be stricter has been needed.

@@ -88,8 +88,11 @@ fn a_stock_producer_whose_gateway_is_killed_again_and_again_duplicates_and_loses
         let topic: Topic = create_topic(&cluster, &side.own("killed"), &[&[3, 2, 1]]);
         let options = Options::new(cluster.bootstrap()).runtime(side.runtime);
         let mut gateway = common::gateway_before(&cluster, options);
-        let scene = json!({ "bootstrap": gateway.bootstrap(), "topic": topic.name, "records": RECORDS });
-        let mut program = Program::start("produce_once.py", &scene).unwrap();
+        // Slowly enough for something to happen meanwhile.
+        let scene = json!({
+            "bootstrap": gateway.bootstrap(), "topic": topic.name, "first": 100, "records": RECORDS, "pause_s": 0.0005
+        });
+        let mut program = Program::start("numbers.py", &scene).unwrap();
         program.says("begun").unwrap();
         program.go_on().unwrap();
         for _ in 0..3 {

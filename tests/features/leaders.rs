@@ -1,15 +1,11 @@
 //! Leaders move: who asks the old one is told by it where the new one is (KIP-951), and that is another door of Weir's.
 
-use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
-use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{
-    AlterPartitionReassignmentsRequest, BrokerId, ElectLeadersRequest, MetadataRequest, ProduceRequest,
-};
+use kafka_protocol::messages::{MetadataRequest, ProduceRequest};
 use loadtest::admin::{self, topic};
 use loadtest::kafka::Cluster;
 use loadtest::wire::Connection;
-use loadtest::{Result, wait_for};
+use loadtest::{Result, operate, wait_for};
 
 use super::producer::batch;
 use super::stage::{Client, Isolation, SETTLED, Topic, await_stored, cluster, create_topic, partition_of, sides};
@@ -72,24 +68,9 @@ fn door_of(host: &str, port: i32) -> String {
 ///
 /// A leader that becomes a follower goes on answering Fetch (KIP-392); one that is no replica any more does not.
 pub fn move_leader(cluster: &Cluster, name: &str, from: i32, replicas: &[i32]) {
-    let to = replicas[0];
-    let mut controller = Connection::open(cluster.address(1).unwrap()).unwrap();
-    let replicas = replicas.iter().map(|node| BrokerId(*node)).collect();
-    let partition = ReassignablePartition::default().with_partition_index(0).with_replicas(Some(replicas));
-    let wanted = ReassignableTopic::default().with_name(topic(name)).with_partitions(vec![partition]);
-    let request = AlterPartitionReassignmentsRequest::default().with_timeout_ms(20_000).with_topics(vec![wanted]);
-    let answer = controller.call(0, &request).unwrap();
-    assert_eq!(answer.responses[0].partitions[0].error_code, 0, "{answer:?}");
-    // PREFERRED: the first of the replicas, once it follows.
-    let wanted = TopicPartitions::default().with_topic(topic(name)).with_partitions(vec![0]);
-    let request = ElectLeadersRequest::default().with_timeout_ms(20_000).with_topic_partitions(Some(vec![wanted]));
-    wait_for(&format!("broker {to} to lead {name}"), SETTLED, || {
-        controller.call(2, &request)?;
-        Ok((settled(cluster, name, 2)? == to).then_some(()))
-    })
-    .unwrap();
+    operate::reassign(cluster, name, &[replicas.to_vec()]).unwrap();
     // The old leader has heard of it, too.
-    admin::await_topic(cluster, name, &[to]).unwrap();
+    admin::await_topic(cluster, name, &replicas[..1]).unwrap();
     // In a version that only leaders answer.
     let request = admin::fetch_request(name, uuid::Uuid::nil(), 10, &[0], 1 << 20);
     wait_for(&format!("broker {from} to give {name} up"), SETTLED, || {

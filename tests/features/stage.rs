@@ -6,15 +6,12 @@ use std::net::SocketAddr;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, FetchResponse, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-};
+use kafka_protocol::messages::{FetchResponse, FindCoordinatorRequest, IncrementalAlterConfigsRequest};
 use kafka_protocol::protocol::Request;
 use kafka_protocol::records::{Record, RecordBatchDecoder};
-use loadtest::admin::{self, Coordinates, text, topic};
+use loadtest::admin::{self, Coordinates, text};
 use loadtest::exposure;
 use loadtest::kafka::{self, Cluster};
 use loadtest::weir::{Gateway, Options};
@@ -168,21 +165,8 @@ impl Client {
 
 /// Makes a topic whose partitions have these replicas, the first of each the leader, and waits until all know it.
 pub fn create_topic(cluster: &Cluster, name: &str, replicas: &[&[i32]]) -> Topic {
-    let partition = |(n, nodes): (i32, &&[i32])| {
-        let nodes = nodes.iter().map(|node| BrokerId(*node)).collect();
-        CreatableReplicaAssignment::default().with_partition_index(n).with_broker_ids(nodes)
-    };
-    let wanted = CreatableTopic::default()
-        .with_name(topic(name))
-        .with_num_partitions(-1)
-        .with_replication_factor(-1)
-        .with_assignments((0..).zip(replicas).map(partition).collect());
-    let request = CreateTopicsRequest::default().with_topics(vec![wanted]).with_timeout_ms(20_000);
-    let made = Connection::open(cluster.address(1).unwrap()).unwrap().call(7, &request).unwrap();
-    assert_eq!(made.topics[0].error_code, 0, "{name}: {made:?}");
-    let leaders: Vec<i32> = replicas.iter().map(|nodes| nodes[0]).collect();
-    let id = admin::await_topic(cluster, name, &leaders).unwrap();
-    Topic { name: name.to_owned(), id, leaders }
+    let id = admin::create_placed(cluster, name, replicas).unwrap();
+    Topic { name: name.to_owned(), id, leaders: replicas.iter().map(|nodes| nodes[0]).collect() }
 }
 
 /// Sets one setting of a resource, straight at the controller.

@@ -249,9 +249,11 @@ fn a_transaction_survives_the_death_of_its_coordinator_and_of_the_leader_it_writ
             })
             .unwrap();
         let mut topic = create_topic(&cluster, &id, &[&[doomed, 5 - doomed, 1]]);
-        let scene = json!({ "bootstrap": side.gateway.bootstrap(), "topic": id, "transactional_id": id, "half": 50 });
-        let mut program = Program::start("open_transaction.py", &scene).unwrap();
-        program.says("open").unwrap();
+        let scene = json!({
+            "bootstrap": side.gateway.bootstrap(), "topic": id, "transactional_id": id, "first": 50, "records": 100
+        });
+        let mut program = Program::start("numbers.py", &scene).unwrap();
+        program.says("begun").unwrap();
         cluster.kill(doomed).unwrap();
         program.go_on().unwrap();
         program.says("sent").unwrap();

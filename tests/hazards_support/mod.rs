@@ -9,21 +9,20 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
+    BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchEncoder,
     RecordEncodeOptions, TimestampType,
 };
-use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::Connection;
+use loadtest::{load, wait_for};
 
 /// Both, always: what holds on one runtime only does not hold.
 pub const RUNTIMES: [&str; 2] = ["io_uring", "epoll"];
@@ -92,10 +91,7 @@ pub fn name(topic: &str) -> TopicName {
 
 /// Creates a topic of one partition.
 pub fn create_topic(broker: SocketAddr, topic: &str) {
-    let wanted = CreatableTopic::default().with_name(name(topic)).with_num_partitions(1).with_replication_factor(1);
-    let request = CreateTopicsRequest::default().with_topics(vec![wanted]).with_timeout_ms(20_000);
-    let mut connection = Connection::open(broker).unwrap();
-    assert_eq!(connection.call(5, &request).unwrap().topics[0].error_code, 0);
+    load::create_topic(broker, topic, &[]).unwrap();
     // The controller says yes before the broker leads the partition.
     wait_for(
         "the topic's leader",

@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{LIMIT, Login, Played, Record, Scene, Step, Target};
+use super::{Client, LIMIT, Login, Part, Played, Record, Scene, Step, Target};
 use crate::scratch::Scratch;
 use crate::{During, Failure, Result, kafka, process};
 
 impl Scene<'_> {
-    /// What the console tools can: the other steps are other tools'.
+    /// What the console tools can by them; the other steps, which come after those, by Java's client in one JVM.
     pub(super) fn play_java(&self) -> Result<Played> {
         let tools = JavaTools::new(self.target)?;
+        let (by_tools, by_client): (Vec<Step>, Vec<Step>) =
+            self.steps.iter().partition(|step| Step::BASIC.contains(step));
         let mut played = Played::default();
-        for &step in self.steps {
+        for step in by_tools {
             let outcome = match step {
                 Step::Create => {
                     tools.create_replicated_topic(self.topic, self.partitions, self.replication)?;
@@ -26,13 +28,17 @@ impl Scene<'_> {
                     }
                     json!({})
                 }
-                Step::Consume => {
+                _ => {
                     let records = tools.consume(self.topic, self.group, self.count())?;
                     json!({ "records": records.iter().map(Record::to_json).collect::<Vec<_>>() })
                 }
-                other => return Err(Failure::new(format!("the console tools cannot play {}", other.name()))),
             };
             played.add(step, outcome);
+        }
+        if !by_client.is_empty() {
+            let mut command = Client::JavaConsole.program(Part::Scene)?;
+            command.env("JDK_JAVA_OPTIONS", tools.jvm_options()).arg(tools.properties_path());
+            played.extend(self.play_by("Scene.java", command, &by_client)?);
         }
         Ok(played)
     }
@@ -133,24 +139,23 @@ impl JavaTools {
 
     /// Runs a tool's main class, `--bootstrap-server` and `--command-config` given to it first.
     pub fn tool(&self, class: &str, args: &[&str], input: &[u8]) -> Result<process::Output> {
-        let path = |name: &str| self.dir.path().join(name).display().to_string();
         let mut command = kafka::java(128)?;
-        // The option must come before the class; `-cp …` is the last thing `java` gave us.
-        let mut options = format!("-Dlog4j2.configurationFile={}", path("log4j2.properties"));
+        // `-cp …` is the last thing `java` gave us.
+        command.env("JDK_JAVA_OPTIONS", self.jvm_options()).envs(self.target.env());
+        command.args([class, "--bootstrap-server", &self.target.bootstrap, "--command-config"]);
+        command.arg(self.properties_path()).args(args);
+        process::run(class.rsplit('.').next().unwrap_or(class), &command, input, LIMIT)
+    }
+
+    /// What has to stand before the class on Java's command line.
+    fn jvm_options(&self) -> String {
+        let log4j = self.dir.path().join("log4j2.properties");
+        let mut options = format!("-Dlog4j2.configurationFile={}", log4j.display());
         if let Login::Oidc { endpoint, .. } = &self.target.login {
             // Kafka 4 asks for where tokens may come from, besides where they do.
             options += &format!(" -Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={endpoint}");
         }
-        command.env("JDK_JAVA_OPTIONS", options).envs(self.target.env());
-        command.args([
-            class,
-            "--bootstrap-server",
-            &self.target.bootstrap,
-            "--command-config",
-            &path("client.properties"),
-        ]);
-        command.args(args);
-        process::run(class.rsplit('.').next().unwrap_or(class), &command, input, LIMIT)
+        options
     }
 }
 

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::java::JavaTools;
+pub(crate) use self::program::Part;
 pub use self::script::{Played, Record, Scene, Script, Step};
 pub use self::target::{ClientTls, Login, Target};
 pub use self::toolbox::{Ran, Toolbox};
@@ -29,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// A stock client that can play the scene.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
-    /// `kafka-topics`, `kafka-console-producer`, `kafka-console-consumer`.
+    /// `kafka-topics`, `kafka-console-producer` and `kafka-console-consumer`; for the other steps the client within.
     JavaConsole,
     /// librdkafka through confluent-kafka.
     ConfluentKafka,

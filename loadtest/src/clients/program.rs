@@ -4,27 +4,47 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::{Client, LIMIT, Played, Scene, repository};
-use crate::{Result, cache, process};
+use super::{Client, LIMIT, Played, Scene, Step, repository};
+use crate::{Result, cache, kafka, process};
+
+/// What a client's folder holds a program for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Plays a scene.
+    Scene,
+    /// Keeps a stream of records flowing: [`crate::stream`].
+    Stream,
+}
 
 impl Client {
-    /// How the client's program is started.
-    fn program(self) -> Result<Command> {
+    /// How one of the client's programs is started, its arguments to follow.
+    pub(crate) fn program(self, part: Part) -> Result<Command> {
         let source = |file: &str| repository().join("tests/clients").join(self.name()).join(file);
+        let (stem, class, binary) = match part {
+            Part::Scene => ("client", "Scene", self.name().to_owned()),
+            Part::Stream => ("stream", "Stream", format!("{}-stream", self.name())),
+        };
         Ok(match self {
+            Self::JavaConsole => {
+                let mut command = kafka::java(128)?;
+                command.arg(source(&format!("{class}.java")));
+                command
+            }
             Self::ConfluentKafka | Self::KafkaPython | Self::Aiokafka => {
                 let mut command = Command::new(cache()?.join("venv/bin/python"));
-                // They share a module, which is not to be compiled into the checkout.
+                // They share modules, which are not to be compiled into the checkout.
                 command.env("PYTHONPATH", repository().join("tests/clients/scene"));
-                command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source("client.py"));
+                command.env("PYTHONDONTWRITEBYTECODE", "1").arg(source(&format!("{stem}.py")));
                 command
             }
             Self::KafkaJs => {
                 let mut command = Command::new("node");
-                command.env("NODE_PATH", cache()?.join("kafkajs/node_modules")).arg(source("client.js"));
+                let modules = cache()?.join("kafkajs/node_modules");
+                command.env("NODE_PATH", modules).arg(source(&format!("{stem}.js")));
                 command
             }
-            _ => Command::new(cache()?.join("clients").join(self.name())),
+            Self::Kcat => Command::new("kcat"),
+            Self::FranzGo | Self::Sarama | Self::KafkaGo => Command::new(cache()?.join("clients").join(binary)),
         })
     }
 }
@@ -32,6 +52,11 @@ impl Client {
 impl Scene<'_> {
     /// Everything in a JSON object as the only argument, records on standard input, a line a step on standard output.
     pub(super) fn play_program(&self, client: Client) -> Result<Played> {
+        self.play_by(client.name(), client.program(Part::Scene)?, self.steps)
+    }
+
+    /// The same steps or some of them, by a program that may have arguments already.
+    pub(super) fn play_by(&self, name: &str, mut command: Command, steps: &[Step]) -> Result<Played> {
         let arguments = json!({
             "bootstrap": self.target.bootstrap,
             "client_id": self.target.client_id,
@@ -45,9 +70,8 @@ impl Scene<'_> {
             "partitions": self.partitions,
             "replication": self.replication,
             "group": self.group,
-            "steps": self.steps.iter().map(|step| step.name()).collect::<Vec<_>>(),
+            "steps": steps.iter().map(|step| step.name()).collect::<Vec<_>>(),
         });
-        let mut command = client.program()?;
         command.arg(arguments.to_string()).envs(self.target.env());
         let mut input = String::new();
         for (codec, records) in self.script {
@@ -57,7 +81,7 @@ impl Scene<'_> {
                 input += &format!("{line}\n");
             }
         }
-        let output = process::run(client.name(), &command, input.as_bytes(), LIMIT)?;
-        Played::from_lines(&output.stdout, self.steps)
+        let output = process::run(name, &command, input.as_bytes(), LIMIT)?;
+        Played::from_lines(&output.stdout, steps)
     }
 }

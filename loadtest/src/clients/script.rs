@@ -131,6 +131,11 @@ impl Played {
         self.0.insert(step, outcome);
     }
 
+    /// Adds what somebody else told of further steps.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// From a program's lines, which have to tell of exactly these steps: none left out in silence.
     pub(super) fn from_lines(lines: &str, steps: &[Step]) -> Result<Self> {
         let lines: Vec<Value> = lines

@@ -1,9 +1,10 @@
 //! The soak: stock clients on both runtimes for as long as one likes, while brokers restart one after the other.
 //!
 //! Two gateways stand before one cluster of three brokers, one on io_uring, one on epoll, and each carries a [`Stream`] of
-//! its own. In the end every partition's content has to be the same in all views ([`Evidence`]), and the gateways
-//! must hold no more than before: memory in the last quarter as in the second, descriptors, threads and connections as
-//! before the clients came ([`vitals`]). [`run`] gives a report, in which breaches are listed, and not only the first.
+//! its own, with clients of five families. In the end every partition's content has to be the same in all views
+//! ([`Evidence`]), and the gateways must hold no more than before: memory, descriptors, threads and tasks level out while the
+//! clients are there, and are back where they were once these have left ([`vitals`]). [`run`] gives a report, in which
+//! breaches are listed, and not only the first.
 
 mod report;
 pub mod vitals;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::kafka::{self, Cluster};
 use crate::stream::evidence::Evidence;
-use crate::stream::{Plan, Stream};
+use crate::stream::{CLIENTS, Plan, Stream};
 use crate::weir::{Gateway, Options};
 use crate::wire::Connection;
 use crate::{Failure, Result, operate, wait_for};
@@ -37,7 +38,7 @@ pub struct Settings {
     pub binary: PathBuf,
     /// For how long records flow.
     pub time: Duration,
-    /// Records a second of each of the four producers.
+    /// Records a second of each producer, of whom every gateway has one of each client.
     pub rate: u32,
     /// Bytes of a record's value.
     pub value_bytes: u32,
@@ -46,7 +47,7 @@ pub struct Settings {
 impl Settings {
     /// As `make soak` runs it.
     pub fn new(binary: impl Into<PathBuf>, time: Duration) -> Self {
-        Self { binary: binary.into(), time, rate: 300, value_bytes: 2048 }
+        Self { binary: binary.into(), time, rate: 120, value_bytes: 2048 }
     }
 }
 
@@ -105,6 +106,7 @@ fn start(settings: &Settings, cluster: &Cluster, runtime: &'static str) -> Resul
         rate: settings.rate,
         value_bytes: settings.value_bytes,
         members: 2,
+        clients: &CLIENTS,
         ..Plan::new(gateway.bootstrap(), &topic, PARTITIONS)
     };
     Ok(Watched { runtime, before, stream: Stream::start(plan)?, gateway })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Settings;
-use super::vitals::{COLUMNS, Memory, Vitals};
+use super::vitals::{COLUMNS, Memory, Trend, Vitals};
 use crate::stream::evidence::{Evidence, told};
 
 /// How many looks a report shows of each gateway.
@@ -55,6 +55,8 @@ impl Carried {
             }
             Some(_) => {}
         }
+        let trends = Trend::over(&self.looks).unwrap_or_default();
+        found.extend(trends.iter().filter(|trend| trend.grew()).map(|trend| format!("grew: {trend}")));
         found.extend(self.after.beyond(&self.before).map(|held| format!("after the clients left: {held}")));
         if self.panicked {
             found.push("the gateway's log tells of a panic".to_owned());
@@ -111,7 +113,8 @@ impl fmt::Display for Carried {
                 "own memory but what is unwritten, medians: {warm} KiB in the second quarter, {end} KiB in the last ({allowed} allowed)"
             )?;
         }
-        Ok(())
+        let trends: Vec<String> = Trend::over(&self.looks).unwrap_or_default().iter().map(Trend::to_string).collect();
+        writeln!(f, "medians of the first and the last third, {}", trends.join("; "))
     }
 }
 

@@ -28,11 +28,12 @@ const GROUPS: [&str; 6] = [
     "MEMBER_ID_REQUIRED",
 ];
 
-/// librdkafka's names from before Kafka renamed these.
-const OLD_NAMES: [&str; 4] = [
+/// Names from before Kafka renamed these: librdkafka, kafkajs and aiokafka have them.
+const OLD_NAMES: [&str; 5] = [
     "NOT_LEADER_FOR_PARTITION",
     "GROUP_COORDINATOR_NOT_AVAILABLE",
     "NOT_COORDINATOR_FOR_GROUP",
+    "GROUP_LOAD_IN_PROGRESS",
     "UNKNOWN_TOPIC_OR_PART",
 ];
 

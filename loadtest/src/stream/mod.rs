@@ -1,9 +1,9 @@
 //! Stock clients that keep a stream of records flowing while something happens to brokers or gateway, and what became
 //! of every single record.
 //!
-//! Two clients work on one topic, librdkafka and Java's: each is an idempotent producer with acks from all, and a group
-//! that reads what both produce. Each record says who sent it and which it is. In the end the topic is read straight from
-//! the brokers; [`Evidence`] holds what producers were told, what is stored and what groups read, and compares them.
+//! Several clients work on one topic: each is an idempotent producer with acks from all, and a group that reads what all
+//! produce. Each record says who sent it and which it is. In the end the topic is read straight from the brokers;
+//! [`Evidence`] holds what producers were told, what is stored and what groups read, and compares them.
 //!
 //! Invariant: time limits of the clients are longer than any fault that a test makes, so that Kafka's promise holds in
 //! full: all that is sent is acknowledged in the end.
@@ -18,9 +18,10 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::clients::{Client, Part};
 use crate::process::{self, Process};
 use crate::scratch::Scratch;
-use crate::{During, Failure, Result, admin, cache, kafka, wait_for};
+use crate::{During, Failure, Result, admin, wait_for};
 use evidence::{Acknowledged, Evidence, Read, Record};
 
 /// Longer than the clients' own limit of 170 s on a delivery.
@@ -46,18 +47,32 @@ pub struct Plan {
     pub members: u32,
     /// librdkafka creates topics all the while.
     pub admin: bool,
+    /// The clients, out of [`CLIENTS`]; records carry their place here.
+    pub clients: &'static [Client],
 }
 
 impl Plan {
     /// As much as shows a fault, and no more than a busy machine carries.
     pub fn new(bootstrap: impl Into<String>, topic: &str, partitions: i32) -> Self {
-        let (bootstrap, topic) = (bootstrap.into(), topic.to_owned());
-        Self { bootstrap, topic, partitions, rate: 200, value_bytes: 200, members: 1, admin: false }
+        let (bootstrap, topic, clients) = (bootstrap.into(), topic.to_owned(), &CLIENTS[..2]);
+        Self { bootstrap, topic, partitions, rate: 200, value_bytes: 200, members: 1, admin: false, clients }
     }
 }
 
-/// The clients, by the number that their records carry: name, and the codec they produce with.
-const CLIENTS: [(&str, &str); 2] = [("librdkafka", "lz4"), ("java", "gzip")];
+/// Every client that keeps a stream.
+pub const CLIENTS: [Client; 5] =
+    [Client::ConfluentKafka, Client::JavaConsole, Client::FranzGo, Client::KafkaJs, Client::Aiokafka];
+
+/// What a client produces with: among them they use every codec.
+fn codec(client: Client) -> &'static str {
+    match client {
+        Client::ConfluentKafka => "lz4",
+        Client::FranzGo => "zstd",
+        Client::KafkaJs => "snappy",
+        Client::Aiokafka => "none",
+        _ => "gzip",
+    }
+}
 
 /// Clients at work; they end when it is dropped.
 #[derive(Debug)]
@@ -74,13 +89,14 @@ impl Stream {
         let dir = Scratch::new("weir-stream-")?;
         fs::write(dir.path().join("log4j2.properties"), LOG4J).during("write log4j2.properties")?;
         let mut clients = Vec::new();
-        for (number, (name, codec)) in CLIENTS.iter().enumerate() {
-            let mut command = program(name, dir.path())?;
+        for (number, client) in plan.clients.iter().enumerate() {
+            let name = client.name();
+            let mut command = program(*client, dir.path())?;
             command.args([
                 "mode=stream".to_owned(),
                 format!("name={name}"),
                 format!("producer={number}"),
-                format!("codec={codec}"),
+                format!("codec={}", codec(*client)),
                 format!("bootstrap={}", plan.bootstrap),
                 format!("topic={}", plan.topic),
                 format!("partitions={}", plan.partitions),
@@ -119,12 +135,13 @@ impl Stream {
 
     /// How many records were acknowledged so far.
     pub fn acknowledged(&self) -> usize {
-        CLIENTS.iter().map(|(name, _)| lines(&self.path(name, "produced"))).sum()
+        self.names().map(|name| lines(&self.path(name, "produced"))).sum()
     }
 
     /// The topics that librdkafka made, and all that its requests for them were answered with.
     pub fn created(&self) -> Result<(Vec<String>, Vec<String>)> {
-        let text = fs::read_to_string(self.path(CLIENTS[0].0, "created")).during("read the created topics")?;
+        let text = fs::read_to_string(self.path(Client::ConfluentKafka.name(), "created"))
+            .during("read the created topics")?;
         let asked: Vec<_> = whole_lines(&text).filter_map(|line| line.split_once(' ')).collect();
         let there = asked.iter().filter(|(_, code)| matches!(*code, "OK" | "TOPIC_ALREADY_EXISTS"));
         Ok((there.map(|(name, _)| (*name).to_owned()).collect(), asked.iter().map(|(_, c)| (*c).to_owned()).collect()))
@@ -135,7 +152,7 @@ impl Stream {
     pub fn finish(mut self, brokers: &str) -> Result<Evidence> {
         self.signal("stop-producing")?;
         let mut sent = Vec::new();
-        for (number, (name, _)) in CLIENTS.iter().enumerate() {
+        for (number, name) in self.names().enumerate() {
             let done = self.path(name, "done");
             self.clients[number].wait_ready("all of its records acknowledged", FLUSH_LIMIT, || {
                 Ok(fs::read_to_string(&done).ok().filter(|text| text.ends_with('\n')))
@@ -145,7 +162,7 @@ impl Stream {
         }
         let stored = self.stored(brokers)?;
         let mut groups = Vec::new();
-        for (name, _) in CLIENTS {
+        for name in self.names() {
             let path = self.path(name, "consumed");
             // The groups' last word is judged by the evidence: a group that never gets there is a breach, not a failure.
             let read = wait_for("the group at the end", READ_LIMIT, || {
@@ -163,10 +180,8 @@ impl Stream {
                 return Err(failed);
             }
         }
-        let acknowledged = CLIENTS
-            .iter()
-            .zip(0..)
-            .map(|((name, _), number)| Acknowledged::parse(number, &self.path(name, "produced")));
+        let acknowledged =
+            self.names().zip(0..).map(|(name, number)| Acknowledged::parse(number, &self.path(name, "produced")));
         let acknowledged = acknowledged.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         let (topic, renewed, errors) = (self.plan.topic.clone(), self.renewed(brokers, &stored)?, self.errors()?);
         Ok(Evidence { topic, sent, acknowledged, stored, renewed, groups, errors })
@@ -186,7 +201,7 @@ impl Stream {
 
     /// What the brokers hold, read from them.
     fn stored(&self, brokers: &str) -> Result<Read> {
-        let mut command = program(CLIENTS[0].0, self.dir.path())?;
+        let mut command = program(Client::ConfluentKafka, self.dir.path())?;
         command.args([
             "mode=read".to_owned(),
             "name=stored".to_owned(),
@@ -202,7 +217,7 @@ impl Stream {
     /// Every error that a client was told, by client.
     fn errors(&self) -> Result<Vec<errors::Error>> {
         let mut all = Vec::new();
-        for (name, _) in CLIENTS {
+        for name in self.names() {
             let read = |path: PathBuf| fs::read_to_string(&path).during(format!("read {}", path.display()));
             all.extend(errors::reported(name, &read(self.path(name, "errors"))?));
             all.extend(errors::logged(name, &read(self.path(name, "log"))?));
@@ -219,21 +234,18 @@ impl Stream {
     }
 
     fn reports(&self) -> Vec<PathBuf> {
-        CLIENTS.iter().flat_map(|(name, _)| ["produced", "consumed"].map(|suffix| self.path(name, suffix))).collect()
+        self.names().flat_map(|name| ["produced", "consumed"].map(|suffix| self.path(name, suffix))).collect()
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.plan.clients.iter().map(|client| client.name())
     }
 }
 
 /// The program of a client, its arguments to follow.
-fn program(name: &str, dir: &Path) -> Result<Command> {
-    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/clients");
-    if name == "java" {
-        let mut command = kafka::java(128)?;
-        command.arg(format!("-Dlog4j2.configurationFile={}", dir.join("log4j2.properties").display()));
-        command.arg(programs.join("java/Stream.java"));
-        return Ok(command);
-    }
-    let mut command = Command::new(cache()?.join("venv/bin/python"));
-    command.arg(programs.join("confluent-kafka/stream.py"));
+fn program(client: Client, dir: &Path) -> Result<Command> {
+    let mut command = client.program(Part::Stream)?;
+    command.env("JDK_JAVA_OPTIONS", format!("-Dlog4j2.configurationFile={}", dir.join("log4j2.properties").display()));
     Ok(command)
 }
 

@@ -26,7 +26,7 @@ const SHARE_ACKNOWLEDGE: i16 = 79;
 const COORDINATOR_NOT_AVAILABLE: i64 = 15;
 
 /// `ConfigResource.Type.BROKER`.
-const BROKER_CONFIGS: i64 = 4;
+pub const BROKER_CONFIGS: i64 = 4;
 
 /// The configuration that holds what a broker tells clients.
 const ADVERTISED_LISTENERS: &str = "advertised.listeners";

@@ -6,32 +6,11 @@
 'use strict'
 
 const fs = require('fs')
-const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = require('kafkajs')
-const lz4 = require('lz4-napi')
-const snappy = require('kafkajs-snappy')
-const { ZstdCodec } = require('zstd-codec')
+const { ConfigResourceTypes, Kafka, logLevel } = require('kafkajs')
+const CODECS = require('./codecs')
 
 const LIMIT_MS = 60_000
 const IN_TRANSACTION = 12
-
-// kafkajs itself brings gzip only; what it calls an encoder holds the bytes to compress.
-CompressionCodecs[CompressionTypes.Snappy] = snappy
-CompressionCodecs[CompressionTypes.LZ4] = () => ({
-  compress: async encoder => lz4.compressFrame(encoder.buffer),
-  decompress: async data => lz4.decompressFrame(data),
-})
-const zstd = new Promise(resolve => ZstdCodec.run(zstd => resolve(new zstd.Simple())))
-CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: async encoder => Buffer.from((await zstd).compress(encoder.buffer)),
-  decompress: async data => Buffer.from((await zstd).decompress(data)),
-})
-const CODECS = {
-  none: CompressionTypes.None,
-  gzip: CompressionTypes.GZIP,
-  snappy: CompressionTypes.Snappy,
-  lz4: CompressionTypes.LZ4,
-  zstd: CompressionTypes.ZSTD,
-}
 
 const text = data => (data === null || data === undefined ? null : data.toString())
 

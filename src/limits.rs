@@ -143,15 +143,31 @@ pub const TOPIC_LOOKUPS_MAX: usize = 256;
 /// Longest answer taken from a broker: what its length prefix can say.
 pub const RESPONSE_FRAME_BYTES_MAX: u64 = i32::MAX as u64;
 
-/// Largest answer whose broker addresses are rewritten, which needs it whole: Metadata of about 300,000 partitions; bytes.
+/// Largest answer that is rewritten, which needs it whole: Metadata of about 300,000 partitions, and several times what
+/// clients whose records are masked are let ask for; bytes.
 pub const GATHERED_RESPONSE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Largest tail behind the records of a fetched answer: the endpoints of some 1,000 brokers; bytes.
 pub const TAIL_BYTES_MAX: u64 = 128 * 1024;
 
+// What masking takes.
+
 /// How deep JSON may nest where values are masked; what nests deeper cannot be parsed. Generated schemas reach some 30,
 /// parsers that recurse stop at 128 to 1,000, and each level costs some 100 bytes of a shard.
 pub const JSON_DEPTH_MAX: usize = 128;
+
+/// What a client whose records are masked may ask for in one Fetch: the answer is gathered, so that a shard's budget holds
+/// eight at a time, and one takes some milliseconds; bytes. Kafka's clients ask for 50 MiB and mind getting less as little
+/// as a broker minds giving less.
+pub const MASKED_FETCH_BYTES_MAX: i32 = 8 * 1024 * 1024;
+
+/// What one batch's records may inflate to when they are masked: far beyond what a batch of Kafka's default size (1 MiB)
+/// honestly holds, and what a shard can bear to set aside for a moment, three times over; bytes.
+pub const MASKED_INFLATED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a batch may grow to by masking. Brokers have a limit of their own (1 MiB by default, by topic) and enforce it; this
+/// one bounds what a shard makes of it; bytes.
+pub const MASKED_BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 // What a shard holds.
 

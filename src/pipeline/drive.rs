@@ -12,6 +12,7 @@ use super::exchange::{Exchange, Moments};
 use super::fault::Fault;
 use super::guard::{self, Verdict};
 use super::head::RequestHead;
+use super::masking::{self, Masked, Masking, On, Tools};
 use super::request::{self, Admission, Gate, Inbound, Whole};
 use super::response::{self, Outbound, Requests};
 use crate::event::piece::{Way, Withheld};
@@ -22,7 +23,10 @@ use crate::wire::kafka::api::{self, Api, Class, key};
 use crate::wire::kafka::correlation::{Ring, Surprise};
 use crate::wire::kafka::error_reply;
 use crate::wire::kafka::layout::{self, Direction, Message};
+use crate::wire::kafka::records::body::Frame;
+use crate::wire::kafka::records::rewrite::Rewriter;
 use crate::wire::kafka::samples;
+use crate::wire::kafka::walk::Malformed;
 
 /// Knows no topic.
 pub struct NoTopics;
@@ -47,7 +51,7 @@ pub fn scope(topics: &[&str]) -> Rc<Scope> {
     Scope::new(rules.plan("main", &[]).unwrap(), SampleBudgets::new(&rules, 1), Budget::new(1 << 20))
 }
 
-fn capture(scope: &Rc<Scope>, ordinal: u64, api_key: i16) -> Option<Box<Capture>> {
+pub fn capture(scope: &Rc<Scope>, ordinal: u64, api_key: i16) -> Option<Box<Capture>> {
     scope.begin(Beginning { ordinal, api_key, number: 0, request_bytes: 0 }, 1)
 }
 
@@ -231,12 +235,13 @@ fn gathered(mut whole: Whole, taken: &[u8], inbound: &mut Inbound, passed: &mut 
     Ok(())
 }
 
-struct Awaited {
+struct Awaited<'a> {
     ring: Ring<Box<Exchange>>,
     budget: Budget,
+    masking: Option<&'a mut dyn Masking>,
 }
 
-impl Requests for Awaited {
+impl Requests for Awaited<'_> {
     fn take(&mut self, correlation_id: i32) -> Result<Box<Exchange>, Surprise> {
         self.ring.take_forwarded(correlation_id)
     }
@@ -249,9 +254,17 @@ impl Requests for Awaited {
     fn topics(&self) -> &dyn TopicDirectory {
         &NoTopics
     }
+    fn masks(&self, on: On) -> bool {
+        self.masking.as_ref().is_some_and(|masking| masking.any(on))
+    }
+    fn mask<'a>(&mut self, frame: Frame<'a>, on: On) -> Result<Masked<'a>, Malformed> {
+        let Some(masking) = &mut self.masking else { return Ok(Masked { frame: frame.bytes, refused: Vec::new() }) };
+        let rewriter = &mut Rewriter::default();
+        masking::mask(frame, on, &mut Tools { masking: &mut **masking, rewriter, topics: &NoTopics })
+    }
 }
 
-impl Outward for Awaited {
+impl Outward for Awaited<'_> {
     fn outward(&mut self, node: i32, _: &str, _: i32) -> Option<(String, u16)> {
         (node % 3 != 0).then(|| ("gateway.example".into(), 9300))
     }
@@ -259,12 +272,26 @@ impl Outward for Awaited {
 
 /// Sends a broker's bytes in pieces of at most `size` bytes; `awaited` are in flight, their correlation ids count from 0.
 pub fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize, scope: Option<&Rc<Scope>>) -> PassedOn {
-    let mut ring = Ring::default();
+    let mut exchanges = Vec::new();
     for (id, (api, version)) in awaited.iter().enumerate() {
         let capture = scope.and_then(|scope| capture(scope, id as u64, api.key));
-        ring.push_forwarded(id as i32, exchange(id, api, *version, capture)).unwrap();
+        exchanges.push(exchange(id, api, *version, capture));
     }
-    let mut requests = Awaited { ring, budget: Budget::new(1 << 30) };
+    way_back_masked(stream, exchanges, size, None)
+}
+
+/// The same for exchanges whose records may be masked; their correlation ids count from 0.
+pub fn way_back_masked(
+    stream: &[u8],
+    exchanges: Vec<Exchange>,
+    size: usize,
+    masking: Option<&mut dyn Masking>,
+) -> PassedOn {
+    let mut ring = Ring::default();
+    for exchange in exchanges {
+        ring.push_forwarded(exchange.correlation_id, Box::new(exchange)).unwrap();
+    }
+    let mut requests = Awaited { ring, budget: Budget::new(1 << 30), masking };
     let mut outbound = Outbound::default();
     let mut passed = PassedOn::default();
     let ended = pieces(stream, size).try_for_each(|piece| take_back(piece, &mut outbound, &mut requests, &mut passed));
@@ -275,8 +302,9 @@ pub fn way_back(stream: &[u8], awaited: &[(&'static Api, i16)], size: usize, sco
     passed
 }
 
-fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<Capture>>) -> Box<Exchange> {
-    Box::new(Exchange {
+/// An exchange in flight.
+pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<Capture>>) -> Exchange {
+    Exchange {
         ordinal: id as u64,
         api_key: api.key,
         api: Some(api),
@@ -287,15 +315,16 @@ fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<Capt
         frame_bytes: 0,
         unanswered: false,
         bare: false,
+        refused: Vec::new(),
         moments: Moments::default(),
         capture,
-    })
+    }
 }
 
 fn take_back(
     mut rest: &[u8],
     outbound: &mut Outbound,
-    requests: &mut Awaited,
+    requests: &mut Awaited<'_>,
     passed: &mut PassedOn,
 ) -> Result<(), Fault> {
     while !rest.is_empty() {

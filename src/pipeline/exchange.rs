@@ -9,6 +9,7 @@ use crate::event::piece::Way;
 use crate::event::{EventKind, Latency, Outcome, RequestPart, Resource, ResponsePart};
 use crate::wire::kafka::api::{self, Api, key};
 use crate::wire::kafka::frame::PREFIX_LEN;
+use crate::wire::kafka::records::body::Refused;
 
 /// Moments of an exchange, ns since the Unix epoch on the connection's own monotonic clock; 0 until reached.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,6 +49,8 @@ pub struct Exchange {
     pub unanswered: bool,
     /// Its frames are bare tokens, without headers.
     pub bare: bool,
+    /// Partitions of a Produce whose records did not go on to the broker.
+    pub refused: Vec<Refused>,
     /// When.
     pub moments: Moments,
     /// What full recording keeps of its frames; none where no rule asks for any.
@@ -86,6 +89,7 @@ impl Exchange {
             frame_bytes,
             unanswered: false,
             bare: true,
+            refused: Vec::new(),
             capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
         }
@@ -194,6 +198,7 @@ mod tests {
             frame_bytes: 0,
             unanswered: false,
             bare: false,
+            refused: Vec::new(),
             moments,
             capture: None,
         }

@@ -3,7 +3,8 @@
 //! [`request::Inbound`] and [`response::Outbound`] are fed whatever pieces the sockets gave and say, piece by piece, what
 //! to do with them. An exchange is *relayed* (its pieces flow on as they come, a resumable walk reading along) or
 //! *gathered* (held until whole, because something has to be decided or rewritten that needs all of it). What full
-//! recording keeps of it is cut from the same pieces ([`capture`]).
+//! recording keeps of it is cut from the same pieces ([`capture`]). Where rules mask records, frames that carry any are
+//! gathered and rewritten before anything else is done with them ([`masking`]).
 //!
 //! Invariants:
 //! - Bytes that nothing rewrites leave exactly as they came.
@@ -19,6 +20,7 @@ pub mod exchange;
 pub mod fault;
 pub mod guard;
 pub mod head;
+pub mod masking;
 pub mod request;
 pub mod response;
 #[cfg(test)]

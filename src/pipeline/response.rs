@@ -1,26 +1,32 @@
 //! The way back: a broker's bytes become answers, matched to what was asked.
 //!
 //! Answers are relayed with a walk reading along. Those that carry broker addresses are gathered and rewritten; in Fetch
-//! and ShareFetch, whose records may be many, only the tail behind them is gathered and keeps its length.
+//! and ShareFetch, whose records may be many, only the tail behind them is gathered and keeps its length, unless a rule may
+//! apply to their records: then they are gathered whole, and masked.
 //!
 //! Invariants:
 //! - No byte of an answer is passed on before it is known which request it answers.
 //! - An answer that may carry an address is never passed on unread: if it leaves its layout, the connection ends. In any
 //!   other a surprise costs the description only, since it is the client's to read.
 
+use std::borrow::Cow;
+
 use super::budget::Reservation;
-use super::capture::{Both, Cut, shifted};
+use super::capture::{Both, Cut, held, shifted};
 use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::head::ResponseHead;
+use super::masking::{Masked, On};
 use crate::event::piece::Way;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
 use crate::wire::kafka::addresses::{self, Outward, Place};
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::correlation::Surprise;
-use crate::wire::kafka::walk::Walker;
+use crate::wire::kafka::layout::Direction;
+use crate::wire::kafka::records::body::{self, Frame};
+use crate::wire::kafka::walk::{Malformed, Walker};
 
 /// What the way back needs from its connection.
 pub trait Requests {
@@ -32,6 +38,10 @@ pub trait Requests {
     fn outward(&mut self, learns: bool) -> &mut dyn Outward;
     /// Topic names.
     fn topics(&self) -> &dyn TopicDirectory;
+    /// Whether a rule may apply to records that go this way.
+    fn masks(&self, on: On) -> bool;
+    /// Masks the records of an answer.
+    fn mask<'a>(&mut self, frame: Frame<'a>, on: On) -> Result<Masked<'a>, Malformed>;
 }
 
 /// The end of an answer.
@@ -178,7 +188,7 @@ impl Outbound {
             }
         };
         let in_place = in_place && self.partial.is_empty();
-        let plan = self.matched.as_ref().map_or(Plan::Relay, |e| plan(e));
+        let plan = self.matched.as_ref().map_or(Plan::Relay, |e| plan(e, requests));
         let whole = in_place && bytes.len() as u64 >= head.frame_bytes;
         let reservation = match (plan, whole) {
             (Plan::Gather, false) => match self.reserve(head.frame_bytes, requests)? {
@@ -235,8 +245,7 @@ impl Outbound {
     fn reserve(&self, bytes: u64, requests: &mut dyn Requests) -> Result<Option<Reservation>, Fault> {
         if bytes > limits::GATHERED_RESPONSE_BYTES_MAX {
             let max = limits::GATHERED_RESPONSE_BYTES_MAX;
-            let text =
-                format!("an answer with broker addresses has {bytes} bytes, more than {max} cannot be rewritten");
+            let text = format!("an answer that has to be rewritten has {bytes} bytes, at most {max} can be");
             return Err(Fault::AnswerLimit(text));
         }
         Ok(requests.reserve(bytes))
@@ -289,14 +298,13 @@ impl Outbound {
             return Ok(Step::new(taken, Action::Absorb));
         }
         let kept = std::mem::take(&mut self.partial);
-        let gathered = if in_place { &bytes[..taken] } else { &kept };
-        let rewritten = answer.rewrite(gathered, requests)?;
-        let cuts = answer.cut_gathered(rewritten.as_deref().unwrap_or(gathered), requests.topics(), now_ns);
+        let gathered = if in_place { Cow::Borrowed(&bytes[..taken]) } else { Cow::Owned(kept) };
+        let frame = answer.rewrite(gathered, requests)?;
+        let cuts = answer.cut_gathered(&frame, requests, now_ns)?;
         let ended = Some(answer.end(now_ns, requests.topics()));
-        let action = match rewritten {
-            Some(bytes) => Action::Replace { bytes, ended },
-            None if in_place => Action::Relay { ended },
-            None => Action::Replace { bytes: kept, ended },
+        let action = match frame {
+            Cow::Borrowed(_) => Action::Relay { ended },
+            Cow::Owned(bytes) => Action::Replace { bytes, ended },
         };
         Ok(Step { taken, action, cuts })
     }
@@ -362,48 +370,92 @@ impl Answer {
         }
     }
 
-    /// Cuts what was gathered, as the client gets it: the whole frame, or the tail behind the records.
-    fn cut_gathered(&mut self, bytes: &[u8], topics: &dyn TopicDirectory, now_ns: u64) -> Vec<Cut> {
+    /// Cuts what was gathered, as the client gets it or, where the recording is masked further, as that has it: the whole
+    /// frame, or the tail behind the records.
+    fn cut_gathered(&mut self, bytes: &[u8], requests: &mut dyn Requests, now_ns: u64) -> Result<Vec<Cut>, Fault> {
         let mut cuts = match self.plan {
-            Plan::Gather => self.exchange.pass_whole(Way::Response, bytes, self.body_at, topics, now_ns),
+            Plan::Gather => match self.recorded(bytes, requests)? {
+                Some(recorded) => {
+                    let topics = requests.topics();
+                    let cuts = self.exchange.pass_whole(Way::Response, &recorded, self.body_at, topics, now_ns);
+                    held(cuts, &recorded)
+                }
+                None => self.exchange.pass_whole(Way::Response, bytes, self.body_at, requests.topics(), now_ns),
+            },
             // The walk has been past it, and nothing in it may not be kept.
             Plan::Relay | Plan::RelayThenTail => self.exchange.pass(bytes, None, now_ns),
         };
         cuts.append(&mut self.exchange.finish_capture(now_ns));
-        cuts
+        Ok(cuts)
+    }
+
+    /// The frame as the recording has it; none where that is what the client gets, or where nothing is kept of it.
+    fn recorded(&self, bytes: &[u8], requests: &mut dyn Requests) -> Result<Option<Vec<u8>>, Fault> {
+        if self.exchange.capture.is_none() || !self.is_read() || !requests.masks(On::Recording) {
+            return Ok(None);
+        }
+        let masked = requests.mask(self.frame(Cow::Borrowed(bytes)), On::Recording).map_err(Fault::UpstreamBody)?;
+        Ok(match masked.frame {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(recorded) => Some(recorded),
+        })
+    }
+
+    /// Whether it carries records that a client reads.
+    fn is_read(&self) -> bool {
+        On::of(self.exchange.api_key) == Some(On::Fetch)
+    }
+
+    fn frame<'a>(&self, bytes: Cow<'a, [u8]>) -> Frame<'a> {
+        let (api_key, version, body_at) = (self.exchange.api_key, self.exchange.version, self.body_at);
+        Frame { api_key, version, direction: Direction::Response, bytes, body_at }
     }
 
     fn must_be_whole(&self) -> Result<(), Fault> {
         self.walker.as_ref().map_or(Ok(()), Walker::finish).map_err(Fault::UpstreamBody)
     }
 
-    /// The gathered bytes with addresses as clients may know them; none when they are so already.
-    fn rewrite(&mut self, gathered: &[u8], requests: &mut dyn Requests) -> Result<Option<Vec<u8>>, Fault> {
+    /// The gathered bytes with records masked and addresses as clients may know them: those that came, where they are so
+    /// already.
+    fn rewrite<'a>(&mut self, gathered: Cow<'a, [u8]>, requests: &mut dyn Requests) -> Result<Cow<'a, [u8]>, Fault> {
         let (key, version) = (self.exchange.api_key, self.exchange.version);
         let learns = tells_where_clients_are_served(key);
         if self.plan == Plan::RelayThenTail {
-            return addresses::rewrite_tail(key, version, gathered, requests.outward(learns))
-                .map_err(Fault::UpstreamBody);
+            let tail = addresses::rewrite_tail(key, version, &gathered, requests.outward(learns));
+            return Ok(tail.map_err(Fault::UpstreamBody)?.map_or(gathered, Cow::Owned));
         }
-        let (head, body) = gathered.split_at(self.body_at);
+        let frame = self.masked(gathered, requests)?;
+        let (head, body) = frame.split_at(self.body_at);
+        self.walker = Walker::response(key, version, body.len() as u64);
         if let Some(walker) = &mut self.walker {
             let mut describer = Describer::new(&mut self.description, requests.topics());
             walker.feed(body, &mut describer).map_err(Fault::UpstreamBody)?;
         }
         self.must_be_whole()?;
         if self.walker.is_some() && !self.description.names_hosts {
-            return Ok(None);
+            return Ok(frame);
         }
-        let rewritten =
-            addresses::rewrite(key, version, body, requests.outward(learns)).map_err(Fault::UpstreamBody)?;
-        Ok(rewritten.map(|body| {
-            let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
-            let mut frame = Vec::with_capacity(head.len() + body.len());
-            frame.extend_from_slice(&length.to_be_bytes());
-            frame.extend_from_slice(&head[4..]);
-            frame.extend_from_slice(&body);
-            frame
-        }))
+        let rewritten = addresses::rewrite(key, version, body, requests.outward(learns));
+        let Some(body) = rewritten.map_err(Fault::UpstreamBody)? else { return Ok(frame) };
+        let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
+        let mut frame = Vec::with_capacity(head.len() + body.len());
+        frame.extend_from_slice(&length.to_be_bytes());
+        frame.extend_from_slice(&head[4..]);
+        frame.extend_from_slice(&body);
+        Ok(Cow::Owned(frame))
+    }
+
+    /// The frame with its records masked; or, of a Produce, with the errors of what did not go on.
+    fn masked<'a>(&self, gathered: Cow<'a, [u8]>, requests: &mut dyn Requests) -> Result<Cow<'a, [u8]>, Fault> {
+        let (version, refused) = (self.exchange.version, &self.exchange.refused);
+        if !refused.is_empty() {
+            let answered = body::answer_refused(version, &gathered, self.body_at, refused);
+            return Ok(answered.map_err(Fault::UpstreamBody)?.map_or(gathered, Cow::Owned));
+        }
+        if !self.is_read() || !requests.masks(On::Fetch) {
+            return Ok(gathered);
+        }
+        Ok(requests.mask(self.frame(gathered), On::Fetch).map_err(Fault::UpstreamBody)?.frame)
     }
 
     fn end(self: Box<Self>, now_ns: u64, topics: &dyn TopicDirectory) -> Ended {
@@ -432,8 +484,11 @@ fn tells_where_clients_are_served(api_key: i16) -> bool {
     !matches!(api_key, key::DESCRIBE_CONFIGS | key::DESCRIBE_QUORUM | key::DESCRIBE_CLUSTER)
 }
 
-fn plan(exchange: &Exchange) -> Plan {
+fn plan(exchange: &Exchange, requests: &dyn Requests) -> Plan {
+    let may_be_masked = On::of(exchange.api_key) == Some(On::Fetch)
+        && (requests.masks(On::Fetch) || (exchange.capture.is_some() && requests.masks(On::Recording)));
     match addresses::place(exchange.api_key, exchange.version) {
+        _ if may_be_masked || !exchange.refused.is_empty() => Plan::Gather,
         Place::Nowhere => Plan::Relay,
         Place::Tail => Plan::RelayThenTail,
         Place::Anywhere => Plan::Gather,

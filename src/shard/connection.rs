@@ -37,6 +37,7 @@ use crate::pipeline::capture::Scope;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::masking::Masking;
 use crate::wire::kafka::correlation::Ring;
 
 /// A client's connection.
@@ -64,6 +65,10 @@ pub(super) struct Connection<R: Runtime> {
     pub scope_before_login: OnceCell<Option<Rc<Scope>>>,
     /// The same from then on; none until it was looked up.
     pub scope: RefCell<Option<Option<Rc<Scope>>>>,
+    /// What it called itself with the first request that needed somebody.
+    pub client_id: OnceCell<String>,
+    /// What masks its records; none until it was looked up.
+    pub masking: RefCell<Option<Option<Box<dyn Masking>>>>,
     /// Behind its last event in the journal.
     pub recorded_to: Cell<u64>,
     /// Exchanges in flight of which a piece found no room in the journal.
@@ -139,6 +144,8 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         login: RefCell::default(),
         scope_before_login: OnceCell::new(),
         scope: RefCell::default(),
+        client_id: OnceCell::new(),
+        masking: RefCell::default(),
         recorded_to: Cell::new(0),
         incomplete: RefCell::default(),
         traffic: Traffic::default(),

@@ -4,7 +4,7 @@
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
 //! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `tls` encrypts, `handshake`
 //! begins that, `certificate` and `login` find out who it is, `dial` connects and logs in upstream, `renew` logs in again
-//! there, `outgoing` writes, `recording` appends to the journal. `pool` lends buffers, `sweep` looks for what has been
+//! there, `outgoing` writes, `recording` appends to the journal, `masking` masks for whoever is at hand. `pool` lends buffers, `sweep` looks for what has been
 //! idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
@@ -20,6 +20,7 @@ mod dial;
 mod handshake;
 mod listener;
 mod login;
+mod masking;
 mod meter;
 mod outgoing;
 mod pool;

@@ -115,7 +115,8 @@ impl<R: Runtime> Connection<R> {
         scope.begin(Beginning { ordinal, api_key, number, request_bytes }, now_ns)
     }
 
-    fn scope(&self) -> Option<Rc<Scope>> {
+    /// What full recording keeps of it at the moment; none where that is nothing.
+    pub fn scope(&self) -> Option<Rc<Scope>> {
         let recording = &self.shard.recording;
         if recording.rules.is_empty() {
             return None;

@@ -5,6 +5,7 @@
 //! - A request that changes something is in the journal before its last byte leaves.
 //! - An answer given here takes its place in the ring behind what was forwarded before.
 
+use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -27,9 +28,12 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
 use crate::pipeline::head::RequestHead;
+use crate::pipeline::masking::{self, On};
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
 use crate::tls;
 use crate::wire::kafka::api::{Class, key};
+use crate::wire::kafka::layout::Direction;
+use crate::wire::kafka::records::body::Frame;
 use crate::wire::kafka::{api, error_reply, versions};
 
 /// The reading task of a connection.
@@ -41,12 +45,8 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
         return Ok(Some(CloseReason::Client));
     }
     dial::knock(c).await?;
-    let mut requests = Requests {
-        c: c.clone(),
-        inbound: Inbound::new(c.shard.limits.request_frame_bytes),
-        client_id: None,
-        answered_here: false,
-    };
+    let mut requests =
+        Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), answered_here: false };
     while !c.reads_ended.get() {
         let (buffer, read) = match pool::read(&c.client, &c.shard.request_buffers).await {
             Ok((_, 0)) => return client_closed(c),
@@ -88,7 +88,6 @@ fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason
 struct Requests<R: Runtime> {
     c: Rc<Connection<R>>,
     inbound: Inbound,
-    client_id: Option<String>,
     /// Something was answered here since the answering task was last told.
     answered_here: bool,
 }
@@ -124,7 +123,7 @@ impl<R: Runtime> Requests<R> {
                 self.flush_answers().await?;
                 renew::run(&c).await?;
             }
-            let mut gate = Doorkeeper { c: &c, now_ns, client_id: &mut self.client_id };
+            let mut gate = Doorkeeper { c: &c, now_ns };
             let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;
             let taken = at..at + step.taken;
             at = taken.end;
@@ -175,7 +174,7 @@ impl<R: Runtime> Requests<R> {
 
     /// Tells the recording who the connection acts for, before the first thing it does.
     async fn introduce(&mut self) {
-        if let Some(event) = login::introduce(&self.c, self.client_id.as_deref()) {
+        if let Some(event) = login::introduce(&self.c, self.c.client_id.get().map(String::as_str)) {
             self.c.record(event).await;
         }
     }
@@ -206,24 +205,23 @@ impl<R: Runtime> Requests<R> {
     ) -> Result<(), Fault> {
         let c = self.c.clone();
         let Whole { kept, body_at, mut exchange, reservation } = whole;
-        let frame: &[u8] = kept.as_deref().unwrap_or(&buffer[taken.clone()]);
-        let body = &frame[body_at..];
-        let judge = || guard::judge(&exchange, body, &*c, c.door.listener.allow_security_changes);
-        let mut judged = judge();
+        let frame = kept.map_or(Cow::Borrowed(&buffer[taken.clone()]), Cow::Owned);
+        let allowed = c.door.listener.allow_security_changes;
+        let mut judged = guard::judge(&exchange, &frame[body_at..], &*c, allowed);
         if let Ok(Verdict::Forward(description)) = &judged
             && !description.unnamed.is_empty()
         {
             // What came before does not wait for it.
             self.send(batch, buffer).await?;
             c.look_up_topics(&description.unnamed).await;
-            judged = judge();
+            judged = guard::judge(&exchange, &frame[body_at..], &*c, allowed);
         }
-        if exchange.capture.is_some() {
-            if exchange.api.is_none_or(|api| api.class != Class::Here) {
-                self.introduce().await;
-            }
-            let cuts = exchange.pass_whole(Way::Request, frame, body_at, &*c, exchange.moments.begun_ns);
-            c.keep(cuts, frame).await;
+        let frame = self.masked(&mut exchange, frame, body_at)?;
+        self.keep_whole(&mut exchange, &frame, body_at).await?;
+        let body = &frame[body_at..];
+        if On::of(exchange.api_key) == Some(On::Produce) {
+            // Described is what goes on.
+            judged = guard::judge(&exchange, body, &*c, allowed);
         }
         match judged? {
             Verdict::Here => {
@@ -235,14 +233,57 @@ impl<R: Runtime> Requests<R> {
             Verdict::Forward(description) => {
                 let changes = description.changes_something();
                 exchange.described(*description);
-                match kept {
-                    Some(frame) => batch.out.own(frame),
-                    None => batch.out.read(taken),
+                match frame {
+                    Cow::Owned(frame) => batch.out.own(frame),
+                    Cow::Borrowed(_) => batch.out.read(taken),
                 }
                 drop(reservation);
                 self.forward(exchange, changes, batch).await
             }
         }
+    }
+
+    /// The request as it goes on: its records masked, or asking for no more of them than can be.
+    fn masked<'a>(
+        &self,
+        exchange: &mut Exchange,
+        bytes: Cow<'a, [u8]>,
+        body_at: usize,
+    ) -> Result<Cow<'a, [u8]>, Fault> {
+        let (c, api_key, version) = (&self.c, exchange.api_key, exchange.version);
+        match On::of(api_key) {
+            Some(On::Produce) if c.masks(On::Produce) => {
+                let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
+                let masked = c.mask(frame, On::Produce).map_err(Fault::ClientBody)?;
+                exchange.refused = masked.refused;
+                Ok(masked.frame)
+            }
+            Some(On::Fetch) if c.masks(On::Fetch) || (exchange.capture.is_some() && c.masks(On::Recording)) => {
+                Ok(masking::cap_fetch(api_key, version, bytes, body_at))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// Keeps a gathered request's frame where full recording asks for it, as rules say of recordings.
+    async fn keep_whole(&mut self, exchange: &mut Exchange, bytes: &[u8], body_at: usize) -> Result<(), Fault> {
+        if exchange.capture.is_none() {
+            return Ok(());
+        }
+        let c = self.c.clone();
+        if exchange.api.is_none_or(|api| api.class != Class::Here) {
+            self.introduce().await;
+        }
+        let (api_key, version, bytes) = (exchange.api_key, exchange.version, Cow::Borrowed(bytes));
+        let recorded = if On::of(api_key) == Some(On::Produce) && c.masks(On::Recording) {
+            let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
+            c.mask(frame, On::Recording).map_err(Fault::ClientBody)?.frame
+        } else {
+            bytes
+        };
+        let cuts = exchange.pass_whole(Way::Request, &recorded, body_at, &*c, exchange.moments.begun_ns);
+        c.keep(cuts, &recorded).await;
+        Ok(())
     }
 
     /// Notes a described request and gives it its place; its bytes are in the batch.
@@ -428,7 +469,6 @@ impl<R: Runtime> Requests<R> {
 struct Doorkeeper<'a, R: Runtime> {
     c: &'a Rc<Connection<R>>,
     now_ns: u64,
-    client_id: &'a mut Option<String>,
 }
 
 impl<R: Runtime> Gate for Doorkeeper<'_, R> {
@@ -438,7 +478,7 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
             self.must_be_somebody(head)?;
         }
         let here = guard::judge_head(head.api_key, head.api_version, true);
-        if head.api_key == key::PRODUCE && here.is_none() {
+        if head.api_key == key::PRODUCE && here.is_none() && !self.c.masks_what_it_writes() {
             return Ok(Admission::Relay);
         }
         if whole {
@@ -469,9 +509,7 @@ impl<R: Runtime> Doorkeeper<'_, R> {
     fn must_be_somebody(&mut self, head: &RequestHead<'_>) -> Result<(), Fault> {
         login::is_somebody(self.c)
             .map_err(|why| Fault::Authentication(format!("{} is not taken: {why}", api::name(head.api_key))))?;
-        if self.client_id.is_none() {
-            *self.client_id = Some(head.client_id.unwrap_or_default().to_owned());
-        }
+        self.c.client_id.get_or_init(|| head.client_id.unwrap_or_default().to_owned());
         login::in_force(self.c, self.now_ns).map_err(Fault::Authentication)
     }
 }

@@ -23,10 +23,13 @@ use crate::pipeline::budget::Reservation;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::masking::{Masked, On};
 use crate::pipeline::response::{self, Action, Ended, Outbound};
 use crate::tls;
 use crate::wire::kafka::addresses::Outward;
 use crate::wire::kafka::correlation::Surprise;
+use crate::wire::kafka::records::body::Frame;
+use crate::wire::kafka::walk::Malformed;
 
 /// The answering task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
@@ -221,6 +224,14 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
 
     fn topics(&self) -> &dyn TopicDirectory {
         &**self.c
+    }
+
+    fn masks(&self, on: On) -> bool {
+        self.c.masks(on)
+    }
+
+    fn mask<'a>(&mut self, frame: Frame<'a>, on: On) -> Result<Masked<'a>, Malformed> {
+        self.c.mask(frame, on)
     }
 }
 

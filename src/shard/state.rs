@@ -24,8 +24,10 @@ use super::sweep;
 use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
+use crate::pipeline::masking::MaskingRules;
 use crate::policy::TokenTable;
 use crate::recorder::ShardJournal;
+use crate::wire::kafka::records::rewrite::Rewriter;
 
 /// Limits that the configuration sets.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +60,8 @@ pub struct ShardOptions {
     pub journal: ShardJournal,
     /// What it puts there.
     pub recording: RecordingOptions,
+    /// What masks records; none where no rule does.
+    pub masking: Option<Arc<dyn MaskingRules>>,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// The identity providers.
@@ -168,6 +172,9 @@ pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
     pub recording: Recording,
+    pub masking: Option<Arc<dyn MaskingRules>>,
+    /// Rewrites batches, of one connection at a time.
+    pub rewriter: RefCell<Rewriter>,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
@@ -197,6 +204,8 @@ impl<R: Runtime> Shard<R> {
             listeners: options.listeners,
             recording: Recording::new(&options.recording, &options.journal),
             journal: RefCell::new(options.journal),
+            rewriter: RefCell::new(Rewriter::new(options.masking.as_ref().map(|m| m.levels()).unwrap_or_default())),
+            masking: options.masking,
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,

@@ -385,6 +385,16 @@ pub fn shifted(mut cuts: Vec<Cut>, by: usize) -> Vec<Cut> {
     cuts
 }
 
+/// Makes `cuts`, which were cut from `bytes`, hold what they were cut from: what passes is not what is kept.
+pub fn held(mut cuts: Vec<Cut>, bytes: &[u8]) -> Vec<Cut> {
+    for cut in &mut cuts {
+        if let Kept::Passed(range) = &cut.kept {
+            cut.kept = Kept::Held(bytes[range.clone()].to_vec());
+        }
+    }
+    cuts
+}
+
 /// Stretches of a body that are withheld, in order.
 type Stretches = VecDeque<(Range<u64>, Withheld)>;
 

@@ -335,6 +335,7 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
     if changed {
         // Rules go by groups.
         *c.scope.borrow_mut() = None;
+        *c.masking.borrow_mut() = None;
     }
     // 0 would mean for ever.
     Ok(i64::try_from(left_ns / 1_000_000).unwrap_or(i64::MAX).max(1))

@@ -74,12 +74,18 @@ impl Edits {
     }
 
     /// The body with the edits made.
-    pub fn splice(mut self, body: &[u8]) -> Vec<u8> {
+    pub fn splice(self, body: &[u8]) -> Vec<u8> {
+        let mut edited = Vec::with_capacity(body.len() + 256);
+        self.splice_into(body, &mut edited);
+        edited
+    }
+
+    /// Appends the body with the edits made.
+    pub fn splice_into(mut self, body: &[u8], edited: &mut Vec<u8>) {
         for field in std::mem::take(&mut self.tagged).iter().rev() {
             self.resize(field);
         }
         self.replaced.sort_by_key(|(span, _)| span.start);
-        let mut edited = Vec::with_capacity(body.len() + 256);
         let mut from = 0;
         for (span, with) in &self.replaced {
             edited.extend_from_slice(&body[from..span.start as usize]);
@@ -87,7 +93,6 @@ impl Edits {
             from = span.end as usize;
         }
         edited.extend_from_slice(&body[from..]);
-        edited
     }
 
     fn resize(&mut self, field: &TaggedField) {

@@ -183,6 +183,22 @@ pub(super) fn put_unsigned_varint(to: &mut Vec<u8>, mut value: u32) {
     to.put_u8(value as u8);
 }
 
+/// Writes a zigzag varint of at most 64 bits.
+pub(super) fn put_varlong(to: &mut Vec<u8>, value: i64) {
+    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    while zigzag > 0x7f {
+        to.put_u8((zigzag as u8 & 0x7f) | 0x80);
+        zigzag >>= 7;
+    }
+    to.put_u8(zigzag as u8);
+}
+
+/// Writes bytes behind a zigzag varint length, -1 for null.
+pub(super) fn put_varint_bytes(to: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    put_varlong(to, bytes.map_or(-1, |bytes| bytes.len() as i64));
+    to.put_slice(bytes.unwrap_or_default());
+}
+
 /// Writes a `compact_nullable_string`; none when no length can say it.
 pub(super) fn put_compact_nullable_string(to: &mut Vec<u8>, text: Option<&str>) -> Option<()> {
     let count = match text {
@@ -229,6 +245,11 @@ mod tests {
             let mut bytes = Vec::new();
             put_unsigned_varint(&mut bytes, value);
             assert_eq!(Fields::whole(&bytes).unsigned_varint(), Ok(value));
+        }
+        for value in [0, -1, 1, 63, -64, 64, i64::from(i32::MIN), i64::MAX, i64::MIN] {
+            let mut bytes = Vec::new();
+            put_varlong(&mut bytes, value);
+            assert_eq!(Fields::whole(&bytes).varlong(), Ok(value));
         }
         for text in [None, Some(""), Some("prod.orders")] {
             let mut bytes = Vec::new();

@@ -58,6 +58,8 @@ words! {
         "log_start_offset" = LogStartOffset,
         /// Highest version of an API that the broker serves.
         "max_version" = MaxVersion,
+        /// The most bytes that an answer should have, unless its first batch has more.
+        "max_bytes" = MaxBytes,
         /// How long the broker may wait for data, ms.
         "max_wait_ms" = MaxWaitMs,
         /// Group member's id.

@@ -25,6 +25,10 @@ pub struct RecordsField {
     pub partition: i32,
     /// Where the records lie in the body, without their length.
     pub span: Range<usize>,
+    /// The same with their length.
+    pub(super) field: Span,
+    /// Where the partition's error code lies, in a response.
+    pub(super) error: Option<Span>,
 }
 
 /// What was found in a body.
@@ -51,7 +55,7 @@ pub fn locate(api_key: i16, version: i16, direction: Direction, body: &[u8]) -> 
         Direction::Request => Walker::request(api_key, version, body.len() as u64)?,
         Direction::Response => Walker::response(api_key, version, body.len() as u64)?,
     };
-    let mut finder = Finder { topic: None, partition: 0, fields: Vec::new() };
+    let mut finder = Finder { topic: None, partition: 0, error: None, fields: Vec::new() };
     let walked = walker.feed(body, &mut finder).and_then(|()| walker.finish());
     Some(Located { fields: finder.fields, fault: walked.err() })
 }
@@ -59,6 +63,7 @@ pub fn locate(api_key: i16, version: i16, direction: Direction, body: &[u8]) -> 
 struct Finder {
     topic: Option<Topic>,
     partition: i32,
+    error: Option<Span>,
     fields: Vec<RecordsField>,
 }
 
@@ -68,18 +73,23 @@ impl Visitor for Finder {
             (Role::Topic, Value::Text(Some(name))) => self.topic = Some(Topic::Name(Arc::from(name))),
             (Role::TopicId, Value::Uuid(id)) => self.topic = Some(Topic::Id(id)),
             (Role::Partition, Value::Int(index)) => self.partition = i32::try_from(index).unwrap_or(-1),
+            // The first one: ShareFetch has another, of the acknowledgements that came with the request.
+            (Role::ErrorCode, Value::Int(_)) => self.error = self.error.or(Some(span)),
             (_, Value::Records(Some(length))) => {
                 let (Some(topic), Ok(end)) = (&self.topic, usize::try_from(span.end)) else { return };
-                let span = end.saturating_sub(length as usize)..end;
-                self.fields.push(RecordsField { topic: topic.clone(), partition: self.partition, span });
+                let (topic, partition, error) = (topic.clone(), self.partition, self.error);
+                let content = end.saturating_sub(length as usize)..end;
+                self.fields.push(RecordsField { topic, partition, span: content, field: span, error });
             }
             _ => {}
         }
     }
 
     fn open(&mut self, group: Group, _at: u64) {
-        if group == Group::Topic {
-            self.topic = None;
+        match group {
+            Group::Topic => self.topic = None,
+            Group::Partition => self.error = None,
+            _ => {}
         }
     }
 

@@ -8,8 +8,10 @@
 //! Source: "Record Batch" and "Old Message Format" in Kafka's message format documentation; KIP-32 for the offsets and
 //! times of old messages, KIP-98 for control records.
 
+pub mod body;
 mod legacy;
 pub mod locate;
+pub mod rewrite;
 mod v2;
 
 #[cfg(test)]
@@ -200,7 +202,7 @@ impl<'a> Iterator for Records<'a> {
         }
         let number = self.given.saturating_add(1);
         let next = match &mut self.source {
-            Source::V2(source) => source.next(number),
+            Source::V2(source) => source.next(number).map(|placed| placed.map(|placed| placed.record)),
             Source::Legacy(source) => source.next(number),
         };
         self.given = number;

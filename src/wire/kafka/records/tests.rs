@@ -15,17 +15,17 @@ use crate::wire::kafka::layout::{self, Direction, Message};
 use crate::wire::kafka::samples;
 use crate::wire::kafka::samples::deflate;
 
-const CAP: usize = 1 << 20;
-const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+pub(super) const CAP: usize = 1 << 20;
+pub(super) const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
 /// A record with everything its own.
 #[derive(Debug, Clone, PartialEq)]
-struct Own {
-    offset: i64,
-    timestamp_ms: Option<i64>,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+pub(super) struct Own {
+    pub(super) offset: i64,
+    pub(super) timestamp_ms: Option<i64>,
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl From<Record<'_>> for Own {
@@ -40,7 +40,7 @@ impl From<Record<'_>> for Own {
     }
 }
 
-fn read(batch: &[u8]) -> Result<(About, Vec<Own>), RecordsError> {
+pub(super) fn read(batch: &[u8]) -> Result<(About, Vec<Own>), RecordsError> {
     let mut inflated = Vec::new();
     let opened = open(batch, CAP, &mut inflated)?;
     let records: Result<Vec<Own>, RecordsError> = opened.records.map(|record| record.map(Own::from)).collect();
@@ -48,7 +48,7 @@ fn read(batch: &[u8]) -> Result<(About, Vec<Own>), RecordsError> {
 }
 
 /// Puts the records of a plain batch under a codec, and the checksum right.
-fn under(codec: Codec, number: u8, plain: &[u8]) -> Vec<u8> {
+pub(super) fn under(codec: Codec, number: u8, plain: &[u8]) -> Vec<u8> {
     let mut batch = plain[..61].to_vec();
     batch.extend(deflate(codec, &plain[61..]));
     batch[22] |= number;
@@ -56,7 +56,7 @@ fn under(codec: Codec, number: u8, plain: &[u8]) -> Vec<u8> {
 }
 
 /// Makes length and checksum right.
-fn seal(mut batch: Vec<u8>) -> Vec<u8> {
+pub(super) fn seal(mut batch: Vec<u8>) -> Vec<u8> {
     let length = batch.len() as i32 - 12;
     batch[8..12].copy_from_slice(&length.to_be_bytes());
     let crc = crc32c::crc32c(&batch[21..]);
@@ -85,7 +85,7 @@ fn codec_record(own: &Own, first_offset: i64) -> CodecRecord {
     }
 }
 
-fn plain_batch(records: &[Own]) -> Vec<u8> {
+pub(super) fn plain_batch(records: &[Own]) -> Vec<u8> {
     let first = records.first().map_or(0, |record| record.offset);
     let records: Vec<CodecRecord> = records.iter().map(|own| codec_record(own, first)).collect();
     let mut bytes = BytesMut::new();
@@ -94,12 +94,12 @@ fn plain_batch(records: &[Own]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-fn some_bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
+pub(super) fn some_bytes() -> impl Strategy<Value = Option<Vec<u8>>> {
     prop::option::of(prop::collection::vec(any::<u8>(), 0..200))
 }
 
 prop_compose! {
-    fn own()(
+    pub(super) fn own()(
         timestamp_ms in 0i64..4_000_000_000_000,
         key in some_bytes(),
         value in some_bytes(),
@@ -110,7 +110,7 @@ prop_compose! {
     }
 }
 
-fn numbered(mut records: Vec<Own>, first: i64) -> Vec<Own> {
+pub(super) fn numbered(mut records: Vec<Own>, first: i64) -> Vec<Own> {
     (first..).zip(&mut records).for_each(|(offset, record)| record.offset = offset);
     records
 }

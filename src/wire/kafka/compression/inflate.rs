@@ -11,45 +11,7 @@ use std::io::Read;
 
 use twox_hash::XxHash32;
 
-/// How records are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// Not at all.
-    None,
-    /// RFC 1952, one member or several.
-    Gzip,
-    /// Blocks of snappy: a bare one, or several in the frame of snappy-java.
-    Snappy,
-    /// The LZ4 frame format.
-    Lz4,
-    /// RFC 8878 (KIP-110).
-    Zstd,
-}
-
-impl Codec {
-    /// The codec of a number in a batch's attributes, bits 0 to 2.
-    pub fn from_number(number: u8) -> Option<Codec> {
-        Some(match number {
-            0 => Codec::None,
-            1 => Codec::Gzip,
-            2 => Codec::Snappy,
-            3 => Codec::Lz4,
-            4 => Codec::Zstd,
-            _ => return None,
-        })
-    }
-
-    /// Its name in Kafka's `compression.type`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Codec::None => "none",
-            Codec::Gzip => "gzip",
-            Codec::Snappy => "snappy",
-            Codec::Lz4 => "lz4",
-            Codec::Zstd => "zstd",
-        }
-    }
-}
+use super::Codec;
 
 /// Why records could not be inflated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,8 +70,8 @@ fn drain(codec: Codec, from: impl Read, input: &[u8], cap: usize, out: &mut Vec<
 }
 
 /// How snappy-java's stream begins: a magic number, its version and the oldest version that reads it.
-const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
-const XERIAL_HEADER: usize = 16;
+pub(super) const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\0";
+pub(super) const XERIAL_HEADER: usize = 16;
 
 /// The most that a byte of snappy can stand for: a copy element takes three bytes for 64, rounded up.
 const SNAPPY_GROWTH_MAX: usize = 22;
@@ -186,8 +148,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::samples::{deflate, xerial};
     use super::*;
+    use crate::wire::kafka::samples::{deflate, xerial};
 
     const CAP: usize = 1 << 20;
     const CODECS: [Codec; 4] = [Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];

@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
 use crate::limits;
+use crate::pipeline::masking::MaskingRules;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
@@ -80,6 +81,11 @@ const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
 
 /// Runs the gateway until SIGTERM or SIGINT; returns after a clean drain.
 pub fn serve(config: Config) -> Result<(), BootError> {
+    serve_masked(config, None)
+}
+
+/// The same, under rules that mask records.
+pub fn serve_masked(config: Config, masking: Option<Arc<dyn MaskingRules>>) -> Result<(), BootError> {
     let begun = Instant::now();
     raise_open_files();
     keep_memory_private();
@@ -95,7 +101,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let listeners = listeners(&config, &clusters, &mut followed)?;
     let reloader =
         Reloader::start(followed).map_err(|source| BootError::Own { what: "the certificates' thread", source })?;
-    let who = Who { tokens: &tokens, issuers: &issuers };
+    let who = Who { tokens: &tokens, issuers: &issuers, masking };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
     let shards = shard::start(shards).map_err(|source| BootError::Own { what: "a shard did not start", source })?;
     let readiness = Arc::new(Ready {
@@ -336,10 +342,11 @@ fn listener_tls(
     Ok(ListenerTls { server, subjects })
 }
 
-/// What says who clients are.
+/// What says who clients are, and what they may see.
 struct Who<'a> {
     tokens: &'a TokenRegistry,
     issuers: &'a IssuerKeys,
+    masking: Option<Arc<dyn MaskingRules>>,
 }
 
 fn shard_options(
@@ -368,7 +375,7 @@ fn shard_options(
         listeners: listeners.to_vec(),
         journal,
         recording: recording.clone(),
-        masking: None,
+        masking: who.masking.clone(),
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,

@@ -231,6 +231,9 @@ impl Outbound {
                 let bytes = std::mem::take(&mut self.partial);
                 let mut cuts = answer.exchange.pass(&bytes, None, now_ns);
                 let ended = if left == 0 {
+                    if answer.plan == Plan::RelayThenTail {
+                        answer.must_be_whole()?;
+                    }
                     cuts.append(&mut answer.exchange.finish_capture(now_ns));
                     Some(answer.end(now_ns, requests.topics()))
                 } else {

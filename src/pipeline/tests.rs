@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::capture::Scope;
 use super::drive::{self, PassedOn, messages, request, response, scope};
-use crate::wire::kafka::api::{Api, Class, key};
+use crate::wire::kafka::api::{self, Api, Class, key};
 use crate::wire::kafka::layout::Direction;
 
 mod every_version;
@@ -99,5 +99,17 @@ proptest! {
         // Nothing matches: nothing is kept.
         let none = way_back(&stream, &[(api, version)], size, Some(&scope(&["nobody's"]))).captured;
         prop_assert!(none.frames.is_empty());
+    }
+}
+
+#[test]
+fn an_answer_that_ends_with_its_header_is_as_malformed_in_pieces_as_it_is_whole() {
+    // Found by fuzzing: what came in pieces was passed on.
+    let fetch = api::lookup(key::FETCH).unwrap();
+    let stream = [0, 0, 0, 5, 0, 0, 0, 0, 0];
+    for size in [1, 3, stream.len()] {
+        let passed = drive::way_back(&stream, &[(fetch, 16)], size, None);
+        let fault = passed.fault.unwrap_or_default();
+        assert!(fault.starts_with("upstream: Fetch response v16") && passed.responses.is_empty(), "{size}: {fault}");
     }
 }

@@ -217,8 +217,9 @@ impl Outbound {
         match (answer.plan, in_place) {
             (Plan::Gather, true) => self.gather(bytes, head.frame_bytes, answer, now_ns, requests),
             (Plan::Gather, false) => {
-                self.state = State::Gather { left, answer };
-                Ok(Step::new(taken, Action::Absorb))
+                // Nothing more may come: then it is whole.
+                let step = self.gather(&[], left, answer, now_ns, requests)?;
+                Ok(Step { taken, ..step })
             }
             (_, true) => {
                 let mut cuts = answer.exchange.pass(&bytes[..head.bytes], None, now_ns);
@@ -231,11 +232,7 @@ impl Outbound {
                 let bytes = std::mem::take(&mut self.partial);
                 let mut cuts = answer.exchange.pass(&bytes, None, now_ns);
                 let ended = if left == 0 {
-                    if answer.plan == Plan::RelayThenTail {
-                        answer.must_be_whole()?;
-                    }
-                    cuts.append(&mut answer.exchange.finish_capture(now_ns));
-                    Some(answer.end(now_ns, requests.topics()))
+                    Some(answer.end_relayed(&mut cuts, now_ns, requests.topics())?)
                 } else {
                     self.state = State::Relay { left, answer };
                     None
@@ -268,11 +265,7 @@ impl Outbound {
         let settled = if left > 0 { answer.walker.as_ref().map(Walker::settled) } else { None };
         let mut cuts = answer.exchange.pass(&bytes[..taken], settled, now_ns);
         if left == 0 {
-            if answer.plan == Plan::RelayThenTail {
-                answer.must_be_whole()?;
-            }
-            cuts.append(&mut answer.exchange.finish_capture(now_ns));
-            let ended = Some(answer.end(now_ns, requests.topics()));
+            let ended = Some(answer.end_relayed(&mut cuts, now_ns, requests.topics())?);
             return Ok(Step { taken, action: Action::Relay { ended }, cuts });
         }
         self.state = if answer.in_tail() { State::Gather { left, answer } } else { State::Relay { left, answer } };
@@ -459,6 +452,20 @@ impl Answer {
             return Ok(gathered);
         }
         Ok(requests.mask(self.frame(gathered), On::Fetch).map_err(Fault::UpstreamBody)?.frame)
+    }
+
+    /// The end of an answer that was relayed to its last byte.
+    fn end_relayed(
+        mut self: Box<Self>,
+        cuts: &mut Vec<Cut>,
+        now_ns: u64,
+        topics: &dyn TopicDirectory,
+    ) -> Result<Ended, Fault> {
+        if self.plan == Plan::RelayThenTail {
+            self.must_be_whole()?;
+        }
+        cuts.append(&mut self.exchange.finish_capture(now_ns));
+        Ok(self.end(now_ns, topics))
     }
 
     fn end(self: Box<Self>, now_ns: u64, topics: &dyn TopicDirectory) -> Ended {

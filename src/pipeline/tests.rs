@@ -105,11 +105,14 @@ proptest! {
 #[test]
 fn an_answer_that_ends_with_its_header_is_as_malformed_in_pieces_as_it_is_whole() {
     // Found by fuzzing: what came in pieces was passed on.
-    let fetch = api::lookup(key::FETCH).unwrap();
     let stream = [0, 0, 0, 5, 0, 0, 0, 0, 0];
-    for size in [1, 3, stream.len()] {
-        let passed = drive::way_back(&stream, &[(fetch, 16)], size, None);
-        let fault = passed.fault.unwrap_or_default();
-        assert!(fault.starts_with("upstream: Fetch response v16") && passed.responses.is_empty(), "{size}: {fault}");
+    for (key, version, name) in [(key::FETCH, 16, "Fetch response v16"), (key::METADATA, 12, "Metadata response v12")] {
+        let api = api::lookup(key).unwrap();
+        for size in [1, 3, stream.len()] {
+            let passed = drive::way_back(&stream, &[(api, version)], size, None);
+            let fault = passed.fault.unwrap_or_default();
+            let told = fault.starts_with(&format!("upstream: {name}"));
+            assert!(told && passed.responses.is_empty(), "{size}: {fault}");
+        }
     }
 }

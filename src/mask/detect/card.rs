@@ -64,10 +64,10 @@ const LAYOUTS: &[&[u8]] = &[
 
 /// The card number that begins where `groups` do.
 pub(super) fn find(text: &[u8], groups: &Groups) -> Option<Range<usize>> {
-    (1..=groups.len()).rev().find_map(|count| {
-        let digits = groups.digits(count);
-        let laid_out = count == 1 || LAYOUTS.contains(&groups.sizes(count));
-        let end = groups.end(count);
+    (1..=groups.row.len()).rev().find_map(|count| {
+        let digits = groups.row.digits(count);
+        let laid_out = count == 1 || LAYOUTS.contains(&groups.row.sizes(count));
+        let end = groups.row.end(count);
         let fits = (13..=19).contains(&digits.len()) && laid_out && is_card(digits);
         (fits && has_place(text, groups, count, end)).then_some(groups.start..end)
     })

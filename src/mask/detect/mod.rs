@@ -227,7 +227,7 @@ impl Detectors {
     fn find_at_digit(&self, text: &[u8], at: usize, found: &mut Vec<Range<usize>>) {
         if self.card || !self.national.is_empty() {
             let groups = Groups::read(text, at);
-            if groups.len() > 0 {
+            if groups.row.len() > 0 {
                 found.extend(self.card.then(|| card::find(text, &groups)).flatten());
                 found.extend(self.national.iter().filter_map(|id| national::find(text, *id, &groups)));
             }

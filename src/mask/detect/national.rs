@@ -215,9 +215,9 @@ fn is_day(month: u64, day: u64) -> bool {
 
 /// `123.456.789-09`, or eleven digits.
 fn br_cpf(text: &[u8], groups: &Groups) -> Option<Range<usize>> {
-    let (start, mut digits, mut end) = (groups.start, [0u8; 11], groups.end(1));
-    if groups.sizes(1) == [11] {
-        digits.copy_from_slice(groups.digits(1));
+    let (start, mut digits, mut end) = (groups.start, [0u8; 11], groups.row.end(1));
+    if groups.row.sizes(1) == [11] {
+        digits.copy_from_slice(groups.row.digits(1));
     } else {
         let written = text.get(start..start + 14)?;
         let mut seen = 0;

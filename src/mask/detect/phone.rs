@@ -6,14 +6,13 @@
 use std::ops::Range;
 
 use super::around;
+use super::digits::Row;
 
 /// Digits of an international number, country code included (E.164, 6.2.1).
 const E164_MAX: usize = 15;
 
 /// Digits that are read: an international number behind `00`.
 const DIGITS_MAX: usize = E164_MAX + 2;
-
-const GROUPS_MAX: usize = 8;
 
 /// Words before a number that say it is one.
 const WORDS: &[&str] = &["phone", "tel", "mobil", "cell", "fax", "whatsapp", "handy", "msisdn"];
@@ -30,10 +29,7 @@ const THREE_DIGITS: &[u8] =
 
 /// A number as it is written.
 struct Written {
-    digits: [u8; DIGITS_MAX],
-    sizes: [u8; GROUPS_MAX],
-    ends: [usize; GROUPS_MAX],
-    groups: usize,
+    row: Row<DIGITS_MAX>,
     separators: Separators,
     /// A dot stands between some.
     dots: bool,
@@ -57,15 +53,15 @@ pub(super) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
     }
     let number = Written::read(text, at, area)?;
     let spaced = !area && start >= 2 && text[start - 1] == b' ' && text[start - 2].is_ascii_digit();
-    if plus || (number.digits[..2] == [0, 0] && number.sizes[0] > 2 && !spaced) {
+    if plus || (number.row.padded()[..2] == [0, 0] && number.sizes()[0] > 2 && !spaced) {
         return international(text, start, plus, &number);
     }
-    let groups = number.groups;
-    let end = number.ends[groups - 1];
+    let groups = number.row.len();
+    let end = number.row.end(groups);
     if around::word_after(text, end) || goes_on(text, end) {
         return None;
     }
-    let said = (7..=E164_MAX).contains(&number.count(groups)) && around::said_before(text, start, WORDS);
+    let said = (7..=E164_MAX).contains(&number.row.count(groups)) && around::said_before(text, start, WORDS);
     let national =
         !spaced && (north_american(&number) || with_trunk(&number) || with_area(&number) || chinese(&number));
     (said || national).then_some(start..end)
@@ -89,51 +85,30 @@ fn goes_on(text: &[u8], end: usize) -> bool {
 
 impl Written {
     fn read(text: &[u8], start: usize, area: bool) -> Option<Written> {
-        let mut read = Written {
-            digits: [0; DIGITS_MAX],
-            sizes: [0; GROUPS_MAX],
-            ends: [start; GROUPS_MAX],
-            groups: 0,
-            separators: Separators::None,
-            dots: false,
-            area: false,
-        };
-        let (mut at, mut total) = (start, 0);
-        while read.groups < GROUPS_MAX {
-            let room = DIGITS_MAX - total;
-            let run = text[at..].iter().take(room + 1).take_while(|b| b.is_ascii_digit()).count();
-            if run == 0 || run > room {
-                break;
-            }
-            for (to, from) in read.digits[total..].iter_mut().zip(&text[at..at + run]) {
-                *to = from - b'0';
-            }
-            (at, total) = (at + run, total + run);
-            #[allow(clippy::cast_possible_truncation, reason = "at most DIGITS_MAX")]
-            (read.sizes[read.groups] = run as u8);
-            read.ends[read.groups] = at;
-            read.groups += 1;
-            let Some(next) = read.separate(text, at, area) else { break };
+        let mut read = Written { row: Row::new(), separators: Separators::None, dots: false, area: false };
+        let mut at = start;
+        while let Some(end) = read.row.take(text, at) {
+            let Some(next) = read.separate(text, end, area) else { break };
             at = next;
         }
-        (read.groups > 0 && (read.area || !area)).then_some(read)
+        (read.row.len() > 0 && (read.area || !area)).then_some(read)
     }
 
     /// Where the next group begins behind what may stand between two.
     fn separate(&mut self, text: &[u8], at: usize, area: bool) -> Option<usize> {
         let (separator, skipped) = match &text[at..] {
-            [b')', b' ' | b'-', ..] if area && self.groups == 1 => (b')', 2),
-            [b')', ..] if area && self.groups == 1 => (b')', 1),
+            [b')', b' ' | b'-', ..] if area && self.row.len() == 1 => (b')', 2),
+            [b')', ..] if area && self.row.len() == 1 => (b')', 1),
             // The trunk prefix that is not dialled from abroad: +49 (0)30 123456.
-            [b' ', b'(', ..] if self.groups == 1 => (b' ', 2),
-            [b')', b' ' | b'-', ..] if self.groups == 2 => (b' ', 2),
-            [b')', ..] if self.groups == 2 => (b' ', 1),
+            [b' ', b'(', ..] if self.row.len() == 1 => (b' ', 2),
+            [b')', b' ' | b'-', ..] if self.row.len() == 2 => (b' ', 2),
+            [b')', ..] if self.row.len() == 2 => (b' ', 1),
             [b' ' | b'-' | b'.' | b'/', ..] => (text[at], 1),
             _ => return None,
         };
         // Who writes dashes or dots ends with the first space.
         let unlike = separator == b' ' && matches!(self.separators, Separators::One(b'-' | b'.' | b'/'));
-        if !text.get(at + skipped)?.is_ascii_digit() || (unlike && self.count(self.groups) >= 7) {
+        if !text.get(at + skipped)?.is_ascii_digit() || (unlike && self.row.count(self.row.len()) >= 7) {
             return None;
         }
         if separator == b')' {
@@ -150,33 +125,29 @@ impl Written {
     }
 
     fn sizes(&self) -> &[u8] {
-        &self.sizes[..self.groups]
-    }
-
-    fn count(&self, groups: usize) -> usize {
-        self.sizes[..groups].iter().map(|size| usize::from(*size)).sum()
+        self.row.sizes(self.row.len())
     }
 
     fn digits(&self) -> &[u8] {
-        &self.digits[..self.count(self.groups)]
+        self.row.digits(self.row.len())
     }
 }
 
 /// `+49 30 123456`, `0049 30 123456`: a country code that is assigned and 8 to 15 digits, as many groups as fit.
 fn international(text: &[u8], start: usize, plus: bool, number: &Written) -> Option<Range<usize>> {
     let prefix = if plus { 0 } else { 2 };
-    let code = &number.digits[prefix..prefix + 2];
+    let code = &number.row.padded()[prefix..prefix + 2];
     if !is_assigned(code[0], code[1]) {
         return None;
     }
     let most = if code[0] == 1 { 11 } else { E164_MAX };
     let least = if code[0] == 1 { 11 } else { 8 };
-    let fits = |groups: &usize| (least..=most).contains(&(number.count(*groups).saturating_sub(prefix)));
+    let fits = |groups: &usize| (least..=most).contains(&(number.row.count(*groups).saturating_sub(prefix)));
     // A number in one piece ends with it; what follows a space is another.
-    let groups = if fits(&1) { 1 } else { (1..=number.groups).rev().find(fits)? };
-    let end = number.ends[groups - 1];
+    let groups = if fits(&1) { 1 } else { (1..=number.row.len()).rev().find(fits)? };
+    let end = number.row.end(groups);
     // Without a plus only groups or its length tell it from a number that is padded with zeros.
-    let told = plus || groups > 1 || (11..=14).contains(&number.count(1));
+    let told = plus || groups > 1 || (11..=14).contains(&number.row.count(1));
     (told && !around::word_after(text, end) && !text.get(end).is_some_and(u8::is_ascii_digit)).then_some(start..end)
 }
 
@@ -188,8 +159,8 @@ fn is_assigned(first: u8, second: u8) -> bool {
 /// `(212) 555-0123`, `212-555-0123`, `1 212 555 0123`: neither area nor exchange begins with 0 or 1 or ends in 11 (NANPA).
 fn north_american(number: &Written) -> bool {
     let digits = match (number.sizes(), number.area) {
-        ([3, 3, 4], _) => &number.digits[..10],
-        ([1, 3, 3, 4], false) if number.digits[0] == 1 => &number.digits[1..11],
+        ([3, 3, 4], _) => &number.row.padded()[..10],
+        ([1, 3, 3, 4], false) if number.row.padded()[0] == 1 => &number.row.padded()[1..11],
         _ => return false,
     };
     let one_kind = number.area || matches!(number.separators, Separators::One(b' ' | b'-' | b'.'));
@@ -200,7 +171,7 @@ fn north_american(number: &Written) -> bool {
 /// `030 1234567`, `020 7946 0958`, `06.12.34.56.78`: a trunk prefix 0 and 9 to 12 digits in groups.
 fn with_trunk(number: &Written) -> bool {
     let (digits, sizes) = (number.digits(), number.sizes());
-    let led = number.digits[0] == 0 && number.digits[1] != 0 && (9..=12).contains(&digits.len());
+    let led = number.row.padded()[0] == 0 && number.row.padded()[1] != 0 && (9..=12).contains(&digits.len());
     let grouped = sizes.len() >= 2 && sizes.iter().all(|size| *size >= 2) && sizes[0] <= 5;
     // A date; a Social Security number; a number in fours, as order ids are.
     let other = matches!(sizes, [2, 2, 4, ..] | [3, 2, 4] | [4, 4, 4]);
@@ -231,5 +202,5 @@ fn with_area(number: &Written) -> bool {
 /// `138 1234 5678`: a mobile number of China.
 fn chinese(number: &Written) -> bool {
     let kind = matches!(number.separators, Separators::One(b' ' | b'-'));
-    kind && !number.area && number.sizes() == [3, 4, 4] && number.digits[0] == 1 && number.digits[1] >= 3
+    kind && !number.area && number.sizes() == [3, 4, 4] && number.row.padded()[0] == 1 && number.row.padded()[1] >= 3
 }

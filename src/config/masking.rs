@@ -8,7 +8,8 @@ use super::yaml::{Data, Node};
 use super::{rule, secret, value};
 use crate::limits::MASKING_KEPT_MAX;
 use crate::policy::{
-    Detector, Detectors, HashKey, MaskAction, MaskDirections, MaskMistake, MaskingRule, MaskingRules, Unparsable,
+    Detector, Detectors, FieldPath, HashKey, MaskAction, MaskDirections, MaskMistake, MaskingRule, MaskingRules,
+    Unparsable,
 };
 
 const KEYS: &[&str] = &[
@@ -63,7 +64,7 @@ fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Opti
     let name = rule::name(section, reader);
     let on_listeners = rule::listeners(section, reader, listeners);
     let topics = rule::patterns(section, reader, "topics", "topic patterns");
-    let fields = rule::names(section, reader, "fields", "field paths", any);
+    let fields = fields(section, reader);
     let detect = detectors(section, reader);
     let action = match section.needed(reader, "action", ACTIONS) {
         Some(node) => action(node, &section.path("action"), reader),
@@ -96,6 +97,13 @@ fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Opti
         nested_json: nested_json?,
         compression_level: compression_level?,
     })
+}
+
+fn fields(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<FieldPath>> {
+    let lawful = |path: &str| path.parse::<FieldPath>().map(drop).map_err(|wrong| wrong.to_string());
+    let fields = rule::names(section, reader, "fields", "field paths", lawful)?;
+    // Each was read alone.
+    Some(fields.iter().filter_map(|path| path.parse().ok()).collect())
 }
 
 fn detectors(section: &Section<'_>, reader: &mut Reader) -> Option<Vec<Detector>> {
@@ -155,15 +163,17 @@ fn action(node: &Node, path: &str, reader: &mut Reader) -> Option<MaskAction> {
     }
 }
 
-fn kept(node: &Node, path: &str, reader: &mut Reader) -> Option<usize> {
+fn kept(node: &Node, path: &str, reader: &mut Reader) -> Option<u32> {
     let count = reader.scalar(node, path, value::whole(1, MASKING_KEPT_MAX))?;
-    usize::try_from(count).ok()
+    u32::try_from(count).ok()
 }
 
 fn hash(node: &Node, path: &str, reader: &mut Reader) -> Option<HashKey> {
     let section = reader.section(node, path, &["key"], &[])?;
     let key = section.needed(reader, "key", secret::EXPECTED)?;
-    secret::read(key, &section.path("key"), reader).map(|secret| HashKey::new(secret.share()))
+    let (at, path) = (key.at, section.path("key"));
+    let secret = secret::read(key, &path, reader)?;
+    HashKey::new(secret.expose().as_bytes()).map_err(|short| reader.report(at, format!("{path}: {short}"))).ok()
 }
 
 /// What is fetched, unless the rule says otherwise: masked on its way in, a value is gone for everybody.

@@ -44,6 +44,18 @@ impl Action {
         }
     }
 
+    /// Whether it surely leaves no more than `other`, whatever the value.
+    pub fn leaves_at_most(&self, other: &Action) -> bool {
+        match (self, other) {
+            (Action::KeepFirst(own), Action::KeepFirst(others)) | (Action::KeepLast(own), Action::KeepLast(others)) => {
+                own <= others
+            }
+            (Action::KeepFirst(_) | Action::KeepLast(_), _) => false,
+            (Action::Hash(own), Action::Hash(others)) => own == others,
+            _ => self.strictness().0 >= other.strictness().0,
+        }
+    }
+
     /// Whether a text keeps its length under it.
     pub(super) fn keeps_length(&self) -> bool {
         matches!(self, Action::Redact | Action::KeepFirst(_) | Action::KeepLast(_))

@@ -82,6 +82,11 @@ impl Path {
     /// Segments of a path: more than schemas nest.
     pub const SEGMENTS_MAX: usize = 64;
 
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// What it is about.
     pub fn target(&self) -> &Target {
         &self.target

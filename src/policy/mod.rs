@@ -15,12 +15,12 @@ mod token;
 mod token_table;
 
 pub use crate::mask::detect::{Detector, Detectors};
+pub use crate::mask::{Action as MaskAction, Key as HashKey, Path as FieldPath, Unparsable};
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use masking::{
-    ConnectionMasking, Direction, HashKey, MaskAction, MaskDirections, MaskMistake, MaskTraffic, MaskingRule,
-    MaskingRules, RuleSet, Unparsable,
+    ConnectionMasking, Direction, MaskDirections, MaskMistake, MaskTraffic, MaskingRule, MaskingRules, RuleSet,
 };
 pub use patterns::Patterns;
 pub use principal::{Mechanism, Principal};

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::super::patterns::covers_names;
-use super::{MaskAction, MaskingRule};
+use super::MaskingRule;
 use crate::limits;
 use crate::mask::detect::Detector;
+use crate::mask::{Action, Path};
 
 /// What is wrong with a rule, seen beside the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +103,7 @@ fn alone(rule: &MaskingRule) -> Vec<MaskMistake> {
     let mut add = |is: bool, mistake: MaskMistake| found.extend(is.then_some(mistake));
     add(rule.fields.is_empty() && rule.detect.is_empty(), MaskMistake::MasksNothing);
     add(!rule.groups.is_empty() && rule.groups.iter().all(excepted), MaskMistake::ExceptsItself);
-    add(rule.on.produce && rule.action == MaskAction::DropRecord, MaskMistake::DropsProduced);
+    add(rule.on.produce && rule.action == Action::DropRecord, MaskMistake::DropsProduced);
     add(recording_only && (by_group || by_client || by_consumer_group), MaskMistake::NobodyInRecording);
     add(!recording_only && by_consumer_group && !rule.on.fetch, MaskMistake::NothingConsumed);
     found
@@ -144,36 +145,18 @@ fn does_all_of(by: &MaskingRule, rule: &MaskingRule) -> bool {
         && by.consumer_groups.cover(&rule.consumer_groups)
         && fields
         && detect
-        && is_as_strict(&by.action, &rule.action)
+        && by.action.leaves_at_most(&rule.action)
         && by.unparsable >= rule.unparsable
         && (by.nested_json || !rule.nested_json)
         && (rule.compression_level.is_none() || by.compression_level >= rule.compression_level)
 }
 
 /// `**.pan` holds for `card.pan`, and every path for itself.
-fn covers_path(outer: &str, inner: &str) -> bool {
+fn covers_path(outer: &Path, inner: &Path) -> bool {
+    let (outer, inner) = (outer.as_str(), inner.as_str());
     let anywhere =
         outer.strip_prefix("**.").filter(|rest| !rest.contains(['*', '[']) && !inner.starts_with(['$', 'h']));
     outer == inner || anywhere.is_some_and(|rest| inner == rest || inner.ends_with(&format!(".{rest}")))
-}
-
-/// Whether `by` leaves at most what `rule` leaves.
-fn is_as_strict(by: &MaskAction, rule: &MaskAction) -> bool {
-    let rank = |action: &MaskAction| match action {
-        MaskAction::KeepFirst(_) | MaskAction::KeepLast(_) => 0,
-        MaskAction::Hash(_) => 1,
-        MaskAction::Redact => 2,
-        MaskAction::Null => 3,
-        MaskAction::DropField => 4,
-        MaskAction::DropRecord => 5,
-    };
-    match (by, rule) {
-        (MaskAction::KeepFirst(by), MaskAction::KeepFirst(kept))
-        | (MaskAction::KeepLast(by), MaskAction::KeepLast(kept)) => by <= kept,
-        (MaskAction::KeepFirst(_) | MaskAction::KeepLast(_), _) => false,
-        (MaskAction::Hash(by), MaskAction::Hash(key)) => by == key,
-        _ => rank(by) >= rank(rule),
-    }
 }
 
 /// Counts what meets on one topic: rules before this one that may apply where it does, the recording included, in which

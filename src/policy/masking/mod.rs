@@ -14,14 +14,12 @@ mod mistakes;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::sync::Arc;
-
-use zeroize::Zeroizing;
 
 use super::patterns::Patterns;
 use crate::limits;
 use crate::mask::detect::Detector;
+use crate::mask::{Action, Path, Unparsable};
 
 pub use mistakes::MaskMistake;
 
@@ -39,11 +37,11 @@ pub struct MaskingRule {
     /// The topics it holds for.
     pub topics: Patterns,
     /// Paths of the fields that are masked.
-    pub fields: Vec<String>,
+    pub fields: Vec<Path>,
     /// What is masked wherever it stands.
     pub detect: Vec<Detector>,
     /// What is put in its place.
-    pub action: MaskAction,
+    pub action: Action,
     /// Which way records go.
     pub on: MaskDirections,
     /// It holds for whoever is in one of these groups; empty: for everybody.
@@ -60,57 +58,6 @@ pub struct MaskingRule {
     pub nested_json: bool,
     /// How hard changed batches are compressed, from 1 to 9, where their codec has levels; none: its default.
     pub compression_level: Option<u32>,
-}
-
-/// What is put in a value's place. The order is that of strictness: a later one shows less.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MaskAction {
-    /// All but so many characters at the beginning.
-    KeepFirst(usize),
-    /// All but so many characters at the end.
-    KeepLast(usize),
-    /// A keyed hash: equal values stay equal.
-    Hash(HashKey),
-    /// Something of the same type that says nothing.
-    Redact,
-    /// `null`.
-    Null,
-    /// The field is left out.
-    DropField,
-    /// The record is left out; of what is fetched and recorded only.
-    DropRecord,
-}
-
-/// The secret of a keyed hash: zeroized when the last clone goes, shown by nothing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct HashKey(Arc<Zeroizing<String>>);
-
-impl HashKey {
-    /// Wraps a secret's text.
-    pub fn new(text: Arc<Zeroizing<String>>) -> Self {
-        HashKey(text)
-    }
-
-    /// The key's bytes, for the one place that hashes with it.
-    pub fn expose(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for HashKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HashKey")
-    }
-}
-
-/// What becomes of a value that cannot be looked into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Unparsable {
-    /// It is redacted whole.
-    #[default]
-    Redact,
-    /// Its exchange is refused.
-    Refuse,
 }
 
 /// Which way records go to be masked beside the recording, which always is.

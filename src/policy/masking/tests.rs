@@ -12,9 +12,9 @@ fn rule(topics: &[&str], fields: &[&str]) -> MaskingRule {
         name: None,
         listeners: Vec::new(),
         topics: Patterns::new(own(topics)).unwrap(),
-        fields: own(fields),
+        fields: fields.iter().map(|field| field.parse().unwrap()).collect(),
         detect: Vec::new(),
-        action: MaskAction::Redact,
+        action: Action::Redact,
         on: MaskDirections { produce: false, fetch: true },
         groups: Vec::new(),
         unless_groups: Vec::new(),
@@ -110,7 +110,7 @@ fn rules_that_can_never_apply_are_told() {
         (rule(&["pay ments"], &["a"]), MaskMistake::NoSuchTopic("pay ments".to_owned())),
         (rule(&["payments/*"], &["a"]), MaskMistake::NoSuchTopic("payments/*".to_owned())),
         (MaskingRule { groups: own(&["a"]), unless_groups: own(&["a"]), ..base() }, MaskMistake::ExceptsItself),
-        (MaskingRule { on: produce, action: MaskAction::DropRecord, ..base() }, MaskMistake::DropsProduced),
+        (MaskingRule { on: produce, action: Action::DropRecord, ..base() }, MaskMistake::DropsProduced),
         (MaskingRule { on: produce, consumer_groups: some(), ..base() }, MaskMistake::NothingConsumed),
         (MaskingRule { on: recording, client_ids: some(), ..base() }, MaskMistake::NobodyInRecording),
     ];
@@ -122,7 +122,7 @@ fn rules_that_can_never_apply_are_told() {
 
 #[test]
 fn a_rule_whose_work_another_does_as_strictly_is_told() {
-    let keep = |n| MaskingRule { action: MaskAction::KeepLast(n), ..rule(&["payments.eu"], &["card.pan"]) };
+    let keep = |n| MaskingRule { action: Action::KeepLast(n), ..rule(&["payments.eu"], &["card.pan"]) };
     let all = rule(&["payments.*"], &["**.pan"]);
     assert_eq!(mistakes(vec![all.clone(), keep(4)]), [(1, MaskMistake::Shadowed(0))]);
     assert_eq!(mistakes(vec![keep(4), all.clone()]), [(0, MaskMistake::Shadowed(1))]);
@@ -136,7 +136,7 @@ fn a_rule_whose_work_another_does_as_strictly_is_told() {
 #[test]
 fn rules_that_together_cost_more_than_is_measured_are_told() {
     let fields: Vec<String> = (0..limits::MASKING_FIELDS_MAX).map(|i| format!("f{i}")).collect();
-    let many = MaskingRule { fields, ..rule(&["a*"], &[]) };
+    let many = rule(&["a*"], &fields.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(mistakes(vec![many.clone(), rule(&["b*"], &["x"])]), []);
     let over = limits::MASKING_FIELDS_MAX + 1;
     assert_eq!(mistakes(vec![many, rule(&["ab"], &["x"])]), [(1, MaskMistake::TooManyFields(over))]);

@@ -14,16 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"weir/clients/franz-go/codec"
 	"weir/clients/scene"
 )
-
-var codecs = map[string]kgo.CompressionCodec{
-	"none":   kgo.NoCompression(),
-	"gzip":   kgo.GzipCompression(),
-	"snappy": kgo.SnappyCompression(),
-	"lz4":    kgo.Lz4Compression(),
-	"zstd":   kgo.ZstdCompression(),
-}
 
 func main() {
 	scene.Play(map[string]scene.Step{
@@ -104,7 +97,7 @@ func produce(ctx context.Context, s *scene.Scene) (scene.Outcome, error) {
 }
 
 func produceBatch(ctx context.Context, s *scene.Scene, batch scene.Batch) error {
-	client, err := connect(s, kgo.ProducerBatchCompression(codecs[batch.Codec]), kgo.ProducerLinger(20*time.Millisecond))
+	client, err := connect(s, kgo.ProducerBatchCompression(codec.Of[batch.Codec]), kgo.ProducerLinger(20*time.Millisecond))
 	if err != nil {
 		return err
 	}

@@ -16,16 +16,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"weir/clients/franz-go/codec"
 	"weir/clients/scene"
 )
-
-var codecs = map[string]kgo.CompressionCodec{
-	"none":   kgo.NoCompression(),
-	"gzip":   kgo.GzipCompression(),
-	"snappy": kgo.SnappyCompression(),
-	"lz4":    kgo.Lz4Compression(),
-	"zstd":   kgo.ZstdCompression(),
-}
 
 func main() {
 	flow := scene.ReadFlow()
@@ -54,7 +47,7 @@ func connect(flow *scene.Flow, more ...kgo.Opt) *kgo.Client {
 func produce(flow *scene.Flow) {
 	// Idempotent, with acks from all: its defaults.
 	client := connect(flow,
-		kgo.ProducerBatchCompression(codecs[flow.Codec]),
+		kgo.ProducerBatchCompression(codec.Of[flow.Codec]),
 		kgo.ProducerLinger(10*time.Millisecond),
 		kgo.ProduceRequestTimeout(5*time.Second),
 		kgo.RecordDeliveryTimeout(scene.DeliveryLimit),

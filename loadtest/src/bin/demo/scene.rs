@@ -83,7 +83,10 @@ impl Scene {
             return Err(Failure::new(format!("`weir show {session}` does not name the topic {TOPIC}:\n{shown}")));
         }
         screen.section(&format!("What {} did", CONSUMER.0), &format!("weir show {session}"), &shown);
-        let latency = latency_table(&self.gateway.metrics()?)?;
+        // Shards hand out what they counted once a second.
+        let latency = wait_for(&format!("latencies in /metrics ({EXCHANGE_OWN_SECONDS})"), RECORDED_LIMIT, || {
+            Ok(latency_table(&self.gateway.metrics()?))
+        })?;
         screen.section("Latency Weir added", &format!("http://{}/metrics", self.gateway.control()), &latency);
         Ok(())
     }
@@ -172,8 +175,9 @@ fn console_consumer(gateway: &Gateway, tools: &JavaTools) -> String {
     )
 }
 
-/// Weir's own share beside the whole exchange, for the APIs that carry the load and for all of them.
-fn latency_table(scrape: &Scrape) -> Result<String> {
+/// Weir's own share beside the whole exchange, for the APIs that carry the load and for all of them; none as long as one of
+/// them is missing.
+fn latency_table(scrape: &Scrape) -> Option<String> {
     let mut table =
         format!("{:<16}{:>10}{:>14}{:>14}{:>16}\n", "API", "exchanges", "Weir p50", "Weir p99", "exchange p50");
     for (name, labels) in
@@ -182,12 +186,10 @@ fn latency_table(scrape: &Scrape) -> Result<String> {
         let count = scrape.sum(&format!("{EXCHANGE_OWN_SECONDS}_count"), &labels);
         let quantile = |metric: &str, q: f64| scrape.quantile(metric, &labels, q);
         let own = quantile(EXCHANGE_OWN_SECONDS, 0.5).zip(quantile(EXCHANGE_OWN_SECONDS, 0.99));
-        let (Some(count), Some((p50, p99)), Some(whole)) = (count, own, quantile(EXCHANGE_SECONDS, 0.5)) else {
-            return Err(Failure::new(format!("/metrics has no latency of {name} ({EXCHANGE_OWN_SECONDS})")));
-        };
+        let (count, (p50, p99), whole) = (count?, own?, quantile(EXCHANGE_SECONDS, 0.5)?);
         table += &format!("{name:<16}{count:>10}{:>14}{:>14}{:>16}\n", human(p50), human(p99), human(whole));
     }
-    Ok(table)
+    Some(table)
 }
 
 /// Seconds in the unit that fits.

@@ -26,7 +26,7 @@ pub fn run(bytes: &[u8]) {
     let (mut last, mut taken) = (from, 0);
     while tail.peek_ns(u64::MAX).expect("it can be read").is_some() {
         match tail.take().expect("it can be read") {
-            Some((Taken::Event(_) | Taken::Piece(..), end)) => {
+            Some((Taken::Event(_) | Taken::Piece(..) | Taken::Policy(_), end)) => {
                 assert!(end > last, "positions grow");
                 last = end;
             }

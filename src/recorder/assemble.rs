@@ -33,6 +33,8 @@ struct Lane {
     pieces: Gathered,
     position: u64,
     sequence: u32,
+    /// Of the policy under which what comes next happened.
+    policy_hash: [u8; 32],
     moved: bool,
 }
 
@@ -65,12 +67,14 @@ impl Assembler {
 
     /// Adds a journal; the answer is the position from which it must be read.
     pub(super) fn add_journal(&mut self, store: &Store, head: JournalHead) -> Result<u64, RecorderError> {
-        let (position, sequence) = match store.get(Family::Meta, &keys::journal(head.epoch))? {
-            Some(value) => decode_progress(&value)?,
-            None => (0, 0),
+        let progress = match store.get(Family::Meta, &keys::journal(head.epoch))? {
+            Some(value) => Progress::decode(&value)?,
+            None => Progress::default(),
         };
+        let Progress { position, sequence, policy_hash } = progress;
+        let policy_hash = policy_hash.unwrap_or(head.policy_hash);
         let (builder, pieces) = (BlockBuilder::default(), Gathered::default());
-        self.lanes.push(Lane { head, builder, pieces, position, sequence, moved: false });
+        self.lanes.push(Lane { head, builder, pieces, position, sequence, policy_hash, moved: false });
         Ok(position)
     }
 
@@ -84,6 +88,7 @@ impl Assembler {
         match taken {
             Taken::Event(event) => self.push_event(lane, event),
             Taken::Piece(connection, at_ns, piece) => self.push_piece(lane, *connection, *at_ns, piece),
+            Taken::Policy(hash) => self.change_policy(lane, *hash),
         }
     }
 
@@ -108,6 +113,14 @@ impl Assembler {
         if lane.builder.is_full() {
             cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
         }
+    }
+
+    /// A block says under which policy all of it happened.
+    fn change_policy(&mut self, lane: usize, hash: [u8; 32]) {
+        let lane = &mut self.lanes[lane];
+        cut(lane, &mut self.registry, &mut self.rows, &mut self.done);
+        cut_pieces(lane, &mut self.registry, &mut self.packer, &mut self.rows, &mut self.done);
+        lane.policy_hash = hash;
     }
 
     fn push_piece(&mut self, lane: usize, connection: ConnectionNo, at_ns: u64, piece: &Piece<'_>) {
@@ -160,7 +173,9 @@ impl Assembler {
         self.registry.flush(&mut self.rows);
         for lane in self.lanes.iter_mut().filter(|lane| lane.moved) {
             lane.moved = false;
-            self.rows.put(Family::Meta, keys::journal(lane.head.epoch), encode_progress(lane.position, lane.sequence));
+            let Lane { position, sequence, policy_hash, .. } = *lane;
+            let progress = Progress { position, sequence, policy_hash: Some(policy_hash) };
+            self.rows.put(Family::Meta, keys::journal(lane.head.epoch), progress.encode());
         }
         (std::mem::take(&mut self.rows), std::mem::take(&mut self.done))
     }
@@ -215,7 +230,8 @@ fn place(
     rows: &mut Rows,
 ) -> (BlockKey, BlockHeader) {
     let (first_ns, last_ns) = contents.span_ns;
-    let JournalHead { ref node, boot, shard, policy_hash, .. } = lane.head;
+    let JournalHead { ref node, boot, shard, .. } = lane.head;
+    let policy_hash = lane.policy_hash;
     let key = BlockKey { first_ns, boot, shard, sequence: lane.sequence };
     lane.sequence += 1;
     let span_ns = last_ns - first_ns;
@@ -244,15 +260,83 @@ fn put_block(key: BlockKey, block: Vec<u8>, rows: &mut Rows, done: &mut Done) {
     rows.put(Family::Blocks(key.day()), key.encode(), block);
 }
 
-fn encode_progress(position: u64, sequence: u32) -> Vec<u8> {
-    let mut out = Vec::with_capacity(12);
-    varint::put(&mut out, position);
-    varint::put(&mut out, sequence.into());
-    out
+/// How far a journal was taken over.
+#[derive(Debug, Default)]
+struct Progress {
+    position: u64,
+    /// Of the next block.
+    sequence: u32,
+    /// Of the policy in force there; none where the journal's head says it.
+    policy_hash: Option<[u8; 32]>,
 }
 
-fn decode_progress(value: &[u8]) -> Result<(u64, u32), RecorderError> {
-    let mut reader = Reader::new(value);
-    let both = reader.varint().and_then(|position| Ok((position, reader.number("a block's sequence")?)));
-    both.map_err(RecorderError::damaged("journal position"))
+impl Progress {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(12 + 32);
+        varint::put(&mut out, self.position);
+        varint::put(&mut out, self.sequence.into());
+        out.extend(self.policy_hash.iter().flatten());
+        out
+    }
+
+    fn decode(value: &[u8]) -> Result<Progress, RecorderError> {
+        let mut reader = Reader::new(value);
+        let both = reader.varint().and_then(|position| Ok((position, reader.number("a block's sequence")?)));
+        let (position, sequence) = both.map_err(RecorderError::damaged("journal position"))?;
+        // Stores of before policies could change end here.
+        Ok(Progress { position, sequence, policy_hash: reader.rest().first_chunk().copied() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::event::block::Block;
+    use crate::recorder::store::Direction;
+
+    const DAY_NS: u64 = 86_400_000_000_000;
+
+    fn event(at_ns: u64) -> Taken<'static> {
+        let kind = EventKind::NotCaptured { events: 1 };
+        Taken::Event(Event { connection: ConnectionNo(1), at_ns, kind })
+    }
+
+    fn policies(store: &Store) -> Vec<(u32, u8)> {
+        let mut found = Vec::new();
+        store
+            .scan(Family::Blocks(1), (&[], None), Direction::Up, &mut |_, block| {
+                let header = Block::parse(block).unwrap().header;
+                found.push((header.events, header.policy_hash[0]));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        found
+    }
+
+    #[test]
+    fn a_block_holds_what_happened_under_one_policy_whenever_the_process_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let head =
+            JournalHead { node: "weir-1".into(), boot: 1, shard: 0, capacity: 1 << 20, epoch: 7, policy_hash: [1; 32] };
+        let mut position = 0;
+        // Each round is a life of the process: it goes on from what the store says.
+        for (first, entries) in [
+            (0, vec![event(DAY_NS), event(DAY_NS + 1), Taken::Policy([2; 32]), event(DAY_NS + 2)]),
+            (4, vec![event(DAY_NS + 3), Taken::Policy([3; 32])]),
+            (6, vec![event(DAY_NS + 4)]),
+        ] {
+            let mut assembler = Assembler::load(&store, u64::MAX).unwrap();
+            assert_eq!(assembler.add_journal(&store, head.clone()).unwrap(), first);
+            for taken in entries {
+                position += 1;
+                assembler.push(0, &taken, position);
+            }
+            store.write(&assembler.finish().0).unwrap();
+        }
+        assert_eq!(policies(&store), [(2, 1), (1, 2), (1, 2), (1, 3)]);
+    }
 }

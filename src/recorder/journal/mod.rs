@@ -1,8 +1,9 @@
 //! A shard's journal: the ring it appends events to, and how entries stand in it.
 //!
-//! An entry is `[crc32c][length][event]`, or with the length's highest bit set `[crc32c][length][piece]`. The checksum is seeded with the journal's random number and the lap, so that the
-//! bytes of an earlier lap, or of another file that had these blocks before, never pass for an entry. An entry never
-//! crosses the ring's end: a pad entry fills what is left.
+//! An entry is `[crc32c][length][event]`, or with the length's highest bit set `[crc32c][length][piece]`, or with the next
+//! one set `[crc32c][length][time][hash of the policy in force from here on]`. The checksum is seeded with the journal's
+//! random number and the lap, so that the bytes of an earlier lap, or of another file that had these blocks before, never
+//! pass for an entry. An entry never crosses the ring's end: a pad entry fills what is left.
 //!
 //! Invariants:
 //! - Appending allocates nothing and makes no system call, but for a wake of the writer each half megabyte.
@@ -37,6 +38,10 @@ use sync::{JournalSync, Syncer};
 pub(super) const ENTRY_HEAD: usize = 8;
 /// The bit of the length that says: this is a piece of a frame.
 const PIECE: u32 = 1 << 31;
+/// The bit of the length that says: this is a change of the policy.
+const POLICY: u32 = 1 << 30;
+/// A change of the policy: when, ns since the Unix epoch, and the hash.
+const POLICY_BYTES: usize = 8 + 32;
 /// The length that says: nothing more in this lap.
 const PAD: u32 = u32::MAX;
 const MAGIC: &[u8; 8] = b"weirjrn1";
@@ -55,7 +60,7 @@ pub(super) struct JournalHead {
     pub capacity: u64,
     /// Random: seeds the checksums and names the journal in the store.
     pub epoch: u64,
-    /// The policy under which its events happen: its hash, zeros without one.
+    /// The policy under which its events begin: its hash, zeros without one.
     pub policy_hash: [u8; 32],
 }
 
@@ -122,6 +127,18 @@ impl ShardJournal {
         }
         self.wake_at(self.wake_bytes);
         Ok(())
+    }
+
+    /// Says that what follows happens under the policy of this hash.
+    pub fn append_policy(&mut self, at_ns: u64, hash: &[u8; 32]) -> Result<(), JournalFull> {
+        self.append_entry(0, |room, seed| {
+            let payload = room.get_mut(ENTRY_HEAD..ENTRY_HEAD + POLICY_BYTES)?;
+            let (at, of) = payload.split_at_mut(8);
+            at.copy_from_slice(&at_ns.to_le_bytes());
+            of.copy_from_slice(hash);
+            seal(room, seed, POLICY_BYTES as u32 | POLICY, POLICY_BYTES);
+            Some(ENTRY_HEAD + POLICY_BYTES)
+        })
     }
 
     fn append_one_piece(&mut self, connection: ConnectionNo, at_ns: u64, piece: &Piece<'_>) -> Result<(), JournalFull> {
@@ -211,8 +228,26 @@ pub(super) enum Entry<'a> {
     Event(&'a [u8]),
     /// The bytes of a piece of a frame.
     Piece(&'a [u8]),
+    /// The policy in force from here on.
+    Policy(PolicyChange),
     /// Nothing more in this lap.
     Pad,
+}
+
+/// A change of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PolicyChange {
+    /// When, ns since the Unix epoch.
+    pub at_ns: u64,
+    /// The hash of the one in force from here on.
+    pub hash: [u8; 32],
+}
+
+impl PolicyChange {
+    fn read(payload: &[u8]) -> Option<PolicyChange> {
+        let (at, hash) = payload.split_first_chunk()?;
+        Some(PolicyChange { at_ns: u64::from_le_bytes(*at), hash: hash.try_into().ok()? })
+    }
 }
 
 /// Reads the entry at the start of `bytes`, which lie at `position`; none when there is no valid one.
@@ -223,7 +258,7 @@ pub(super) fn read_entry<'a>(bytes: &'a [u8], head: &JournalHead, position: u64)
     }
     let checksum = u32::from_le_bytes(*bytes.first_chunk::<4>()?);
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk::<4>()?);
-    let payload = if length == PAD { 0 } else { (length & !PIECE) as usize };
+    let payload = if length == PAD { 0 } else { (length & !(PIECE | POLICY)) as usize };
     if length == 0 || payload > limits::EVENT_BYTES_MAX {
         return None;
     }
@@ -235,6 +270,7 @@ pub(super) fn read_entry<'a>(bytes: &'a [u8], head: &JournalHead, position: u64)
     Some(match length {
         PAD => Entry::Pad,
         length if length & PIECE != 0 => Entry::Piece(&covered[4..]),
+        length if length & POLICY != 0 => Entry::Policy(PolicyChange::read(&covered[4..])?),
         _ => Entry::Event(&covered[4..]),
     })
 }

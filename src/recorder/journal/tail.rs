@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::ring::{Consumer, DATA_START, Gauge, HEAD_AT};
-use super::{ENTRY_HEAD, Entry, JournalHead, read_entry};
+use super::{ENTRY_HEAD, Entry, JournalHead, POLICY_BYTES, PolicyChange, read_entry};
 use crate::event::piece::Piece;
 use crate::event::{ConnectionNo, Event, entry};
 use crate::limits::EVENT_BYTES_MAX;
@@ -65,6 +65,7 @@ enum Next {
         from: u64,
         length: usize,
     },
+    Policy(PolicyChange),
 }
 
 /// An entry as it is taken.
@@ -74,6 +75,8 @@ pub(in crate::recorder) enum Taken<'a> {
     Event(Event),
     /// A piece of a frame: its connection, when it passed, itself.
     Piece(ConnectionNo, u64, Piece<'a>),
+    /// What follows happens under the policy of this hash.
+    Policy([u8; 32]),
 }
 
 /// A place in a journal from which entries are read.
@@ -128,6 +131,10 @@ impl Tail {
             match read_entry(self.bytes.at(at, capacity)?, &self.head, at) {
                 None => break,
                 Some(Entry::Pad) => self.read_to += capacity - at % capacity,
+                Some(Entry::Policy(change)) => {
+                    self.read_to += (ENTRY_HEAD + POLICY_BYTES) as u64;
+                    self.next = Some((Next::Policy(change), self.read_to));
+                }
                 Some(Entry::Event(bytes)) => {
                     self.read_to += (ENTRY_HEAD + bytes.len()) as u64;
                     match entry::decode(bytes) {
@@ -151,6 +158,7 @@ impl Tail {
         Ok(self.next.as_ref().map(|(next, _)| match next {
             Next::Event(event) => event.at_ns,
             Next::Piece { at_ns, .. } => *at_ns,
+            Next::Policy(change) => change.at_ns,
         }))
     }
 
@@ -178,6 +186,7 @@ impl Tail {
         self.position = end;
         match next {
             Next::Event(event) => Ok(Some((Taken::Event(event), end))),
+            Next::Policy(change) => Ok(Some((Taken::Policy(change.hash), end))),
             Next::Piece { from, length, .. } => {
                 let bytes = self.bytes.at(from, self.head.capacity)?;
                 let piece = bytes.get(..length).and_then(|bytes| entry::decode_piece(bytes).ok());
@@ -226,7 +235,7 @@ mod tests {
         tail.peek_ns(limit).unwrap();
         let event = tail.take().unwrap().map(|(taken, _)| match taken {
             Taken::Event(event) => event,
-            Taken::Piece(..) => panic!("no piece went in"),
+            Taken::Piece(..) | Taken::Policy(_) => panic!("only events went in"),
         });
         if let Bytes::Live(consumer) = &mut tail.bytes {
             consumer.release_to(tail.position);

@@ -1,8 +1,12 @@
-//! Start and drain order: the configuration's parts are handed down here, as plain values.
+//! Start and drain order: the configuration's parts are handed down here, as plain values. `signals` hears what the process
+//! is told, `policy` follows the policy file.
 //!
 //! Start: recording, identities, clusters, shards (which bind), control plane. Stop: shards drain, the recording is
 //! flushed, the control plane goes last, so that it can be watched. Whatever fails to start takes the rest down with it:
 //! a gateway that cannot record, or cannot tell who is who, does not open its doors.
+
+mod policy;
+mod signals;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,20 +17,21 @@ use arc_swap::ArcSwap;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Config};
 use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
 use crate::limits;
-use crate::pipeline::masking::MaskingRules;
+use crate::mask::detect::PatternError;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload, RecordingOptions,
+    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload, Policy, RecordingOptions,
     ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
+use policy::PolicyKeeper;
+use signals::Signals;
 
 /// Why the gateway does not start, or did not stop cleanly.
 #[derive(Debug, Error)]
@@ -60,6 +65,9 @@ pub enum BootError {
         /// Why.
         source: TlsError,
     },
+    /// A pattern of the policy cannot be compiled.
+    #[error("policy: {0}")]
+    Policy(#[from] PatternError),
     /// The clusters cannot be watched.
     #[error(transparent)]
     Upstream(#[from] WatchError),
@@ -81,12 +89,11 @@ const CLUSTER_REFRESH: Duration = Duration::from_secs(15);
 
 /// Runs the gateway until SIGTERM or SIGINT; returns after a clean drain.
 pub fn serve(config: Config) -> Result<(), BootError> {
-    serve_masked(config, None)
-}
-
-/// The same, under rules that mask records.
-pub fn serve_masked(config: Config, masking: Option<Arc<dyn MaskingRules>>) -> Result<(), BootError> {
     let begun = Instant::now();
+    let own = |what| move |source| BootError::Own { what, source };
+    let signals = Signals::take_over().map_err(own("signals"))?;
+    let config = Arc::new(config);
+    let policy = policy::for_shards(&config.policy.snapshot)?;
     raise_open_files();
     keep_memory_private();
     let io_uring = choose_runtime(&config)?;
@@ -99,11 +106,14 @@ pub fn serve_masked(config: Config, masking: Option<Arc<dyn MaskingRules>>) -> R
     let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
     let (watcher, clusters) = Watcher::start(clusters(&config, &mut followed)?)?;
     let listeners = listeners(&config, &clusters, &mut followed)?;
-    let reloader =
-        Reloader::start(followed).map_err(|source| BootError::Own { what: "the certificates' thread", source })?;
-    let who = Who { tokens: &tokens, issuers: &issuers, masking };
+    let who = Who { tokens: &tokens, issuers: &issuers, policy };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
-    let shards = shard::start(shards).map_err(|source| BootError::Own { what: "a shard did not start", source })?;
+    let shards = shard::start(shards).map_err(own("a shard did not start"))?;
+    let keeper = PolicyKeeper::new(&config, shards.iter().map(ShardHandle::ear).collect());
+    if config.policy.path.is_some() {
+        followed.push(keeper.clone());
+    }
+    let reloader = Reloader::start(followed).map_err(own("the thread that follows files"))?;
     let readiness = Arc::new(Ready {
         clusters: clusters.clone(),
         listeners: listeners.len(),
@@ -116,11 +126,12 @@ pub fn serve_masked(config: Config, masking: Option<Arc<dyn MaskingRules>>) -> R
         socket: config.control.socket.clone(),
         queries: recorder.queries(),
         tokens,
+        policy: keeper.clone(),
         readiness: readiness.clone(),
         metrics,
     })?;
     announce(&config, io_uring, begun);
-    wait_for_stop()?;
+    signals.wait_for_stop(|| keeper.reload_aside());
     readiness.draining.store(true, Ordering::Relaxed);
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
@@ -224,7 +235,6 @@ fn recorder_options(config: &Config) -> RecorderOptions {
 
 fn recording_options(config: &Config) -> RecordingOptions {
     RecordingOptions {
-        rules: Arc::new(config.policy.snapshot.recording.clone()),
         durability: match config.store.durability {
             config::Durability::Flushed => Durability::Flushed,
             config::Durability::Synced => Durability::Synced,
@@ -342,11 +352,11 @@ fn listener_tls(
     Ok(ListenerTls { server, subjects })
 }
 
-/// What says who clients are, and what they may see.
+/// What says who clients are, and what becomes of what they do.
 struct Who<'a> {
     tokens: &'a TokenRegistry,
     issuers: &'a IssuerKeys,
-    masking: Option<Arc<dyn MaskingRules>>,
+    policy: Policy,
 }
 
 fn shard_options(
@@ -375,7 +385,7 @@ fn shard_options(
         listeners: listeners.to_vec(),
         journal,
         recording: recording.clone(),
-        masking: who.masking.clone(),
+        policy: who.policy.clone(),
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,
@@ -407,23 +417,6 @@ fn announce(config: &Config, io_uring: bool, begun: Instant) {
         "weir is up after {} ms",
         begun.elapsed().as_millis()
     );
-}
-
-fn wait_for_stop() -> Result<(), BootError> {
-    let own = |source| BootError::Own { what: "signals", source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(own)?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(own)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(own)?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(own)?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => tracing::warn!("SIGHUP: certificates are followed without it, anything else needs a restart"),
-            }
-        }
-    })
 }
 
 fn drain(shards: Vec<ShardHandle>, limit: Duration) {

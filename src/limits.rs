@@ -90,6 +90,17 @@ pub const MASKING_FIELDS_MAX: usize = 512;
 /// Own patterns of all masking rules that may meet on one topic: each is a scan of its own over every string.
 pub const MASKING_PATTERNS_MAX: usize = 8;
 
+/// Sets of rules that a shard keeps what they compile to: a set is one of a kind of client on a kind of topic, some kilobytes
+/// each.
+pub const MASKING_PLANS_MAX: usize = 1024;
+
+/// Topics of which a shard knows what rules come to there, for each kind of client: some 100 bytes each.
+pub const MASKING_TOPICS_KEPT_MAX: usize = 16 * 1024;
+
+/// How long what an older policy decided may still be on its way after a change: as long as clients wait for an answer by
+/// default (`request.timeout.ms` of Kafka's clients).
+pub const POLICY_DRAIN: Duration = Duration::from_secs(30);
+
 /// Characters that a masking rule may leave of a value: more would be no mask.
 pub const MASKING_KEPT_MAX: u64 = 64;
 
@@ -198,7 +209,7 @@ pub const TLS_WRITE_BYTES: usize = 64 * 1024;
 
 /// How often certificate files are looked at: soon enough for who waits for a new one to be taken, and a handful of calls
 /// each time.
-pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(3);
+pub const FILES_LOOK: Duration = Duration::from_secs(3);
 
 // What an event keeps.
 

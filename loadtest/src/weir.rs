@@ -16,7 +16,8 @@ use crate::{During, Failure, Result, http};
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// In-flight exchanges are finished first, up to the gateway's own limit.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// `weir reload` waits half a minute for clients.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
 /// A configuration in the making: the smallest file, with what a test varies.
 #[derive(Debug, Clone)]

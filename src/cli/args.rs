@@ -32,6 +32,8 @@ pub(super) enum Command {
     Serve(ConfigArg),
     /// Check a configuration and its policy file, and start nothing
     Check(ConfigArg),
+    /// Have the running gateway read its policy file again; returns when it is in force
+    Reload(ReloadArgs),
     /// Tell what would hurt in production, each with its remedy
     Doctor(DoctorArgs),
     /// Create, list and revoke the tokens that clients log in with
@@ -54,6 +56,15 @@ pub(super) struct ConfigArg {
     /// The gateway's configuration
     #[arg(long = "config", value_name = "FILE", env = "WEIR_CONFIG")]
     pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Print a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

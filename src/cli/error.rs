@@ -14,6 +14,8 @@ use crate::recorder::RecorderError;
 pub(super) enum CliError {
     #[error("{0}\nnothing was started; correct the lines above and run `weir check` to see whether that was all")]
     Config(#[from] Problems),
+    #[error("{0}\nthe policy in force stays; correct the lines above")]
+    NotReloaded(Problems),
     #[error("{0}")]
     Boot(#[from] BootError),
     #[error("{0}")]
@@ -38,7 +40,7 @@ impl CliError {
     /// As `weir --help` documents them.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            CliError::Config(_) => 2,
+            CliError::Config(_) | CliError::NotReloaded(_) => 2,
             CliError::NotFound(_)
             | CliError::Gateway(ClientError::NotFound(_))
             | CliError::Token(TokenError::NotFound { .. }) => 3,

@@ -11,6 +11,7 @@ mod export;
 mod follow;
 mod logging;
 mod records;
+mod reload;
 mod replay;
 mod sessions;
 mod show;
@@ -51,6 +52,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
     match command {
         Command::Serve(config) => serve(&config)?,
         Command::Check(config) => check(&config, out)?,
+        Command::Reload(args) => reload::run(&args, out)?,
         Command::Doctor(args) => code = doctor::run(&args, out)?.exit_code(),
         Command::Sessions(args) => sessions::run(&args, out)?,
         Command::Show(args) => show::run(&args, out)?,

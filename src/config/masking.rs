@@ -250,7 +250,6 @@ listeners: [{ name: main, cluster: main, bind: "127.0.0.1:9292", brokers: "127.0
         assert_eq!(
             places,
             [
-                "policy.yaml:1:1: masking:",
                 "policy.yaml:13:14: masking[1].detect[0]:",
                 "policy.yaml:13:32: masking[1].detect[1].pattern:",
                 "policy.yaml:14:26: masking[1].action.keep_last:",

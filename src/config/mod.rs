@@ -350,6 +350,12 @@ impl Config {
         }
     }
 
+    /// Reads and checks the policy file once more, and nothing else; none where no policy is named.
+    pub fn read_policy(&self) -> Option<Result<PolicySnapshot, Problems>> {
+        let listeners: Vec<String> = self.listeners.iter().map(|listener| listener.name.clone()).collect();
+        self.policy.path.as_ref().map(|path| policy_file::read_again(path, &listeners))
+    }
+
     /// The cluster that a listener serves.
     pub fn cluster_of(&self, listener: &Listener) -> Option<&Cluster> {
         self.clusters.iter().find(|cluster| cluster.name == listener.cluster)

@@ -9,16 +9,13 @@ use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
-use super::reader::{NOT_YET, Reader, Section};
-use super::yaml::{Data, Node};
-use super::{Policy, masking, recording, value, yaml};
+use super::reader::{Reader, Section};
+use super::yaml::Data;
+use super::{Policy, Problems, masking, recording, value, yaml};
 use crate::policy::PolicySnapshot;
 
 /// Sections that DESIGN names and later versions understand.
 const LATER: &[&str] = &["access", "approvals", "alerts"];
-
-/// Sections that are read and checked, and that nothing applies yet.
-const NOT_APPLIED: &[&str] = &["masking"];
 
 /// `listeners`: the names that rules may use.
 pub(super) fn read(root: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<Policy> {
@@ -37,6 +34,16 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader, listeners: &[String]
     Some(Policy { path: Some(path), missing: false, snapshot: Arc::new(snapshot?) })
 }
 
+/// Reads the policy file at `path` alone, while the gateway runs.
+pub(super) fn read_again(path: &Path, listeners: &[String]) -> Result<PolicySnapshot, Problems> {
+    let mut reader = Reader::new(path);
+    let snapshot = load(path, &mut reader, listeners);
+    match (snapshot, reader.into_problems()) {
+        (Some(snapshot), problems) if problems.is_empty() => Ok(snapshot),
+        (_, problems) => Err(Problems(problems)),
+    }
+}
+
 fn load(path: &Path, reader: &mut Reader, listeners: &[String]) -> Option<PolicySnapshot> {
     let text = yaml::read_text(path);
     let hash = text.as_ref().map(|text| Sha256::digest(text.as_bytes()).into()).unwrap_or_default();
@@ -45,7 +52,6 @@ fn load(path: &Path, reader: &mut Reader, listeners: &[String]) -> Option<Policy
     if matches!(tree.data, Data::Null) {
         return Some(snapshot);
     }
-    refuse_not_applied(&tree, reader);
     let section = reader.section(&tree, "", &["recording", "masking"], LATER)?;
     let recording = match section.node("recording") {
         None => Some(snapshot.recording),
@@ -56,11 +62,4 @@ fn load(path: &Path, reader: &mut Reader, listeners: &[String]) -> Option<Policy
         Some(node) => masking::read(node, reader, listeners),
     };
     Some(PolicySnapshot { hash, recording: recording?, masking: masking? })
-}
-
-fn refuse_not_applied(tree: &Node, reader: &mut Reader) {
-    let Data::Mapping(entries) = &tree.data else { return };
-    for (key, _) in entries.iter().filter(|(key, _)| NOT_APPLIED.contains(&key.name.as_str())) {
-        reader.report(key.at, format!("{}: {NOT_YET}", key.name));
-    }
 }

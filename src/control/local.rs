@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::follow;
+use super::policy::{self, PolicyReload};
 use super::problem::Problem;
 use super::recordings;
 use super::socket::LocalSocket;
@@ -26,6 +27,7 @@ pub(super) struct Door {
     pub(super) unix: LocalSocket,
     pub(super) queries: Queries,
     pub(super) tokens: Arc<TokenRegistry>,
+    pub(super) policy: Arc<dyn PolicyReload>,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -34,6 +36,7 @@ pub(super) struct Door {
 pub(super) struct Served {
     pub(super) queries: Queries,
     pub(super) tokens: Arc<TokenRegistry>,
+    pub(super) policy: Arc<dyn PolicyReload>,
     /// Says when the gateway stops, to answers that would not end by themselves.
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -52,7 +55,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door { unix, queries, tokens, mut stopped } = self;
+        let Door { unix, queries, tokens, policy, mut stopped } = self;
         let (listener, _file) = unix.into_parts();
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => listener,
@@ -63,8 +66,9 @@ impl Door {
             .route("/api/v1/tokens/{id}", delete(revoke_token))
             .merge(recordings::routes())
             .merge(follow::routes())
+            .merge(policy::routes())
             .fallback(|| async { Problem::not_found("nothing is served at this path") })
-            .with_state(Served { queries, tokens, stopped: stopped.clone() })
+            .with_state(Served { queries, tokens, policy, stopped: stopped.clone() })
             .into_make_service_with_connect_info::<Caller>();
         let served = axum::serve(listener, app).with_graceful_shutdown(async move { super::asked(&mut stopped).await });
         if let Err(e) = served.await {

@@ -1,7 +1,7 @@
 //! The control plane: what operators and monitoring talk to, on a thread of its own, never on a shard.
 //!
 //! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
-//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings and tokens; who may
+//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings, tokens and the policy; who may
 //! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
 //! `issuers` fetches the keys of identity providers, on a thread of its own as well.
 
@@ -10,6 +10,7 @@ mod follow;
 mod issuers;
 mod local;
 mod metrics;
+mod policy;
 mod problem;
 mod public;
 mod readiness;
@@ -34,6 +35,7 @@ use crate::recorder::Queries;
 pub use follow::FOLLOW_ENDED;
 pub use issuers::{IssuerError, IssuerKeys, IssuerLook, IssuerSource, KeysAt, look_at_issuer};
 pub use metrics::{InstallError, install as install_metrics};
+pub use policy::{PolicyReload, PolicyReloaded};
 pub use readiness::{Check, Readiness};
 pub use recordings::EXCHANGES_PAGE;
 pub use tokens::{CreatedToken, NewToken, TokenError, TokenRegistry, TokenState, TokenView};
@@ -48,6 +50,8 @@ pub struct ControlOptions {
     pub queries: Queries,
     /// Tokens: created and revoked here, checked on the shards.
     pub tokens: Arc<TokenRegistry>,
+    /// The policy in force.
+    pub policy: Arc<dyn PolicyReload>,
     /// Whether the gateway can serve.
     pub readiness: Arc<dyn Readiness>,
     /// The metrics.
@@ -96,7 +100,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens both doors and serves them on a thread named `weir-control`.
 pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
-    let ControlOptions { bind, socket, queries, tokens, readiness, metrics } = options;
+    let ControlOptions { bind, socket, queries, tokens, policy, readiness, metrics } = options;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("weir-control-io")
@@ -107,7 +111,7 @@ pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
     let unix = socket::open(&socket)?;
     let (stop, stopped) = watch::channel(false);
     let doors = public::Door { tcp, readiness, metrics, stopped: stopped.clone() };
-    let local = local::Door { unix, queries, tokens, stopped };
+    let local = local::Door { unix, queries, tokens, policy, stopped };
     let thread = thread::Builder::new()
         .name("weir-control".to_owned())
         .spawn(move || serve(runtime, doors, local))

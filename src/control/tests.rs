@@ -21,6 +21,12 @@ struct Gateway {
     store_full: AtomicBool,
 }
 
+impl PolicyReload for Gateway {
+    fn reload(&self) -> Result<PolicyReloaded, String> {
+        Err("policy.yaml:1:1: nothing good".to_owned())
+    }
+}
+
 impl Readiness for Gateway {
     fn checks(&self) -> Vec<Check> {
         let full = self.store_full.load(Ordering::Relaxed);
@@ -55,6 +61,7 @@ impl Running {
             socket: folder.path().join("weir.sock"),
             queries: recorder.queries(),
             tokens: Arc::clone(&tokens),
+            policy: gateway.clone(),
             readiness: Arc::clone(&gateway) as Arc<dyn Readiness>,
             metrics: prometheus.handle(),
         });
@@ -210,6 +217,7 @@ fn an_address_that_is_taken_is_named() {
         socket: running.folder.path().join("other.sock"),
         queries: running.recorder.queries(),
         tokens: Arc::clone(&running.tokens),
+        policy: running.gateway.clone(),
         readiness: Arc::clone(&running.gateway) as Arc<dyn Readiness>,
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
     };

@@ -15,4 +15,4 @@ pub mod detect;
 
 pub use action::{Action, Key, KeyTooShort};
 pub use path::{Path, PathError, PathProblem, Target};
-pub use plan::{Counts, Fault, Outcome, Plan, Rule, Scratch, Unparsable};
+pub use plan::{Counts, Fault, HeaderOutcome, Outcome, Plan, Rule, Scratch, Unparsable};

@@ -55,7 +55,7 @@ pub enum Fault {
     Registry,
 }
 
-/// What is to become of a value, a key or a header.
+/// What is to become of a value or a key.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<'a> {
     /// It stays as it is.
@@ -66,6 +66,21 @@ pub enum Outcome<'a> {
     Dropped,
     /// The record must not go on.
     Refused(Fault),
+}
+
+/// What is to become of a header. A value could not become null: that would be a deletion.
+#[derive(Debug, PartialEq, Eq)]
+pub enum HeaderOutcome<'a> {
+    /// It stays as it is.
+    Untouched,
+    /// Its value becomes this.
+    Masked(&'a [u8]),
+    /// Its value becomes null.
+    Null,
+    /// It goes, its name with it.
+    Removed,
+    /// The record is left out.
+    Dropped,
 }
 
 /// What was done, for metrics.
@@ -187,14 +202,26 @@ impl Plan {
     }
 
     /// Masks a header's value, which is taken as text whatever it holds.
-    pub fn mask_header<'s>(&self, name: &[u8], value: &[u8], scratch: &'s mut Scratch) -> Outcome<'s> {
+    pub fn mask_header<'s>(&self, name: &[u8], value: &[u8], scratch: &'s mut Scratch) -> HeaderOutcome<'s> {
         let Some((_, action)) = self.headers.iter().find(|(header, _)| header.as_bytes() == name) else {
-            return Outcome::Untouched;
+            return HeaderOutcome::Untouched;
         };
-        if *action == Action::DropRecord {
-            return scratch.dropped();
-        }
-        scratch.as_text(action, value)
+        let outcome = match action {
+            Action::DropRecord => {
+                scratch.counts.dropped += 1;
+                return HeaderOutcome::Dropped;
+            }
+            Action::DropField => HeaderOutcome::Removed,
+            Action::Null => HeaderOutcome::Null,
+            Action::Redact | Action::KeepFirst(_) | Action::KeepLast(_) | Action::Hash(_) => {
+                return match scratch.as_text(action, value) {
+                    Outcome::Masked(masked) => HeaderOutcome::Masked(masked),
+                    _ => HeaderOutcome::Untouched,
+                };
+            }
+        };
+        scratch.counts.fields += 1;
+        outcome
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where masking meets the exchange: which frames may have to be masked, and what becomes of them.
 //!
-//! What masks records is behind [`Masking`]; how frames and batches are rewritten is `wire/kafka/records/`. An exchange
+//! What masks records is behind [`Masking`], in the gateway [`plans`]; how frames and batches are rewritten is `wire/kafka/records/`. An exchange
 //! whose records a rule may apply to is gathered; for whom no rule can apply, nothing here is asked a second time.
 //!
 //! Invariants:
@@ -12,11 +12,13 @@
 //! A produced partition that is refused goes on to the broker with no records at all. Brokers answer that with an error,
 //! write nothing, and treat the other partitions as ever; in the answer the error is replaced by ours.
 
+pub mod plans;
+
 use std::borrow::Cow;
 
 use super::describe::TopicDirectory;
 use crate::limits;
-use crate::wire::kafka::compression::{InflateError, Levels};
+use crate::wire::kafka::compression::InflateError;
 use crate::wire::kafka::layout::Direction;
 use crate::wire::kafka::records::Record;
 use crate::wire::kafka::records::body::{self, Frame, Partitions, Refused, Treatment};
@@ -40,42 +42,12 @@ const INVALID_RECORD: i16 = 87;
 /// Kafka's UNKNOWN_TOPIC_ID.
 const UNKNOWN_TOPIC_ID: i16 = 100;
 
-/// What rules are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum On {
-    /// What a client writes.
-    Produce,
-    /// What a client reads.
-    Fetch,
-    /// What is kept of either.
-    Recording,
-}
+pub use crate::policy::Direction as On;
 
-impl On {
-    /// What the records in frames of an API are to whoever sends the request; none where there are none.
-    pub fn of(api_key: i16) -> Option<On> {
-        let carries = |direction| locate::carries_records(api_key, direction);
-        if carries(Direction::Request) { Some(On::Produce) } else { carries(Direction::Response).then_some(On::Fetch) }
-    }
-}
-
-/// Whom records are masked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Client<'a> {
-    /// The listener it came through.
-    pub listener: &'a str,
-    /// The groups of whoever it acts for.
-    pub groups: &'a [String],
-    /// What it calls itself, with its first request.
-    pub client_id: &'a str,
-}
-
-/// The rules in force, shared by all shards.
-pub trait MaskingRules: Send + Sync {
-    /// What masks a client's records; none where no rule can ever apply to it.
-    fn of(&self, client: Client<'_>) -> Option<Box<dyn Masking>>;
-    /// How hard records are compressed again.
-    fn levels(&self) -> Levels;
+/// What the records in frames of an API are to whoever sends the request; none where there are none.
+pub fn records_in(api_key: i16) -> Option<On> {
+    let carries = |direction| locate::carries_records(api_key, direction);
+    if carries(Direction::Request) { Some(On::Produce) } else { carries(Direction::Response).then_some(On::Fetch) }
 }
 
 /// What masks records for the client at hand.

@@ -17,7 +17,7 @@ use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::head::ResponseHead;
-use super::masking::{Masked, On};
+use super::masking::{self, Masked, On};
 use crate::event::piece::Way;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
@@ -399,7 +399,7 @@ impl Answer {
 
     /// Whether it carries records that a client reads.
     fn is_read(&self) -> bool {
-        On::of(self.exchange.api_key) == Some(On::Fetch)
+        masking::records_in(self.exchange.api_key) == Some(On::Fetch)
     }
 
     fn frame<'a>(&self, bytes: Cow<'a, [u8]>) -> Frame<'a> {
@@ -495,7 +495,7 @@ fn tells_where_clients_are_served(api_key: i16) -> bool {
 }
 
 fn plan(exchange: &Exchange, requests: &dyn Requests) -> Plan {
-    let may_be_masked = On::of(exchange.api_key) == Some(On::Fetch)
+    let may_be_masked = masking::records_in(exchange.api_key) == Some(On::Fetch)
         && (requests.masks(On::Fetch) || (exchange.capture.is_some() && requests.masks(On::Recording)));
     match addresses::place(exchange.api_key, exchange.version) {
         _ if may_be_masked || !exchange.refused.is_empty() => Plan::Gather,

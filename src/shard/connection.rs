@@ -26,6 +26,7 @@ use super::listener::Door;
 use super::login::Login;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
+use super::policy::Passing;
 use super::renew::Renewal;
 use super::runtime::{Runtime, Stream};
 use super::state::Shard;
@@ -37,7 +38,7 @@ use crate::pipeline::capture::Scope;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::masking::Masking;
+use crate::pipeline::masking::plans::ClientPlans;
 use crate::wire::kafka::correlation::Ring;
 
 /// A client's connection.
@@ -61,14 +62,18 @@ pub(super) struct Connection<R: Runtime> {
     /// Weir's own session with the broker.
     pub renewal: Renewal,
     pub login: RefCell<Login>,
-    /// What full recording keeps before it is known who it acts for; looked up when first asked.
-    pub scope_before_login: OnceCell<Option<Rc<Scope>>>,
-    /// The same from then on; none until it was looked up.
+    /// What full recording keeps before it is known who it acts for; none until it was looked up.
+    pub scope_before_login: RefCell<Option<Option<Rc<Scope>>>>,
+    /// The same from then on.
     pub scope: RefCell<Option<Option<Rc<Scope>>>>,
     /// What it called itself with the first request that needed somebody.
     pub client_id: OnceCell<String>,
     /// What masks its records; none until it was looked up.
-    pub masking: RefCell<Option<Option<Box<dyn Masking>>>>,
+    pub masking: RefCell<Option<Option<ClientPlans>>>,
+    /// Requests with records on their way to the broker, by the policy that decided on them.
+    pub requests_passing: Passing,
+    /// Answers with records on their way to the client.
+    pub answers_passing: Passing,
     /// Behind its last event in the journal.
     pub recorded_to: Cell<u64>,
     /// Exchanges in flight of which a piece found no room in the journal.
@@ -142,10 +147,12 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         room: Notify::new(),
         renewal: Renewal::default(),
         login: RefCell::default(),
-        scope_before_login: OnceCell::new(),
+        scope_before_login: RefCell::default(),
         scope: RefCell::default(),
         client_id: OnceCell::new(),
         masking: RefCell::default(),
+        requests_passing: Passing::default(),
+        answers_passing: Passing::default(),
         recorded_to: Cell::new(0),
         incomplete: RefCell::default(),
         traffic: Traffic::default(),

@@ -4,7 +4,9 @@
 
 use super::connection::Connection;
 use super::runtime::Runtime;
-use crate::pipeline::masking::{self, Client, Masked, Masking, On, Tools};
+use crate::pipeline::masking::plans::ClientPlans;
+use crate::pipeline::masking::{self, Masked, Masking, On, Tools};
+use crate::policy::MaskClient;
 use crate::wire::kafka::api;
 use crate::wire::kafka::records::body::Frame;
 use crate::wire::kafka::records::locate::Topic;
@@ -13,7 +15,8 @@ use crate::wire::kafka::walk::Malformed;
 impl<R: Runtime> Connection<R> {
     /// Whether a rule may apply to records of this client's that go this way.
     pub fn masks(&self, on: On) -> bool {
-        self.shard.masking.is_some() && self.with_masking(|masking| masking.is_some_and(|masking| masking.any(on)))
+        self.shard.policy.borrow().masking.is_some()
+            && self.with_masking(|masking| masking.is_some_and(|masking| masking.any(on)))
     }
 
     /// Whether what it produces has to be gathered, to be masked or for the recording's sake.
@@ -40,16 +43,17 @@ impl<R: Runtime> Connection<R> {
         Ok(masked)
     }
 
-    fn with_masking<T>(&self, run: impl FnOnce(Option<&mut (dyn Masking + 'static)>) -> T) -> T {
+    fn with_masking<T>(&self, run: impl FnOnce(Option<&mut ClientPlans>) -> T) -> T {
         let mut masking = self.masking.borrow_mut();
         let masking = masking.get_or_insert_with(|| {
             let login = self.login.borrow();
             let groups = login.who.as_ref().map_or(&[][..], |who| &who.principal.groups);
-            let client_id = self.client_id.get().map_or("", String::as_str);
-            let client = Client { listener: &self.door.listener.name, groups, client_id };
-            self.shard.masking.as_ref().and_then(|rules| rules.of(client))
+            let client_id = self.client_id.get().map(String::as_str).filter(|id| !id.is_empty());
+            let listener = &self.door.listener.name;
+            let client = MaskClient { listener, groups, client_id, consumer_groups: &[] };
+            self.shard.policy.borrow().masking.as_ref().and_then(|plans| plans.of(&client))
         });
-        run(masking.as_deref_mut())
+        run(masking.as_mut())
     }
 }
 

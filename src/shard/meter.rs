@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::event::Outcome;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::masking::plans::Counts;
 use crate::wire::kafka::api;
 
 /// A shard's counters since they were last published.
@@ -108,6 +109,19 @@ impl Meter {
     /// Counts a connection that came to stand somewhere (1) or no longer does (-1).
     pub fn connections(&self, listener: &str, standing: Standing, change: i64) {
         *self.connections.borrow_mut().entry((listener.to_owned(), standing)).or_default() += change;
+    }
+
+    /// Hands what masking did to the registry.
+    pub fn masked(counts: Counts) {
+        let kinds = [
+            ("fields", counts.fields),
+            ("found", counts.found),
+            ("unparsable", counts.unparsable),
+            ("dropped_records", counts.dropped),
+        ];
+        for (what, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+            metrics::counter!("weir_masked_total", "what" => what).increment(count);
+        }
     }
 
     /// Hands everything counted since the last time to the registry.

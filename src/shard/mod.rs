@@ -4,8 +4,8 @@
 //! `runtime` is the seam to io_uring or epoll. `listener` accepts, `connection` is one client's connection from accept to
 //! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `tls` encrypts, `handshake`
 //! begins that, `certificate` and `login` find out who it is, `dial` connects and logs in upstream, `renew` logs in again
-//! there, `outgoing` writes, `recording` appends to the journal, `masking` masks for whoever is at hand. `pool` lends buffers, `sweep` looks for what has been
-//! idle, expired or revoked, `meter` counts.
+//! there, `outgoing` writes, `recording` appends to the journal, `masking` masks for whoever is at hand, by the `policy` in
+//! force. `pool` lends buffers, `sweep` looks for what has been idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
 //! - A shard never blocks: no lock that is held across work, no file, no name look-up, no wait but on its executor.
@@ -23,6 +23,7 @@ mod login;
 mod masking;
 mod meter;
 mod outgoing;
+mod policy;
 mod pool;
 mod probe;
 mod recording;
@@ -37,6 +38,7 @@ mod tls;
 pub use census::Census;
 pub use listener::{ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;
+pub use policy::{Adopted, Policy};
 pub use probe::{IoUring, probe_io_uring};
 pub use recording::{Durability, OnOverload, RecordingOptions};
-pub use state::{Command, Limits, ShardHandle, ShardOptions, start};
+pub use state::{Command, Limits, ShardEar, ShardHandle, ShardOptions, start};

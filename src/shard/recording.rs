@@ -9,7 +9,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use super::connection::Connection;
 use super::runtime::Runtime;
@@ -17,8 +16,7 @@ use crate::event::piece::{Content, Piece, Way};
 use crate::event::{CloseReason, Event, EventKind};
 use crate::limits;
 use crate::pipeline::budget::Budget;
-use crate::pipeline::capture::{Beginning, Capture, Cut, Kept, SampleBudgets, Scope};
-use crate::policy::RecordingRules;
+use crate::pipeline::capture::{Beginning, Capture, Cut, Kept, Scope};
 use crate::recorder::{JournalSync, ShardJournal};
 
 /// What happens to frames for which the journal has no room.
@@ -44,8 +42,6 @@ pub enum Durability {
 /// How a shard records.
 #[derive(Debug, Clone)]
 pub struct RecordingOptions {
-    /// Whose frames are kept.
-    pub rules: Arc<RecordingRules>,
     /// When an exchange counts as recorded.
     pub durability: Durability,
     /// What happens to frames for which the journal has no room.
@@ -57,10 +53,10 @@ pub struct RecordingOptions {
 /// A shard's part in the recording.
 pub(super) struct Recording {
     pub durability: Durability,
+    /// Shards that share what samples may take.
+    pub shards: usize,
     sync: JournalSync,
-    rules: Arc<RecordingRules>,
     on_overload: OnOverload,
-    samples: SampleBudgets,
     held: Budget,
     numbers: RandomState,
 }
@@ -69,10 +65,9 @@ impl Recording {
     pub fn new(options: &RecordingOptions, journal: &ShardJournal) -> Self {
         Recording {
             durability: options.durability,
+            shards: options.shards,
             sync: journal.sync(),
-            rules: options.rules.clone(),
             on_overload: options.on_overload,
-            samples: SampleBudgets::new(&options.rules, options.shards as u64),
             held: Budget::new(limits::SHARD_CAPTURE_HELD_BYTES),
             numbers: RandomState::new(),
         }
@@ -117,19 +112,21 @@ impl<R: Runtime> Connection<R> {
 
     /// What full recording keeps of it at the moment; none where that is nothing.
     pub fn scope(&self) -> Option<Rc<Scope>> {
-        let recording = &self.shard.recording;
-        if recording.rules.is_empty() {
+        let policy = self.shard.policy.borrow();
+        if policy.recording.is_empty() {
             return None;
         }
         let listener = &self.door.listener.name;
-        let of_plan = |plan| Some(Scope::new(plan?, recording.samples.clone(), recording.held.clone()));
+        let held = &self.shard.recording.held;
+        let of_plan = |plan| Some(Scope::new(plan?, policy.samples.clone(), held.clone()));
         match &self.login.borrow().who {
             None => {
-                self.scope_before_login.get_or_init(|| of_plan(recording.rules.plan_before_login(listener))).clone()
+                let mut scope = self.scope_before_login.borrow_mut();
+                scope.get_or_insert_with(|| of_plan(policy.recording.plan_before_login(listener))).clone()
             }
             Some(who) => {
                 let mut scope = self.scope.borrow_mut();
-                scope.get_or_insert_with(|| of_plan(recording.rules.plan(listener, &who.principal.groups))).clone()
+                scope.get_or_insert_with(|| of_plan(policy.recording.plan(listener, &who.principal.groups))).clone()
             }
         }
     }

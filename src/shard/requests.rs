@@ -145,6 +145,7 @@ impl<R: Runtime> Requests<R> {
                     }
                     batch.out.read(taken);
                     if let Some(exchange) = ended {
+                        c.requests_passing.whole();
                         self.forward(exchange, true, &mut batch).await?;
                     }
                 }
@@ -154,7 +155,10 @@ impl<R: Runtime> Requests<R> {
                     self.inbound.token_next = answer.goes_on;
                     self.answer_login(exchange, answer).await?;
                 }
-                Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
+                Action::Whole(whole) => {
+                    self.judge(whole, taken, buffer, &mut batch).await?;
+                    c.requests_passing.whole();
+                }
             }
         }
         self.send(&mut batch, buffer).await?;
@@ -219,7 +223,7 @@ impl<R: Runtime> Requests<R> {
         let frame = self.masked(&mut exchange, frame, body_at)?;
         self.keep_whole(&mut exchange, &frame, body_at).await?;
         let body = &frame[body_at..];
-        if On::of(exchange.api_key) == Some(On::Produce) {
+        if masking::records_in(exchange.api_key) == Some(On::Produce) {
             // Described is what goes on.
             judged = guard::judge(&exchange, body, &*c, allowed);
         }
@@ -251,7 +255,7 @@ impl<R: Runtime> Requests<R> {
         body_at: usize,
     ) -> Result<Cow<'a, [u8]>, Fault> {
         let (c, api_key, version) = (&self.c, exchange.api_key, exchange.version);
-        match On::of(api_key) {
+        match masking::records_in(api_key) {
             Some(On::Produce) if c.masks(On::Produce) => {
                 let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
                 let masked = c.mask(frame, On::Produce).map_err(Fault::ClientBody)?;
@@ -275,7 +279,7 @@ impl<R: Runtime> Requests<R> {
             self.introduce().await;
         }
         let (api_key, version, bytes) = (exchange.api_key, exchange.version, Cow::Borrowed(bytes));
-        let recorded = if On::of(api_key) == Some(On::Produce) && c.masks(On::Recording) {
+        let recorded = if masking::records_in(api_key) == Some(On::Produce) && c.masks(On::Recording) {
             let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
             c.mask(frame, On::Recording).map_err(Fault::ClientBody)?.frame
         } else {
@@ -332,6 +336,7 @@ impl<R: Runtime> Requests<R> {
                 return Ok(());
             }
         }
+        self.c.requests_passing.left();
         for mut exchange in batch.unanswered.drain(..) {
             self.c.kept(exchange.ordinal);
             let now_ns = self.c.clock.now_ns();
@@ -476,6 +481,9 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         let class = api::lookup(head.api_key).map(|api| api.class);
         if class != Some(Class::Here) {
             self.must_be_somebody(head)?;
+        }
+        if head.api_key == key::PRODUCE {
+            self.c.decides(&self.c.requests_passing);
         }
         let here = guard::judge_head(head.api_key, head.api_version, true);
         if head.api_key == key::PRODUCE && here.is_none() && !self.c.masks_what_it_writes() {

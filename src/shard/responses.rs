@@ -157,6 +157,7 @@ impl<R: Runtime> Responses<R> {
             }
         }
         self.write(&mut out, buffer).await?;
+        c.answers_passing.left();
         let now_ns = c.clock.now_ns();
         for exchange in ended {
             c.shard.meter.exchange(&exchange, Outcome::Answered, now_ns);
@@ -167,6 +168,7 @@ impl<R: Runtime> Responses<R> {
 
     /// Records an exchange whose answer is whole, or puts it off until the answer has left.
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
+        self.c.answers_passing.whole();
         let Ended { mut exchange, response } = ended;
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
         let event = exchange.finish(response, self.c.clock.now_ns());
@@ -227,6 +229,7 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
     }
 
     fn masks(&self, on: On) -> bool {
+        self.c.decides(&self.c.answers_passing);
         self.c.masks(on)
     }
 

@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
 use super::login::Issuers;
 use super::meter::Meter;
+use super::policy::{self, Adopted, InForce, Policy};
 use super::pool::Pool;
 use super::recording::{Recording, RecordingOptions};
 use super::runtime::{Epoll, Runtime, Uring};
@@ -24,7 +25,6 @@ use super::sweep;
 use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
-use crate::pipeline::masking::MaskingRules;
 use crate::policy::TokenTable;
 use crate::recorder::ShardJournal;
 use crate::wire::kafka::records::rewrite::Rewriter;
@@ -60,8 +60,8 @@ pub struct ShardOptions {
     pub journal: ShardJournal,
     /// What it puts there.
     pub recording: RecordingOptions,
-    /// What masks records; none where no rule does.
-    pub masking: Option<Arc<dyn MaskingRules>>,
+    /// What is kept, and what is masked.
+    pub policy: Policy,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// The identity providers.
@@ -82,20 +82,38 @@ pub enum Command {
         /// Node id.
         node: i32,
     },
+    /// Take over a policy, and say so when nothing that an older one decided is under way.
+    Adopt(Policy, mpsc::UnboundedSender<Adopted>),
     /// Stop accepting, finish what is in flight, end after this at the latest.
     Drain(Duration),
 }
 
 /// A running shard.
 pub struct ShardHandle {
-    commands: mpsc::UnboundedSender<Command>,
+    ear: ShardEar,
     thread: JoinHandle<io::Result<()>>,
 }
 
+/// Where a shard hears what it is told.
+#[derive(Debug, Clone)]
+pub struct ShardEar(mpsc::UnboundedSender<Command>);
+
+impl ShardEar {
+    /// Tells it; one that has ended does not hear.
+    pub fn tell(&self, command: Command) {
+        let _ = self.0.send(command);
+    }
+}
+
 impl ShardHandle {
+    /// Where it can be told things by others as well.
+    pub fn ear(&self) -> ShardEar {
+        self.ear.clone()
+    }
+
     /// Tells it.
     pub fn tell(&self, command: Command) {
-        let _ = self.commands.send(command);
+        self.ear.tell(command);
     }
 
     /// Waits for its end.
@@ -127,7 +145,7 @@ pub fn start(shards: Vec<ShardOptions>) -> io::Result<Vec<ShardHandle>> {
                 std::process::abort()
             })
         })?;
-        handles.push(ShardHandle { commands: own, thread });
+        handles.push(ShardHandle { ear: ShardEar(own), thread });
     }
     drop(ready);
     for _ in 0..handles.len() {
@@ -158,6 +176,7 @@ async fn run<R: Runtime>(
                     listener::open_broker(&shard, listener, node);
                 }
             }
+            Command::Adopt(policy, done) => policy::adopt(&shard, &policy, done).await,
             Command::Drain(limit) => {
                 drain_for = limit;
                 break;
@@ -172,7 +191,7 @@ pub(super) struct Shard<R: Runtime> {
     pub listeners: Vec<Arc<ListenerOptions>>,
     pub journal: RefCell<ShardJournal>,
     pub recording: Recording,
-    pub masking: Option<Arc<dyn MaskingRules>>,
+    pub policy: RefCell<Rc<InForce>>,
     /// Rewrites batches, of one connection at a time.
     pub rewriter: RefCell<Rewriter>,
     pub tokens: Arc<ArcSwap<TokenTable>>,
@@ -204,8 +223,8 @@ impl<R: Runtime> Shard<R> {
             listeners: options.listeners,
             recording: Recording::new(&options.recording, &options.journal),
             journal: RefCell::new(options.journal),
-            rewriter: RefCell::new(Rewriter::new(options.masking.as_ref().map(|m| m.levels()).unwrap_or_default())),
-            masking: options.masking,
+            rewriter: RefCell::new(Rewriter::new(options.policy.masking.levels())),
+            policy: RefCell::new(Rc::new(InForce::new(&options.policy, 0, options.recording.shards))),
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,
@@ -234,6 +253,14 @@ impl<R: Runtime> Shard<R> {
             let _counted = counted;
             task.await;
         });
+    }
+
+    /// Hands everything counted since the last time to the metrics registry.
+    pub fn publish(&self) {
+        self.meter.publish();
+        if let Some(plans) = &self.policy.borrow().masking {
+            Meter::masked(plans.take_counts());
+        }
     }
 
     pub fn next_connection(&self) -> u64 {

@@ -24,7 +24,7 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
         R::sleep(PAUSE).await;
         rounds = rounds.wrapping_add(1);
         if rounds.is_multiple_of(4) {
-            shard.meter.publish();
+            shard.publish();
         }
         for connection in connections(&shard) {
             if let Some(fault) = overdue(&connection) {
@@ -93,5 +93,5 @@ pub(super) async fn drain<R: Runtime>(shard: &Rc<Shard<R>>, limit: Duration) {
         }
         R::sleep(PAUSE_WHILE_DRAINING).await;
     }
-    shard.meter.publish();
+    shard.publish();
 }

@@ -161,8 +161,8 @@ impl Reloader {
             return Ok(Reloader { stop: None, thread: None });
         }
         let (stop, stopped) = bounded::<()>(0);
-        let thread = std::thread::Builder::new().name("weir-tls".into()).spawn(move || {
-            while stopped.recv_timeout(limits::CERTIFICATE_LOOK) == Err(RecvTimeoutError::Timeout) {
+        let thread = std::thread::Builder::new().name("weir-files".into()).spawn(move || {
+            while stopped.recv_timeout(limits::FILES_LOOK) == Err(RecvTimeoutError::Timeout) {
                 all.iter().for_each(|one| one.look());
             }
         })?;

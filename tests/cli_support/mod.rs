@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
-use weir::control::{Check, ControlHandle, ControlOptions, Readiness, TokenRegistry};
+use weir::control::{Check, ControlHandle, ControlOptions, PolicyReload, PolicyReloaded, Readiness, TokenRegistry};
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
     CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
@@ -36,6 +36,12 @@ impl Readiness for AlwaysReady {
     }
 }
 
+impl PolicyReload for AlwaysReady {
+    fn reload(&self) -> Result<PolicyReloaded, String> {
+        Err("there is no policy here".to_owned())
+    }
+}
+
 /// What a gateway is to the commands: a recording, tokens and a socket.
 pub struct Gateway {
     pub folder: TempDir,
@@ -55,6 +61,7 @@ impl Gateway {
             socket: folder.path().join("s"),
             queries: recorder.queries(),
             tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
+            policy: Arc::new(AlwaysReady),
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         });

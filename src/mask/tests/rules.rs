@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mask::Fault;
+use crate::mask::HeaderOutcome;
 
 #[test]
 fn the_strictest_of_several_rules_counts_in_whichever_order_they_stand() {
@@ -67,10 +68,24 @@ fn keys_and_headers_are_masked_where_they_are_named_and_only_there() {
     assert_eq!(plan.mask_key(br#"{"id":"12345"}"#, &mut scratch), Outcome::Masked(br#"{"id":"***45"}"#));
     assert_eq!(plan.mask_key(b"\0\0\0\0\0\0\x01\x02", &mut scratch), Outcome::Masked(b"******\x01\x02"));
     assert_eq!(plan.mask_key(b"", &mut scratch), Outcome::Untouched);
-    assert_eq!(plan.mask_header(b"x-user", b"{\"a\":1}", &mut scratch), Outcome::Masked(b"*****1}"));
-    assert_eq!(plan.mask_header(b"x-other", b"a@example.com", &mut scratch), Outcome::Untouched);
+    assert_eq!(plan.mask_header(b"x-user", b"{\"a\":1}", &mut scratch), HeaderOutcome::Masked(b"*****1}"));
+    assert_eq!(plan.mask_header(b"x-other", b"a@example.com", &mut scratch), HeaderOutcome::Untouched);
     assert_eq!(scratch.take_counts(), Counts { fields: 4, ..Counts::default() });
     assert_eq!(scratch.take_counts(), Counts::default());
+}
+
+#[test]
+fn a_header_can_become_null_or_go_and_take_its_record_along() {
+    let of = |action| plan(&[rule(&["headers.h"], action)]);
+    let mut scratch = Scratch::default();
+    for (action, outcome) in [
+        (Action::Null, HeaderOutcome::Null),
+        (Action::DropField, HeaderOutcome::Removed),
+        (Action::DropRecord, HeaderOutcome::Dropped),
+    ] {
+        assert_eq!(of(action).mask_header(b"h", b"x", &mut scratch), outcome);
+    }
+    assert_eq!(scratch.take_counts(), Counts { fields: 2, dropped: 1, ..Counts::default() });
 }
 
 #[test]

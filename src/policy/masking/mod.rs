@@ -1,8 +1,8 @@
 //! Masking rules: what of records is hidden from whom, by listener, topic, direction, groups, client and consumer group.
 //!
 //! All rules that apply hold together, whatever their order; of several on one value the strictest wins. Which of them could
-//! apply to a connection is known once it is known who it acts for: they make its [`ConnectionMasking`], which says for each
-//! topic and direction which do. That set is the key under which what they compile to is kept.
+//! apply to a client is known once it is known who it acts for ([`MaskingRules::of_client`]); which do, with each topic
+//! ([`MaskingRules::on_topic`]). That set is the key under which what they compile to is kept.
 //!
 //! Invariants:
 //! - What is not known (a topic behind an unknown id, a consumer group, a client that states no id) counts as what a rule is
@@ -25,7 +25,7 @@ pub use mistakes::MaskMistake;
 
 /// All masking rules of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MaskingRules(Vec<Arc<MaskingRule>>);
+pub struct MaskingRules(Arc<[MaskingRule]>);
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,17 +80,17 @@ pub enum Direction {
     Recording,
 }
 
-/// Records on their way.
+/// Whom records are masked for.
 #[derive(Debug, Clone, Copy)]
-pub struct MaskTraffic<'a> {
-    /// Which way.
-    pub direction: Direction,
-    /// Their topic; none where only an unknown id is known.
-    pub topic: Option<&'a str>,
-    /// What the client calls itself, if it does.
+pub struct MaskClient<'a> {
+    /// The listener it came through.
+    pub listener: &'a str,
+    /// The groups of whoever it acts for.
+    pub groups: &'a [String],
+    /// What it calls itself, if it does.
     pub client_id: Option<&'a str>,
-    /// For which consumer group they are read; none where it is not known, or none.
-    pub consumer_group: Option<&'a str>,
+    /// The consumer groups it may be reading for; none: not known, or none.
+    pub consumer_groups: &'a [Arc<str>],
 }
 
 /// Numbers of rules of one policy: what is compiled of them depends on nothing else.
@@ -124,18 +124,19 @@ impl MaskingRule {
         (self.groups.is_empty() || any(&self.groups)) && !any(&self.unless_groups)
     }
 
-    fn applies(&self, traffic: &MaskTraffic<'_>) -> bool {
-        let holds = |patterns: &Patterns, name: Option<&str>| name.is_none_or(|name| patterns.matches(name));
-        let way = match traffic.direction {
-            Direction::Recording => true,
-            Direction::Produce => self.on.produce && holds(&self.client_ids, traffic.client_id),
-            Direction::Fetch => {
-                self.on.fetch
-                    && holds(&self.client_ids, traffic.client_id)
-                    && holds(&self.consumer_groups, traffic.consumer_group)
-            }
+    /// Whether it holds for a client's records that go this way, on one topic or other.
+    fn applies(&self, direction: Direction, client: &MaskClient<'_>) -> bool {
+        let by_client_id = || client.client_id.is_none_or(|id| self.client_ids.matches(id));
+        let by_consumer_group = || {
+            let groups = client.consumer_groups;
+            groups.is_empty() || groups.iter().any(|group| self.consumer_groups.matches(group))
         };
-        way && holds(&self.topics, traffic.topic)
+        let way = match direction {
+            Direction::Recording => return self.holds_on(client.listener),
+            Direction::Produce => self.on.produce && by_client_id(),
+            Direction::Fetch => self.on.fetch && by_client_id() && by_consumer_group(),
+        };
+        way && self.holds_on(client.listener) && self.holds_for(client.groups)
     }
 }
 
@@ -143,7 +144,7 @@ impl MaskingRules {
     /// Rules in the policy's order, at most [`limits::MASKING_RULES_MAX`]; more are a mistake that is told.
     pub fn new(rules: Vec<MaskingRule>) -> Result<Self, Vec<(usize, MaskMistake)>> {
         let mistakes = mistakes::find(&rules);
-        if mistakes.is_empty() { Ok(MaskingRules(rules.into_iter().map(Arc::new).collect())) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(MaskingRules(rules.into())) } else { Err(mistakes) }
     }
 
     /// How many there are.
@@ -156,52 +157,40 @@ impl MaskingRules {
         self.0.is_empty()
     }
 
+    /// All of them, in the policy's order.
+    pub fn iter(&self) -> impl Iterator<Item = &MaskingRule> {
+        self.0.iter()
+    }
+
     /// The rules of a set, in the policy's order.
     pub fn of(&self, set: RuleSet) -> impl Iterator<Item = &MaskingRule> {
-        set.iter().filter_map(|number| self.0.get(number)).map(AsRef::as_ref)
+        set.iter().filter_map(|number| self.0.get(number))
     }
 
-    /// What could hold for connections through `listener` by somebody in `groups`, their recording included; none where
-    /// nothing does.
-    pub fn of_connection(&self, listener: &str, groups: &[String]) -> Option<ConnectionMasking> {
-        let on_listener = self.0.iter().enumerate().filter(|(_, rule)| rule.holds_on(listener));
-        let rules: Vec<Bound> = on_listener
-            .map(|(number, rule)| Bound { number, rule: rule.clone(), to_identity: rule.holds_for(groups) })
-            .collect();
-        (!rules.is_empty()).then_some(ConnectionMasking { rules })
-    }
-}
-
-/// The rules that could apply to one connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionMasking {
-    rules: Vec<Bound>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Bound {
-    number: usize,
-    rule: Arc<MaskingRule>,
-    /// Whether the identity's groups make it hold beyond the recording.
-    to_identity: bool,
-}
-
-impl ConnectionMasking {
-    /// Whether any rule could apply to records that go this way, whatever their topic.
-    pub fn concerns(&self, direction: Direction) -> bool {
-        self.rules.iter().any(|bound| match direction {
-            Direction::Recording => true,
-            Direction::Produce => bound.to_identity && bound.rule.on.produce,
-            Direction::Fetch => bound.to_identity && bound.rule.on.fetch,
-        })
+    /// Which rules hold for a client's records that go this way, on one topic or other.
+    pub fn of_client(&self, direction: Direction, client: &MaskClient<'_>) -> RuleSet {
+        self.narrowed(|rule| rule.applies(direction, client))
     }
 
-    /// Which rules apply to these records.
-    pub fn select(&self, traffic: &MaskTraffic<'_>) -> RuleSet {
-        let recorded = traffic.direction == Direction::Recording;
-        let apply = |bound: &&Bound| (recorded || bound.to_identity) && bound.rule.applies(traffic);
+    /// Which of a set hold on a topic; on one of which the name is not known all do.
+    pub fn on_topic(&self, set: RuleSet, topic: Option<&str>) -> RuleSet {
+        let mut on_topic = RuleSet::default();
+        let holds = |number: &usize| {
+            self.0.get(*number).is_some_and(|rule| topic.is_none_or(|topic| rule.topics.matches(topic)))
+        };
+        set.iter().filter(holds).for_each(|number| on_topic.insert(number));
+        on_topic
+    }
+
+    /// Whether what a client reads may depend on the consumer group that it reads for.
+    pub fn ask_for_consumer_groups(&self) -> bool {
+        self.0.iter().any(|rule| !rule.consumer_groups.is_everything())
+    }
+
+    fn narrowed(&self, holds: impl Fn(&MaskingRule) -> bool) -> RuleSet {
         let mut set = RuleSet::default();
-        self.rules.iter().filter(apply).for_each(|bound| set.insert(bound.number));
+        let numbered = self.0.iter().enumerate();
+        numbered.filter(|(_, rule)| holds(rule)).for_each(|(number, _)| set.insert(number));
         set
     }
 }

@@ -30,12 +30,14 @@ fn rules(rules: Vec<MaskingRule>) -> MaskingRules {
     MaskingRules::new(rules).unwrap()
 }
 
-fn fetched<'a>(topic: Option<&'a str>) -> MaskTraffic<'a> {
-    MaskTraffic { direction: Direction::Fetch, topic, client_id: Some("app"), consumer_group: None }
+const APP: MaskClient<'_> = MaskClient { listener: "main", groups: &[], client_id: Some("app"), consumer_groups: &[] };
+
+fn selected(rules: &MaskingRules, direction: Direction, client: &MaskClient<'_>, topic: Option<&str>) -> Vec<usize> {
+    rules.on_topic(rules.of_client(direction, client), topic).iter().collect()
 }
 
-fn selected(rules: &MaskingRules, groups: &[&str], traffic: &MaskTraffic<'_>) -> Vec<usize> {
-    rules.of_connection("main", &own(groups)).map(|own| own.select(traffic).iter().collect()).unwrap_or_default()
+fn fetched(rules: &MaskingRules, groups: &[&str], topic: &str) -> Vec<usize> {
+    selected(rules, Direction::Fetch, &MaskClient { groups: &own(groups), ..APP }, Some(topic))
 }
 
 #[test]
@@ -43,14 +45,14 @@ fn two_people_who_read_one_topic_are_under_different_rules() {
     let cards = MaskingRule { unless_groups: own(&["pci"]), ..rule(&["payments.*"], &["**.pan"]) };
     let staff = MaskingRule { groups: own(&["staff"]), ..rule(&[], &["salary"]) };
     let rules = rules(vec![cards, staff]);
-    let traffic = fetched(Some("payments.eu"));
-    assert_eq!(selected(&rules, &[], &traffic), [0]);
-    assert_eq!(selected(&rules, &["staff"], &traffic), [0, 1]);
-    assert_eq!(selected(&rules, &["pci", "staff"], &traffic), [1]);
-    assert_eq!(selected(&rules, &["staff"], &fetched(Some("orders"))), [1]);
-    let own = rules.of_connection("main", &own(&["pci"])).unwrap();
-    assert!(!own.concerns(Direction::Fetch) && own.concerns(Direction::Recording));
-    assert!(own.select(&traffic).is_empty());
+    assert_eq!(fetched(&rules, &[], "payments.eu"), [0]);
+    assert_eq!(fetched(&rules, &["staff"], "payments.eu"), [0, 1]);
+    assert_eq!(fetched(&rules, &["pci", "staff"], "payments.eu"), [1]);
+    assert_eq!(fetched(&rules, &["staff"], "orders"), [1]);
+    let pci = own(&["pci"]);
+    let pci = MaskClient { groups: &pci, ..APP };
+    assert!(rules.of_client(Direction::Fetch, &pci).is_empty());
+    assert!(!rules.of_client(Direction::Recording, &pci).is_empty());
 }
 
 #[test]
@@ -63,10 +65,11 @@ fn a_recording_is_masked_for_everyone_whatever_the_rule_says_of_them() {
         ..rule(&["payments.*"], &["pan"])
     };
     let rules = rules(vec![narrow]);
-    let recorded = MaskTraffic { direction: Direction::Recording, ..fetched(Some("payments.eu")) };
-    assert_eq!(selected(&rules, &["pci"], &recorded), [0]);
-    assert!(selected(&rules, &["pci"], &MaskTraffic { topic: Some("orders"), ..recorded }).is_empty());
-    assert!(selected(&rules, &["staff"], &fetched(Some("payments.eu"))).is_empty());
+    let pci = own(&["pci"]);
+    let recorded = |topic| selected(&rules, Direction::Recording, &MaskClient { groups: &pci, ..APP }, Some(topic));
+    assert_eq!(recorded("payments.eu"), [0]);
+    assert!(recorded("orders").is_empty());
+    assert!(fetched(&rules, &["staff"], "payments.eu").is_empty());
 }
 
 #[test]
@@ -76,23 +79,26 @@ fn what_is_not_known_counts_as_what_the_rule_is_about() {
         MaskingRule { client_ids: Patterns::new(own(&["batch-*"])).unwrap(), ..rule(&["x"], &["b"]) },
         MaskingRule { consumer_groups: Patterns::new(own(&["team-*"])).unwrap(), ..rule(&["x"], &["c"]) },
     ]);
-    let traffic = |topic, client_id, consumer_group| MaskTraffic {
-        direction: Direction::Fetch,
-        topic,
-        client_id,
-        consumer_group,
+    let by = |topic, client_id, consumer_groups: &[&str]| {
+        let consumer_groups: Vec<Arc<str>> = consumer_groups.iter().map(|group| Arc::from(*group)).collect();
+        let client = MaskClient { client_id, consumer_groups: &consumer_groups, ..APP };
+        selected(&rules, Direction::Fetch, &client, topic)
     };
-    assert_eq!(selected(&rules, &[], &traffic(None, None, None)), [0, 1, 2]);
-    assert_eq!(selected(&rules, &[], &traffic(Some("x"), None, None)), [1, 2]);
-    assert_eq!(selected(&rules, &[], &traffic(Some("x"), Some("app"), Some("other"))), Vec::<usize>::new());
-    assert_eq!(selected(&rules, &[], &traffic(Some("x"), Some("batch-1"), Some("team-a"))), [1, 2]);
+    assert_eq!(by(None, None, &[]), [0, 1, 2]);
+    assert_eq!(by(Some("x"), None, &[]), [1, 2]);
+    assert_eq!(by(Some("x"), Some("app"), &["other"]), Vec::<usize>::new());
+    assert_eq!(by(Some("x"), Some("batch-1"), &["team-a"]), [1, 2]);
+    assert_eq!(by(Some("x"), Some("app"), &["other", "team-a"]), [2], "it may be reading for either");
 }
 
 #[test]
 fn a_connection_on_another_listener_has_no_rules() {
     let rules = rules(vec![MaskingRule { listeners: own(&["inner"]), ..rule(&[], &["a"]) }]);
-    assert!(rules.of_connection("outer", &[]).is_none() && rules.of_connection("inner", &[]).is_some());
-    assert_eq!(rules.of(rules.of_connection("inner", &[]).unwrap().select(&fetched(None))).count(), 1);
+    let of = |listener, direction| rules.of_client(direction, &MaskClient { listener, ..APP });
+    for direction in [Direction::Fetch, Direction::Recording] {
+        assert!(of("outer", direction).is_empty());
+        assert_eq!(rules.of(of("inner", direction)).count(), 1);
+    }
 }
 
 fn mistakes(rules: Vec<MaskingRule>) -> Vec<(usize, MaskMistake)> {

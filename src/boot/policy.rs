@@ -1,0 +1,188 @@
+//! The policy file while the gateway runs: read again when it changes, when it is asked for and at SIGHUP.
+//!
+//! Invariants:
+//! - A file that is wrong, or gone, changes nothing: the policy in force stays, and what is wrong is told.
+//! - A change that nobody announced is taken over once it was seen twice alike: a file that is being written may be lawful
+//!   and lack the rules that come last.
+//! - A reload that is reported as done is in force on every shard, and nothing that was decided before is under way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Problems};
+use crate::control::{PolicyReload, PolicyReloaded};
+use crate::mask::detect::PatternError;
+use crate::pipeline::masking::plans::Book;
+use crate::policy::PolicySnapshot;
+use crate::shard::{Command, Policy, ShardEar};
+use crate::tls::Reload;
+
+/// A policy as shards take it.
+pub(super) fn for_shards(snapshot: &PolicySnapshot) -> Result<Policy, PatternError> {
+    Ok(Policy {
+        hash: snapshot.hash,
+        recording: Arc::new(snapshot.recording.clone()),
+        masking: Arc::new(Book::new(&snapshot.masking)?),
+    })
+}
+
+/// Why the policy in force stays.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReloadError {
+    #[error("the configuration names no policy file; add `policy: policy.yaml` to it and start the gateway anew")]
+    NoFile,
+    #[error(transparent)]
+    Wrong(#[from] Problems),
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+/// Keeps the policy in force the one that the file says.
+pub(super) struct PolicyKeeper {
+    config: Arc<Config>,
+    ears: Vec<ShardEar>,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    in_force: Arc<PolicySnapshot>,
+    /// What the last look found, where that is not what is in force.
+    seen: Option<Seen>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Seen {
+    Policy(PolicySnapshot),
+    /// What is wrong with the file, and whether that was told.
+    Trouble(String),
+}
+
+impl PolicyKeeper {
+    /// Of the policy that the shards were started with.
+    pub(super) fn new(config: &Arc<Config>, ears: Vec<ShardEar>) -> Arc<PolicyKeeper> {
+        let kept = Kept { in_force: config.policy.snapshot.clone(), seen: None };
+        publish(&kept.in_force, 1.0);
+        Arc::new(PolicyKeeper { config: config.clone(), ears, kept: Mutex::new(kept) })
+    }
+
+    /// The same on a thread of its own, since it may have to wait for clients; what comes of it is logged.
+    pub(super) fn reload_aside(self: &Arc<Self>) {
+        let keeper = self.clone();
+        let spawned = std::thread::Builder::new().name("weir-policy".to_owned()).spawn(move || {
+            // What is wrong was logged.
+            let _ = keeper.reload();
+        });
+        if let Err(error) = spawned {
+            tracing::error!("the policy cannot be read again, the one in force stays: {error}");
+        }
+    }
+
+    fn read(&self) -> Result<PolicySnapshot, ReloadError> {
+        Ok(self.config.read_policy().ok_or(ReloadError::NoFile)??)
+    }
+
+    /// Hands a policy to the shards and waits for them.
+    fn take_over(&self, kept: &mut Kept, policy: PolicySnapshot) -> Result<PolicyReloaded, ReloadError> {
+        let begun = Instant::now();
+        let for_shards = for_shards(&policy)?;
+        let (done, mut adopted) = mpsc::unbounded_channel();
+        for ear in &self.ears {
+            ear.tell(Command::Adopt(for_shards.clone(), done.clone()));
+        }
+        drop(done);
+        let (mut shards, mut connections_closed) = (0, 0);
+        while let Some(one) = adopted.blocking_recv() {
+            shards += 1;
+            connections_closed += one.closed;
+        }
+        if shards < self.ears.len() {
+            return Err(ReloadError::Stopping);
+        }
+        publish(&kept.in_force, 0.0);
+        publish(&policy, 1.0);
+        (kept.in_force, kept.seen) = (Arc::new(policy), None);
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(PolicyReloaded { changed: true, shards, connections_closed, took_ms, ..told(&kept.in_force) })
+    }
+}
+
+fn told(policy: &PolicySnapshot) -> PolicyReloaded {
+    PolicyReloaded {
+        changed: false,
+        hash: hex(&policy.hash),
+        recording_rules: policy.recording.iter().count(),
+        masking_rules: policy.masking.len(),
+        shards: 0,
+        connections_closed: 0,
+        took_ms: 0,
+    }
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Says in the metrics which policy is in force (1) or no longer is (0).
+fn publish(policy: &PolicySnapshot, in_force: f64) {
+    metrics::gauge!("weir_policy_info", "hash" => hex(&policy.hash)).set(in_force);
+}
+
+fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {
+    let result = if reloaded.is_ok() { "done" } else { "refused" };
+    metrics::counter!("weir_policy_reloads_total", "result" => result).increment(1);
+    match reloaded {
+        Ok(PolicyReloaded { changed: false, hash, .. }) => tracing::info!(hash, "the policy has not changed"),
+        Ok(PolicyReloaded { hash, recording_rules, masking_rules, connections_closed, took_ms, .. }) => {
+            tracing::info!(
+                hash,
+                recording_rules,
+                masking_rules,
+                connections_closed,
+                "the policy is in force on every shard after {took_ms} ms"
+            );
+        }
+        Err(error) => tracing::error!("the policy in force stays: {error}"),
+    }
+}
+
+impl PolicyReload for PolicyKeeper {
+    fn reload(&self) -> Result<PolicyReloaded, String> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let reloaded = match self.read() {
+            Ok(policy) if policy == *kept.in_force => Ok(told(&policy)),
+            Ok(policy) => self.take_over(&mut kept, policy),
+            Err(error) => Err(error),
+        };
+        log(&reloaded);
+        reloaded.map_err(|error| error.to_string())
+    }
+}
+
+impl Reload for PolicyKeeper {
+    fn look(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match self.read() {
+            Ok(policy) if policy == *kept.in_force => {
+                kept.seen = None;
+                return;
+            }
+            Ok(policy) => Seen::Policy(policy),
+            Err(error) => Seen::Trouble(error.to_string()),
+        };
+        let again = kept.seen.as_ref() == Some(&now);
+        match (again, now) {
+            (true, Seen::Policy(policy)) => log(&self.take_over(&mut kept, policy)),
+            (true, Seen::Trouble(_)) => {}
+            (false, now) => {
+                if let Seen::Trouble(trouble) = &now {
+                    tracing::error!("the policy file has changed and is wrong, the policy in force stays:\n{trouble}");
+                }
+                kept.seen = Some(now);
+            }
+        }
+    }
+}

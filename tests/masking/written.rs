@@ -1,0 +1,73 @@
+//! What is produced under a rule: the broker has the masked form, or nothing.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+#[test]
+fn what_is_produced_reaches_the_broker_masked_under_every_codec() {
+    let rules = r#"  - topics: ["written-*"]
+    fields: ["card.number"]
+    action: { keep_last: 4 }
+    on: [produce]
+"#;
+    for runtime in common::RUNTIMES {
+        let gateway = gateway(runtime, rules);
+        let topic = format!("written-{runtime}");
+        let writer = Person::of(&gateway, "writer", "staff");
+        writer.java("maker").create_topic(&topic, 1).unwrap();
+        for codec in CODECS {
+            if runtime == "io_uring" {
+                let told = writer.kcat(&["-P", "-t", &topic, "-z", codec], &events(codec).join("\n"));
+                assert_eq!(told.stderr, "");
+            } else {
+                writer.java("writer").produce(&topic, codec, &script()[codec]).unwrap();
+            }
+        }
+        let idempotent = ["-P", "-t", &topic, "-X", "enable.idempotence=true"];
+        assert_eq!(writer.kcat(&idempotent, &events("none")[0]).stderr, "");
+        assert_eq!(stored(&topic), masked(&[all_events(), vec![events("none")[0].clone()]].concat()));
+        is_recorded_masked(&gateway);
+    }
+}
+
+#[test]
+fn a_keyed_hash_is_the_same_for_the_same_value_on_every_gateway() {
+    let dir = loadtest::scratch::Scratch::new("weir-masking-key-").unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of more than sixteen bytes").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let rules = format!(
+        "  - topics: [\"hashed\"]\n    fields: [\"card.number\"]\n    action: {{ hash: {{ key: {{ file: {} }} }} }}\n    on: [produce]\n",
+        key.display()
+    );
+    for runtime in common::RUNTIMES {
+        let gateway = gateway(runtime, &rules);
+        let writer = Person::of(&gateway, "writer", "staff");
+        if runtime == "io_uring" {
+            writer.java("maker").create_topic("hashed", 1).unwrap();
+        }
+        let told = writer.kcat(&["-P", "-t", "hashed"], &format!(r#"{{"card":{{"number":"{CARD}"}}}}"#));
+        assert_eq!(told.stderr, "");
+    }
+    let stored = stored("hashed");
+    assert_eq!(stored.len(), 2);
+    assert_eq!(stored[0], stored[1]);
+    assert!(!stored[0].contains(CARD) && stored[0].len() > 40, "{}", stored[0]);
+}
+
+#[test]
+fn what_a_rule_refuses_is_not_written_and_the_client_is_told() {
+    let rules = r#"  - topics: ["written-refused"]
+    fields: ["card.number"]
+    action: redact
+    on: [produce]
+    unparsable: refuse
+"#;
+    let gateway = gateway("auto", rules);
+    let writer = Person::of(&gateway, "writer", "staff");
+    writer.java("maker").create_topic("written-refused", 1).unwrap();
+    let told = writer.kcat(&["-v", "-P", "-t", "written-refused"], &format!("no JSON, and {CARD}\n"));
+    assert!(told.stderr.contains("Policy violation"), "{}", told.stderr);
+    assert_eq!(stored("written-refused"), Vec::<String>::new());
+}

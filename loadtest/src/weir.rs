@@ -284,6 +284,16 @@ impl Gateway {
         process::run(&format!("weir {}", args.join(" ")), &self.command(args), b"", COMMAND_LIMIT)
     }
 
+    /// The same; what it printed may be no text.
+    pub fn weir_bytes(&self, args: &[&str]) -> Result<Vec<u8>> {
+        let doing = format!("weir {}", args.join(" "));
+        let output = self.command(args).output().during(&doing)?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(Failure::new(format!("{doing}: {}", String::from_utf8_lossy(&output.stderr))))
+    }
+
     /// The same, with `--json`: its objects, one per line.
     pub fn weir_json(&self, args: &[&str]) -> Result<Vec<serde_json::Value>> {
         let output = self.weir(&[args, &["--json"]].concat())?;

@@ -3,6 +3,7 @@
 //! everyone; and rules change under load without a record that slips through.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod canaries;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../hazards_support/mod.rs"]

@@ -21,14 +21,15 @@ const RULES: &str = "recording: [{ mode: full }]\nmasking:\n  - topics: [\"chang
                      action: { keep_last: 4 }\n    on: [produce, fetch]\n";
 const SOON: Duration = Duration::from_secs(30);
 
-fn cluster() -> &'static Cluster {
+/// One broker, so that it is known who leads a topic.
+pub fn one_broker() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| Cluster::start(1, kafka::Options::default()).unwrap())
 }
 
 fn gateway(runtime: &str) -> Gateway {
-    let options = Options::new(cluster().bootstrap()).runtime(runtime).policy(NO_RULES);
-    common::gateway_before(cluster(), options)
+    let options = Options::new(one_broker().bootstrap()).runtime(runtime).policy(NO_RULES);
+    common::gateway_before(one_broker(), options)
 }
 
 fn write_policy(gateway: &Gateway, text: &str) {
@@ -105,7 +106,7 @@ fn writes_on(door: SocketAddr, topic: &str, phase: &Phase, stop: &AtomicBool) ->
 fn rules_change_under_load_without_a_dropped_connection_or_an_unmasked_record_after() {
     for runtime in common::RUNTIMES {
         let gateway = gateway(runtime);
-        let broker = cluster().address(1).unwrap();
+        let broker = one_broker().address(1).unwrap();
         let door = gateway.broker_address(1).unwrap();
         let (read, written) = (format!("changing-read-{runtime}"), format!("changing-written-{runtime}"));
         create_topic(broker, &read);
@@ -132,7 +133,7 @@ fn rules_change_under_load_without_a_dropped_connection_or_an_unmasked_record_af
             readers.into_iter().map(|reader| reader.join().unwrap()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
         });
         assert!(clear > 20 && masked > 20, "{clear} answers in clear, {masked} masked");
-        let stored = lines(&kcat(&cluster().bootstrap(), &read_all(&written), ""));
+        let stored = lines(&kcat(&one_broker().bootstrap(), &read_all(&written), ""));
         let under_rules: Vec<&String> = stored.iter().filter(|value| value.contains("under rules")).collect();
         assert!(under_rules.len() > 20 && stored.iter().any(|value| holds_card(value.as_bytes())));
         assert!(under_rules.iter().all(|value| !holds_card(value.as_bytes())), "written in clear under rules");
@@ -145,7 +146,7 @@ fn rules_change_under_load_without_a_dropped_connection_or_an_unmasked_record_af
 fn a_change_waits_for_an_answer_that_is_under_way() {
     for runtime in common::RUNTIMES {
         let gateway = gateway(runtime);
-        let broker = cluster().address(1).unwrap();
+        let broker = one_broker().address(1).unwrap();
         let topic = format!("changing-slow-{runtime}");
         create_topic(broker, &topic);
         let mut direct = Connection::open(broker).unwrap();
@@ -179,7 +180,7 @@ fn a_change_waits_for_an_answer_that_is_under_way() {
 #[test]
 fn a_client_that_does_not_take_an_answer_of_the_older_policy_is_closed_in_time() {
     let gateway = gateway("auto");
-    let broker = cluster().address(1).unwrap();
+    let broker = one_broker().address(1).unwrap();
     create_topic(broker, "changing-stuck");
     let mut direct = Connection::open(broker).unwrap();
     for _ in 0..200 {
@@ -199,8 +200,8 @@ fn a_client_that_does_not_take_an_answer_of_the_older_policy_is_closed_in_time()
 #[test]
 fn a_policy_that_is_wrong_or_gone_changes_nothing_and_its_problems_are_told() {
     let gateway = gateway("auto");
-    create_topic(cluster().address(1).unwrap(), "changing-wrong");
-    let mut direct = Connection::open(cluster().address(1).unwrap()).unwrap();
+    create_topic(one_broker().address(1).unwrap(), "changing-wrong");
+    let mut direct = Connection::open(one_broker().address(1).unwrap()).unwrap();
     direct.call(PRODUCE, &produce("changing-wrong", -1, batch("stored", 1, "none").into())).unwrap();
     let mut reader = Connection::open(gateway.broker_address(1).unwrap()).unwrap();
     let mut reads_card = || {
@@ -225,8 +226,8 @@ fn a_policy_that_is_wrong_or_gone_changes_nothing_and_its_problems_are_told() {
 #[test]
 fn a_change_is_followed_by_itself_and_at_sighup() {
     let gateway = gateway("auto");
-    create_topic(cluster().address(1).unwrap(), "changing-followed");
-    let mut direct = Connection::open(cluster().address(1).unwrap()).unwrap();
+    create_topic(one_broker().address(1).unwrap(), "changing-followed");
+    let mut direct = Connection::open(one_broker().address(1).unwrap()).unwrap();
     direct.call(PRODUCE, &produce("changing-followed", -1, batch("stored", 1, "none").into())).unwrap();
     let mut reader = Connection::open(gateway.broker_address(1).unwrap()).unwrap();
     let mut becomes = |card: bool| {

@@ -1,9 +1,11 @@
-//! `make demo`: a real Kafka, Weir in front of it, two identities at work, and what Weir saw of them.
+//! `make demo`: a real Kafka, Weir in front of it, three identities at work, what each of them sees and what Weir saw of
+//! them.
 //!
 //! Stays up until Ctrl-C, then ends everything it started and removes every file. With `ONCE=1` it ends by itself, and
 //! fails when a single thing was not as promised. A second Ctrl-C, or one before all is up, needs no care: processes and
 //! folders go with this process in any case.
 
+mod orders;
 mod scene;
 mod screen;
 
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(screen: &Screen) -> Result<()> {
     let once = std::env::var("ONCE").is_ok_and(|v| !matches!(v.as_str(), "" | "0"));
-    screen.title("Weir", "a real Kafka, Weir in front of it, two identities at work");
+    screen.title("Weir", "a real Kafka, Weir in front of it, three identities at work");
     let mut scene = Scene::set(screen)?;
     scene.play(screen)?;
     scene.show(screen)?;

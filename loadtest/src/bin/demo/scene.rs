@@ -1,4 +1,5 @@
-//! The play itself: `orders-service` produces orders, `analyst-7` consumes them, both with Kafka's own console tools.
+//! The play itself: `orders-service` produces orders, `analyst-7` and `fraud-desk` consume them, all with Kafka's own console
+//! tools; one of the two sees the cards that were paid with.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,13 +10,15 @@ use loadtest::metrics::{EXCHANGE_OWN_SECONDS, EXCHANGE_SECONDS, Scrape};
 use loadtest::weir::{Gateway, Options, Token};
 use loadtest::{During, Failure, Result, wait_for};
 
+use crate::orders::{self, COUNT, TOPIC};
 use crate::screen::Screen;
 
 const PRODUCER: (&str, &str) = ("orders-service", "services");
 const CONSUMER: (&str, &str) = ("analyst-7", "analysts,dev");
-const TOPIC: &str = "orders";
+const READER: (&str, &str) = ("fraud-desk", orders::CARD_READERS);
 const PARTITIONS: u32 = 4;
-const ORDERS: usize = 1000;
+/// The order that is shown as each of them has it.
+const SHOWN: &str = "o-00004";
 
 /// Blocks of the recording reach the store within a second.
 const RECORDED_LIMIT: Duration = Duration::from_secs(10);
@@ -26,10 +29,13 @@ pub struct Scene {
     cluster: Cluster,
     consumer: (Token, JavaTools),
     producer: JavaTools,
+    reader: JavaTools,
+    /// The order that is shown: for whom, and how.
+    seen: Vec<(&'static str, String)>,
 }
 
 impl Scene {
-    /// Kafka, Weir, and a token for each of the two.
+    /// Kafka, Weir, and a token for each of the three.
     pub fn set(screen: &Screen) -> Result<Self> {
         let cluster = screen.step(&format!("Kafka {}, two brokers", kafka::VERSION), || {
             let cluster = Cluster::start(2, kafka::Options::default())?;
@@ -37,46 +43,59 @@ impl Scene {
             Ok((cluster, at))
         })?;
         let gateway = screen.step("Weir in front of them", || {
-            let options = Options::new(cluster.bootstrap()).auth(&["weir_token"]);
+            let options = Options::new(cluster.bootstrap()).auth(&["weir_token"]).policy(orders::POLICY);
             let gateway = Gateway::start(weir_binary()?, options)?;
             let at = gateway.bootstrap();
             Ok((gateway, at))
         })?;
-        let (producer, consumer) = screen.step("A token for each identity", || {
-            let producer = gateway.token(PRODUCER.0, PRODUCER.1)?;
-            let consumer = gateway.token(CONSUMER.0, CONSUMER.1)?;
-            Ok(((producer, consumer), format!("{}, {}", PRODUCER.0, CONSUMER.0)))
+        let [producer, consumer, reader] = screen.step("A token for each identity", || {
+            let token = |(subject, groups)| gateway.token(subject, groups);
+            let tokens = [token(PRODUCER)?, token(CONSUMER)?, token(READER)?];
+            Ok((tokens, format!("{}, {}, {}", PRODUCER.0, CONSUMER.0, READER.0)))
         })?;
         let tools =
             |token: Token, client_id: &str| JavaTools::new(&Target::with_token(gateway.bootstrap(), client_id, token));
         let producer = tools(producer, "orders-console")?;
         let consumer = (consumer.clone(), tools(consumer, "analyst-console")?);
-        Ok(Self { gateway, cluster, consumer, producer })
+        let reader = tools(reader, "fraud-console")?;
+        Ok(Self { gateway, cluster, consumer, producer, reader, seen: Vec::new() })
     }
 
     /// Produces and consumes, and compares.
     pub fn play(&mut self, screen: &Screen) -> Result<()> {
-        let mut sent: Vec<Record> = (0..ORDERS).map(order).collect();
+        let mut sent: Vec<Record> = (0..COUNT).map(orders::order).collect();
         screen.step(&format!("{} produces JSON events", PRODUCER.0), || {
             self.producer.create_topic(TOPIC, PARTITIONS)?;
             self.producer.produce(TOPIC, "lz4", &sent)?;
-            Ok(((), format!("{ORDERS} records to topic {TOPIC}, lz4")))
+            Ok(((), format!("{COUNT} records to topic {TOPIC}, lz4")))
         })?;
-        screen.step(&format!("{} consumes them with a group", CONSUMER.0), || {
-            let mut read = self.consumer.1.consume(TOPIC, "analytics", ORDERS)?;
+        sent.sort();
+        let mut masked: Vec<Record> = sent.iter().map(orders::masked).collect();
+        masked.sort();
+        for (who, tools, expected, outcome) in [
+            (CONSUMER.0, &self.consumer.1, masked, "their cards masked"),
+            (READER.0, &self.reader, sent, "each as it was sent"),
+        ] {
+            let mut read = screen.step(&format!("{who} consumes them with a group"), || {
+                let read = tools.consume(TOPIC, &format!("{who}s-group"), COUNT)?;
+                Ok((read, format!("{COUNT} records, {outcome}")))
+            })?;
             read.sort();
-            sent.sort();
-            if read != sent {
-                return Err(Failure::new(format!("{} records were read, but not those that were sent", read.len())));
+            if read != expected {
+                return Err(Failure::new(format!("{who} read {} records, but not those expected", read.len())));
             }
-            Ok(((), format!("{ORDERS} records, each as it was sent")))
-        })
+            let shown = read.into_iter().filter_map(|record| record.value).find(|value| value.contains(SHOWN));
+            self.seen.extend(shown.map(|value| (who, value)));
+        }
+        Ok(())
     }
 
     /// The session table, what one session did, and what it cost.
     pub fn show(&self, screen: &Screen) -> Result<()> {
         self.session_with(PRODUCER.0, "records_written")?;
         let session = self.session_with(CONSUMER.0, "records_read")?;
+        let readers = self.session_with(READER.0, "records_read")?;
+        self.show_one_order(screen, [&session, &readers])?;
         screen.section("Sessions", "weir sessions", &self.gateway.weir(&["sessions"])?.stdout);
         let shown = self.gateway.weir(&["show", &session])?.stdout;
         if !shown.contains(TOPIC) {
@@ -88,6 +107,21 @@ impl Scene {
             Ok(latency_table(&self.gateway.metrics()?))
         })?;
         screen.section("Latency Weir added", &format!("http://{}/metrics", self.gateway.control()), &latency);
+        Ok(())
+    }
+
+    /// One order: as each of the two got it, and as the recording has it of both.
+    fn show_one_order(&self, screen: &Screen, sessions: [&str; 2]) -> Result<()> {
+        let mut text: String = self.seen.iter().map(|(who, value)| format!("{who:<12}{value}\n")).collect();
+        for ((who, _), session) in self.seen.iter().zip(sessions) {
+            let shown = self.gateway.weir(&["show", session, "--records", "--grep", SHOWN, "--json"])?.stdout;
+            let kept = shown.lines().find(|line| line.contains(SHOWN) && line.contains("************1111"));
+            if kept.is_none() || shown.contains("4111111111111111") {
+                return Err(Failure::new(format!("the recording of {who} does not have the order masked:\n{shown}")));
+            }
+        }
+        text += "both recordings hold the masked form";
+        screen.section("One order, read by two", "policy.yaml, masking: card data", &text);
         Ok(())
     }
 
@@ -136,25 +170,11 @@ impl Scene {
 
     /// The session of a subject, once the recording tells all orders in this count of it.
     fn session_with(&self, subject: &str, count: &str) -> Result<String> {
-        wait_for(&format!("a session of {subject} with {ORDERS} {count}"), RECORDED_LIMIT, || {
+        wait_for(&format!("a session of {subject} with {COUNT} {count}"), RECORDED_LIMIT, || {
             let sessions = self.gateway.weir_json(&["sessions", "--identity", subject])?;
-            let whole = sessions.iter().find(|s| s[count].as_u64().is_some_and(|n| n >= ORDERS as u64));
+            let whole = sessions.iter().find(|s| s[count].as_u64().is_some_and(|n| n >= COUNT as u64));
             Ok(whole.and_then(|session| session["id"].as_str()).map(ToOwned::to_owned))
         })
-    }
-}
-
-fn order(n: usize) -> Record {
-    let (customer, cents) = (n * 7919 % 97, n * 104_729 % 50_000);
-    let value = format!(
-        "{{\"order\":\"o-{n:05}\",\"customer\":\"c-{customer:02}\",\"amount\":{}.{:02},\"currency\":\"EUR\"}}",
-        cents / 100,
-        cents % 100
-    );
-    Record {
-        key: Some(format!("c-{customer:02}")),
-        value: Some(value),
-        headers: vec![("source".into(), Some("shop".into()))],
     }
 }
 

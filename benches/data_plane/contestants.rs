@@ -55,7 +55,7 @@ pub fn start(cluster: &Cluster, ports: &mut Block, logs: &Scratch) -> Result<Vec
     let broker = cluster.address(1)?;
     let mut all = Vec::new();
     for runtime in ["io_uring", "epoll"] {
-        all.push(weir(cluster, runtime)?);
+        all.push(weir(cluster, runtime, format!("Weir, {runtime}"), None)?);
         all.push(relay(runtime, broker, ports, logs)?);
     }
     all.push(haproxy(broker, ports, logs)?);
@@ -73,12 +73,16 @@ pub fn leave_their_core() -> Result<()> {
     sched_setaffinity(None, &ours).during("leave the contestants' core")
 }
 
-fn weir(cluster: &Cluster, runtime: &str) -> Result<Contestant> {
+/// A gateway with one shard, under a policy where there is one.
+pub fn weir(cluster: &Cluster, runtime: &str, name: String, policy: Option<&str>) -> Result<Contestant> {
     let mut options = Options::new(cluster.bootstrap()).runtime(runtime);
+    if let Some(policy) = policy {
+        options = options.policy(policy);
+    }
     options.top.push("shards: 1".to_owned());
     let gateway = Gateway::start(env!("CARGO_BIN_EXE_weir"), options)?;
     let pid = gateway.pid().ok_or_else(|| Failure::new("the gateway is not running"))?;
-    let (name, address) = (format!("Weir, {runtime}"), gateway.address());
+    let address = gateway.address();
     Ok(Contestant { name, address, pid, _running: Box::new(gateway) })
 }
 
@@ -112,7 +116,8 @@ fn local(port: u16) -> SocketAddr {
 }
 
 impl Contestant {
-    fn pin(&self) -> Result<()> {
+    /// Moves all of its threads to the contestants' core.
+    pub fn pin(&self) -> Result<()> {
         let mut theirs = CpuSet::new();
         theirs.set(CORE);
         for thread in self.threads()? {

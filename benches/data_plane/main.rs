@@ -1,10 +1,16 @@
 //! What the data plane costs: CPU per gigabyte and per small request of Weir with recording on, of a bare relay on the
 //! same runtime, and of HAProxy, in front of one real broker.
 //!
+//! Then what masking costs a consumer ([`masked`]), which `-- masked` measures alone.
+//!
 //! They take turns in one run on one core, broker and load on the others, and all their threads count: the recorder's
 //! writer as well as the shard. The ratios are what carries over to other machines; no figure is asserted.
 
 mod contestants;
+#[path = "../mask/events.rs"]
+#[allow(dead_code, reason = "the masking bench has events of both kinds")]
+mod events;
+mod masked;
 mod relay;
 mod report;
 
@@ -51,6 +57,10 @@ fn main() -> Result<()> {
     }
     contestants::leave_their_core()?;
     let cluster = Cluster::start(1, broker_options())?;
+    if args.iter().any(|arg| arg == "masked") {
+        println!("{}", machine()?);
+        return masked::run(&cluster);
+    }
     let broker = cluster.address(1)?;
     let phases = prepare(broker)?;
     let (mut ports, logs) = (Block::claim()?, Scratch::new("weir-bench-")?);
@@ -63,7 +73,8 @@ fn main() -> Result<()> {
         let haproxy = names.len() - 1;
         report::print(phase.name, phase.unit, &names, &rounds, &[1, 1, 3, 3, haproxy], haproxy);
     }
-    Ok(())
+    drop(contestants);
+    masked::run(&cluster)
 }
 
 /// Old segments go within seconds, or the log would outgrow the memory it lies in.

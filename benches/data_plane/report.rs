@@ -68,6 +68,23 @@ pub fn print(phase: &str, unit: Unit, names: &[String], rounds: &[Vec<Sample>], 
     }
 }
 
+/// Prints a phase of masking: each beside the first of its `group`, which masks nothing.
+pub fn print_masked(phase: &str, names: &[String], rounds: &[Vec<Sample>], group: usize) {
+    let (cpu, rate) = Unit::Gigabyte.names();
+    println!("\n{phase}");
+    println!("  {:28} {cpu:>14} {:>12} {rate:>12} {:>12}", "", "/ no rules", "/ no rules");
+    for (place, name) in names.iter().enumerate() {
+        let (samples, baseline) = (&rounds[place], &rounds[place - place % group]);
+        let faster = median(samples.iter().zip(baseline).map(|(s, b)| s.rate / b.rate));
+        println!(
+            "  {name:28} {:14.3} {:12.2} {:12.0} {faster:12.2}",
+            median(samples.iter().map(|s| s.cpu)),
+            ratio(samples, baseline),
+            median(samples.iter().map(|s| s.rate)),
+        );
+    }
+}
+
 /// Compared round by round, since a round's two turns are seconds apart and rounds are not.
 fn ratio(samples: &[Sample], baseline: &[Sample]) -> f64 {
     median(samples.iter().zip(baseline).map(|(s, b)| s.cpu / b.cpu))

@@ -89,10 +89,15 @@ pub fn run(address: SocketAddr, load: &Load, shape: Shape) -> Result<Done> {
 
 /// One uncompressed batch of `records` records whose values have `value_bytes` bytes each.
 pub fn batch(records: i32, value_bytes: usize) -> Result<Bytes> {
+    let value = Bytes::from(vec![b'w'; value_bytes]);
+    batch_of((0..records).map(|_| value.clone()))
+}
+
+/// One uncompressed batch of records with these values.
+pub fn batch_of(values: impl IntoIterator<Item = Bytes>) -> Result<Bytes> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).during("the clock")?;
     let timestamp = i64::try_from(now.as_millis()).during("the clock")?;
-    let value = Bytes::from(vec![b'w'; value_bytes]);
-    let record = |number: i32| Record {
+    let record = |(number, value): (i32, Bytes)| Record {
         transactional: false,
         control: false,
         delete_horizon: false,
@@ -104,10 +109,10 @@ pub fn batch(records: i32, value_bytes: usize) -> Result<Bytes> {
         sequence: number,
         timestamp,
         key: None,
-        value: Some(value.clone()),
+        value: Some(value),
         headers: Default::default(),
     };
-    let records: Vec<Record> = (0..records).map(record).collect();
+    let records: Vec<Record> = (0..).zip(values).map(record).collect();
     let mut encoded = BytesMut::new();
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
     RecordBatchEncoder::encode(&mut encoded, &records, &options).during("encode a batch")?;

@@ -11,8 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, FetchRequest, ProduceRequest, TopicName};
+use kafka_protocol::messages::{
+    BrokerId, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, ProduceRequest, TopicName,
+};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, Record, RecordBatchEncoder,
@@ -20,11 +23,14 @@ use kafka_protocol::records::{
 };
 
 use crate::wire::{self, ANSWER_LIMIT, Connection};
-use crate::{During, Failure, Result};
+use crate::{During, Failure, Result, wait_for};
 
 /// The last versions that name topics instead of numbering them.
 const PRODUCE_VERSION: i16 = 12;
 const FETCH_VERSION: i16 = 12;
+
+/// How long a new topic may be without a leader, on a machine busy with brokers.
+const LEADER_LIMIT: Duration = Duration::from_secs(20);
 
 /// Where a request frame has its correlation id: behind length, API key and version.
 const CORRELATION_ID: std::ops::Range<usize> = 8..12;
@@ -119,7 +125,7 @@ pub fn batch_of(values: impl IntoIterator<Item = Bytes>) -> Result<Bytes> {
     Ok(encoded.freeze())
 }
 
-/// Creates a topic with one partition.
+/// Creates a topic with one partition, which the broker leads when this returns.
 pub fn create_topic(broker: SocketAddr, name: &str, configs: &[(&str, &str)]) -> Result<()> {
     let text = |s: &str| StrBytes::from_string(s.to_owned());
     let config = |&(k, v): &(&str, &str)| CreatableTopicConfig::default().with_name(text(k)).with_value(Some(text(v)));
@@ -129,8 +135,20 @@ pub fn create_topic(broker: SocketAddr, name: &str, configs: &[(&str, &str)]) ->
     let answer = Connection::open(broker)?.call(7, &request)?;
     match answer.topics.iter().find(|t| t.error_code != 0) {
         Some(failed) => Err(Failure::new(format!("CreateTopics {name}: error {}", failed.error_code))),
-        None => Ok(()),
+        // The controller says yes before the broker leads the partition.
+        None => wait_for(&format!("the leader of {name}"), LEADER_LIMIT, || Ok(end_offset(broker, name)?.map(|_| ()))),
     }
+}
+
+/// The offset behind the last record of partition 0, as the broker says it; none while it does not lead it.
+pub fn end_offset(broker: SocketAddr, topic: &str) -> Result<Option<i64>> {
+    let latest = ListOffsetsPartition::default().with_timestamp(-1);
+    let name = TopicName(StrBytes::from_string(topic.to_owned()));
+    let latest = ListOffsetsTopic::default().with_name(name).with_partitions(vec![latest]);
+    let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![latest]);
+    let answer = Connection::open(broker)?.call(6, &request)?;
+    let partition = answer.topics.first().and_then(|topic| topic.partitions.first());
+    Ok(partition.filter(|partition| partition.error_code == 0).map(|partition| partition.offset))
 }
 
 /// One connection with its thread.

@@ -10,11 +10,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{
-    BrokerId, FetchRequest, ListOffsetsRequest, MetadataRequest, ProduceRequest, TopicName,
-};
+use kafka_protocol::messages::{BrokerId, FetchRequest, MetadataRequest, ProduceRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record, RecordBatchEncoder,
@@ -92,23 +89,11 @@ pub fn name(topic: &str) -> TopicName {
 /// Creates a topic of one partition.
 pub fn create_topic(broker: SocketAddr, topic: &str) {
     load::create_topic(broker, topic, &[]).unwrap();
-    // The controller says yes before the broker leads the partition.
-    wait_for(
-        "the topic's leader",
-        Duration::from_secs(20),
-        || Ok((end_offset(broker, topic) == Some(0)).then_some(())),
-    )
-    .unwrap();
 }
 
 /// The offset behind the last record of partition 0, as the broker says it; none while it does not lead it.
 pub fn end_offset(broker: SocketAddr, topic: &str) -> Option<i64> {
-    let latest = ListOffsetsPartition::default().with_timestamp(-1);
-    let latest = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(vec![latest]);
-    let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![latest]);
-    let answer = Connection::open(broker).unwrap().call(6, &request).unwrap();
-    let partition = &answer.topics[0].partitions[0];
-    (partition.error_code == 0).then_some(partition.offset)
+    load::end_offset(broker, topic).unwrap()
 }
 
 /// One batch of `count` records of `bytes` bytes each, without compression.

@@ -350,6 +350,8 @@ impl Inbound {
 
     fn gather(&mut self, bytes: &[u8], left: u64, mut gathering: Gathering, now_ns: u64) -> Step {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        // At once, within what is reserved: a buffer that grows leaves copies of records behind.
+        self.partial.reserve_exact(usize::try_from(left).unwrap_or(0));
         self.partial.extend_from_slice(&bytes[..taken]);
         let left = left - taken as u64;
         if left > 0 {

@@ -286,6 +286,8 @@ impl Outbound {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let in_place = self.partial.is_empty() && taken as u64 == left;
         if !in_place {
+            // At once, within what is reserved: a buffer that grows leaves copies of records behind.
+            self.partial.reserve_exact(usize::try_from(left).unwrap_or(0));
             self.partial.extend_from_slice(&bytes[..taken]);
         }
         let left = left - taken as u64;

@@ -19,6 +19,11 @@ impl<R: Runtime> Connection<R> {
             && self.with_masking(|masking| masking.is_some_and(|masking| masking.any(on)))
     }
 
+    /// Whether what it fetches has to be gathered, to be masked or for the recording's sake.
+    pub fn masks_what_it_reads(&self) -> bool {
+        self.masks(On::Fetch) || (self.masks(On::Recording) && self.scope().is_some())
+    }
+
     /// Whether what it produces has to be gathered, to be masked or for the recording's sake.
     pub fn masks_what_it_writes(&self) -> bool {
         self.masks(On::Produce) || (self.masks(On::Recording) && self.scope().is_some())

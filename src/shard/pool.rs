@@ -4,6 +4,7 @@
 //! - An idle connection holds no buffer.
 //! - Memory in large buffers never passes the budget. Beyond it a connection works on with a small buffer, so that slow
 //!   peers that sit on large ones cannot stop the others: the bound is the budget plus one small buffer a connection.
+//! - What held records that are masked on their way is wiped before it goes back.
 //! - Requests and responses have a pool each; requests that fill theirs never keep a response, which frees them, from
 //!   being read.
 
@@ -15,6 +16,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use super::runtime::Stream;
+use crate::wire::wipe;
 
 /// A large buffer: 256 KiB is where the cost of a copied byte stops falling (the fewer system calls a byte, the better).
 pub const LARGE_BYTES: usize = 256 * 1024;
@@ -69,6 +71,13 @@ pub async fn read<S: Stream>(stream: &S, pool: &Rc<Pool>) -> io::Result<(Buffer,
 pub struct Buffer {
     bytes: Box<[u8]>,
     pool: Rc<Pool>,
+}
+
+impl Buffer {
+    /// Overwrites its first bytes, which somebody else might find in it.
+    pub fn wipe(&mut self, bytes: usize) {
+        wipe(&mut self.bytes[..bytes]);
+    }
 }
 
 impl Deref for Buffer {

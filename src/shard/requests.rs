@@ -48,14 +48,18 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
     let mut requests =
         Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), answered_here: false };
     while !c.reads_ended.get() {
-        let (buffer, read) = match pool::read(&c.client, &c.shard.request_buffers).await {
+        let (mut buffer, read) = match pool::read(&c.client, &c.shard.request_buffers).await {
             Ok((_, 0)) => return client_closed(c),
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             Err(e) if tls::is_at_fault(&e) => return Err(Fault::ClientTls(tls::explain_io(&e, tls::Peer::Client))),
             Err(_) => return client_closed(c),
         };
-        requests.take_in(&buffer, read).await?;
+        let taken_in = requests.take_in(&buffer, read).await;
+        if c.masks_what_it_writes() {
+            buffer.wipe(read);
+        }
+        taken_in?;
         if read == buffer.len() {
             // There is more to read at once: others have their turn first.
             drop(buffer);

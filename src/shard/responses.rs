@@ -79,7 +79,7 @@ impl<R: Runtime> Responses<R> {
                 c.answered.notified().await;
                 None
             };
-            let (buffer, read) = match or(read, answered).await {
+            let (mut buffer, read) = match or(read, answered).await {
                 None => continue,
                 Some(Ok((_, 0))) => return self.upstream_closed(),
                 Some(Ok(read)) => read,
@@ -89,7 +89,11 @@ impl<R: Runtime> Responses<R> {
                 }
                 Some(Err(_)) => return self.upstream_closed(),
             };
-            self.pass_on(&buffer, read).await?;
+            let passed = self.pass_on(&buffer, read).await;
+            if c.masks_what_it_reads() {
+                buffer.wipe(read);
+            }
+            passed?;
             if read == buffer.len() {
                 // There is more to read at once: others have their turn first.
                 drop(buffer);

@@ -3,6 +3,8 @@
 //! show and export, logs at their most talkative, metrics.
 
 use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use loadtest::batch::{Batch, split};
 use loadtest::clients::Record;
 use loadtest::http;
 use loadtest::wire::{Connection, decode};
-use regex::bytes::Regex;
+use regex::bytes::{Regex, RegexBuilder};
 use weir::wire::kafka::records;
 
 use super::*;
@@ -92,24 +94,28 @@ const RAW_PLACES: &[(&[u8], &[u8])] = &[
 
 /// All canaries planted so far, and how to plant more.
 #[derive(Default)]
-struct Aviary(Vec<String>);
+struct Aviary {
+    all: Vec<String>,
+    /// Of those, by their places, what went through gzip: its decoder gives back a window of its own as it is.
+    in_gzip: Vec<Range<usize>>,
+}
 
 impl Aviary {
     fn canary(&mut self) -> String {
-        let canary = format!("canary{:04}tweets", self.0.len());
-        self.0.push(canary.clone());
+        let canary = format!("canary{:04}tweets", self.all.len());
+        self.all.push(canary.clone());
         canary
     }
 
     /// A card number with Luhn's digit. It is looked for without its last three digits, which no number shares.
     fn card(&mut self) -> String {
-        let digits = format!("4539{:011}", 70_000_000 + 7919 * self.0.len());
+        let digits = format!("4539{:011}", 70_000_000 + 7919 * self.all.len());
         let doubled = |(place, digit): (usize, u8)| {
             let digit = u32::from(digit - b'0');
             if place % 2 == 0 { digit * 2 / 10 + digit * 2 % 10 } else { digit }
         };
         let sum: u32 = digits.bytes().enumerate().map(doubled).sum();
-        self.0.push(digits.clone());
+        self.all.push(digits.clone());
         format!("{digits}{}", (10 - sum % 10) % 10)
     }
 
@@ -169,17 +175,31 @@ impl Aviary {
 
     /// Batches of every codec, and those that are no text.
     fn batches(&mut self) -> Vec<Vec<u8>> {
-        let mut batches: Vec<Vec<u8>> =
-            CODECS.into_iter().map(|codec| Batch::of(self.records()).codec(codec).bytes()).collect();
+        let mut batches = Vec::new();
+        for codec in CODECS {
+            let from = self.all.len();
+            batches.push(Batch::of(self.records()).codec(codec).bytes());
+            self.in_gzip.extend((codec == "gzip").then_some(from..self.all.len()));
+        }
         batches.extend(self.raw_batches());
         batches
     }
 
     /// Finds any of them, in UTF-8 or UTF-16.
     fn finder(&self) -> Regex {
-        let forms: Vec<String> = self.0.iter().flat_map(|canary| [canary.clone(), wide(canary, "\\x00")]).collect();
-        regex::bytes::RegexBuilder::new(&format!("(?-u:{})", forms.join("|"))).size_limit(64 << 20).build().unwrap()
+        finder(self.all.iter())
     }
+
+    /// Finds any of them that memory may not hold.
+    fn finder_in_memory(&self) -> Regex {
+        let in_gzip = |place: &usize| self.in_gzip.iter().any(|range| range.contains(place));
+        finder(self.all.iter().enumerate().filter(|(place, _)| !in_gzip(place)).map(|(_, canary)| canary))
+    }
+}
+
+fn finder<'a>(canaries: impl Iterator<Item = &'a String>) -> Regex {
+    let forms: Vec<String> = canaries.flat_map(|canary| [canary.clone(), wide(canary, "\\x00")]).collect();
+    RegexBuilder::new(&format!("(?-u:{})", forms.join("|"))).size_limit(64 << 20).build().unwrap()
 }
 
 /// Each letter with `zero` behind it, as UTF-16 has it.
@@ -259,6 +279,20 @@ fn left_behind(gateway: &Gateway) -> Evidence {
     evidence
 }
 
+/// Once its clients are gone, no canary stands in what the gateway may write to: heap, stacks, buffers.
+fn forgets(gateway: &Gateway, finder: &Regex) {
+    let pid = gateway.pid().unwrap();
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    for line in maps.lines().filter(|line| line.contains(" rw-p ")) {
+        let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+        let (from, to) = (u64::from_str_radix(from, 16).unwrap(), u64::from_str_radix(to, 16).unwrap());
+        let mut mapped = vec![0; usize::try_from(to - from).unwrap().min(256 << 20)];
+        let read = memory.read_at(&mut mapped, from).unwrap_or(0);
+        free_of(finder, &vec![(format!("memory {line}"), mapped[..read].to_vec())]);
+    }
+}
+
 #[test]
 fn no_canary_leaves_weir_wherever_it_was_planted() {
     for runtime in common::RUNTIMES {
@@ -281,7 +315,7 @@ fn no_canary_leaves_weir_wherever_it_was_planted() {
         let end = end_offset(broker, &stored).unwrap();
         let raw: Vec<u8> = read(broker, &stored, end, 1 << 20).into_iter().flat_map(|(_, bytes)| bytes).collect();
         let is_in = |form: &str| memchr::memmem::find(&raw, form.as_bytes()).is_some();
-        let lost = aviary.0.iter().find(|canary| !is_in(canary) && !is_in(&wide(canary, "\0")));
+        let lost = aviary.all.iter().find(|canary| !is_in(canary) && !is_in(&wide(canary, "\0")));
         assert_eq!(lost, None, "every canary is in the topic");
         let finder = aviary.finder();
         for max_bytes in [1 << 20, 30_000, 12_345] {
@@ -313,6 +347,8 @@ fn no_canary_leaves_weir_wherever_it_was_planted() {
 
         let left = left_behind(&gateway);
         free_of(&aviary.finder(), &left);
+        drop(writer);
+        forgets(&gateway, &aviary.finder_in_memory());
         let shows = |what: &str| left.iter().any(|(_, bytes)| memchr::memmem::find(bytes, what.as_bytes()).is_some());
         assert!(shows("****************") && shows("paid with "), "the recording holds what they became");
     }

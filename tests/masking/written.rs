@@ -56,6 +56,33 @@ fn a_keyed_hash_is_the_same_for_the_same_value_on_every_gateway() {
     assert!(!stored[0].contains(CARD) && stored[0].len() > 40, "{}", stored[0]);
 }
 
+/// A hash is longer than what it stands for. The broker says no to the batch that grew, and yes to one that did not.
+#[test]
+fn what_grows_beyond_the_brokers_limit_is_too_large_and_no_hang() {
+    let dir = loadtest::scratch::Scratch::new("weir-masking-key-").unwrap();
+    let key = dir.path().join("key");
+    std::fs::write(&key, "a key of more than sixteen bytes").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let rules = format!(
+        "  - {{ topics: [grows], fields: [\"a\"], action: {{ hash: {{ key: {{ file: {} }} }} }}, on: [produce] }}\n  - {{ topics: [stays], fields: \
+         [\"a\"], action: redact, on: [produce] }}\n",
+        key.display()
+    );
+    let gateway = gateway("auto", &rules);
+    let writer = Person::of(&gateway, "writer", "staff");
+    let short = format!("{{\"a\":[{}]}}", vec!["\"b\""; 200].join(","));
+    for (topic, told) in [("grows", "Message size too large"), ("stays", "")] {
+        let tool = writer.java("maker");
+        tool.create_topic(topic, 1).unwrap();
+        let limit = format!("max.message.bytes={}", short.len() + 200);
+        let args = ["--alter", "--entity-type", "topics", "--entity-name", topic, "--add-config", &limit];
+        tool.tool("kafka.admin.ConfigCommand", &args, b"").unwrap();
+        let output = writer.kcat(&["-v", "-P", "-t", topic], &short);
+        assert!(output.stderr.contains(told), "{topic}: {}", output.stderr);
+        assert_eq!(stored(topic).len(), usize::from(told.is_empty()), "{topic}");
+    }
+}
+
 #[test]
 fn what_a_rule_refuses_is_not_written_and_the_client_is_told() {
     let rules = r#"  - topics: ["written-refused"]

@@ -12,6 +12,7 @@ use std::io::Read;
 use twox_hash::XxHash32;
 
 use super::Codec;
+use crate::wire::make_room;
 
 /// Why records could not be inflated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,10 +60,23 @@ fn corrupt(codec: Codec, what: impl ToString) -> InflateError {
     InflateError::Corrupt { codec, what: what.to_string() }
 }
 
+/// How much is inflated at a time.
+const STEP: usize = 64 * 1024;
+
 /// Reads until the end or one byte past the cap; the buffer grows with what really comes.
 fn drain(codec: Codec, from: impl Read, input: &[u8], cap: usize, out: &mut Vec<u8>) -> Result<(), InflateError> {
-    let one_more = (cap as u64).saturating_add(1);
-    from.take(one_more).read_to_end(out).map_err(|e| corrupt(codec, e))?;
+    let one_more = cap.saturating_add(1);
+    let (mut from, step) = (from.take(one_more as u64), STEP.min(one_more));
+    loop {
+        let filled = out.len();
+        make_room(out, step);
+        out.resize(filled + step, 0);
+        let read = from.read(&mut out[filled..]);
+        out.truncate(filled + read.as_ref().copied().unwrap_or(0));
+        if read.map_err(|e| corrupt(codec, e))? == 0 {
+            break;
+        }
+    }
     if out.len() > cap {
         return Err(InflateError::TooLarge { codec, compressed: input.len(), cap });
     }

@@ -16,6 +16,7 @@ use crate::wire::kafka::edit::{Edits, varint};
 use crate::wire::kafka::frame::PREFIX_LEN;
 use crate::wire::kafka::layout::{Direction, Group, Role};
 use crate::wire::kafka::walk::{Fault, Malformed, Span, Value, Visitor, Walker};
+use crate::wire::wipe;
 
 /// What is done with the records of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,10 @@ pub fn rewrite(
     }
     rewriter.trim();
     if !edits.is_empty() {
-        frame.bytes = Cow::Owned(framed(&frame.bytes, frame.body_at, edits, || walker.malformed(Fault::PastTheEnd))?);
+        let new = framed(&frame.bytes, frame.body_at, edits, || walker.malformed(Fault::PastTheEnd))?;
+        if let Cow::Owned(mut old) = std::mem::replace(&mut frame.bytes, Cow::Owned(new)) {
+            wipe(&mut old);
+        }
     }
     Ok(())
 }

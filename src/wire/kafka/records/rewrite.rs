@@ -8,7 +8,7 @@
 //!   batch without records, which readers step over by its last offset.
 //! - What cannot be read to its end, or whose checksum does not hold, is an error: never passed, and never sealed anew.
 //! - Batches of control records are never touched, and those of magic 0 and 1 are never opened.
-//! - Buffers are reused; where replacements are as long as what they replace, an uncompressed batch is not copied at all.
+//! - Buffers are reused, and wiped of records as they were; where replacements are as long as what they replace, an uncompressed batch is not copied at all.
 //!
 //! Source: "Record Batch" in Kafka's message format documentation; `MemoryRecords.filterTo` for what compaction leaves.
 
@@ -19,6 +19,7 @@ use super::{Record, RecordsError};
 use crate::wire::kafka::batch::{self, Format, HEADER_V2, HeaderV2, UP_TO_MAGIC};
 use crate::wire::kafka::compression::{Codec, DeflateError, Deflater, Levels};
 use crate::wire::kafka::fields::{Fields, put_varint_bytes, put_varlong};
+use crate::wire::wipe;
 
 /// Places in a magic 2 header.
 const LENGTH: Range<usize> = 8..12;
@@ -327,6 +328,13 @@ impl Rewriter {
 
     /// Rewrites the batch that `batch` is, as a whole, by what `decide` says of each of its records.
     pub fn rewrite(&mut self, batch: &[u8], bounds: &Bounds, decide: &mut Decide<'_>) -> Result<Outcome, Refusal> {
+        let outcome = self.rewritten(batch, bounds, decide);
+        // Records as they were stay nowhere.
+        wipe(&mut self.inflated);
+        outcome
+    }
+
+    fn rewritten(&mut self, batch: &[u8], bounds: &Bounds, decide: &mut Decide<'_>) -> Result<Outcome, Refusal> {
         let header = header(batch)?;
         if crc32c::crc32c(&batch[CHECKSUM_FROM..]) != header.crc {
             return Err(Refusal::Checksum);

@@ -91,7 +91,7 @@ impl Source {
     fn has_known_place(&self) -> bool {
         let module = self.module();
         let folder = module.first().map_or("", String::as_str);
-        let in_folder = EDGES.iter().any(|(name, _)| *name == folder) || folder == "cli";
+        let in_folder = EDGES.iter().any(|(name, _)| *name == folder) || ["cli", "boot"].contains(&folder);
         let top_level = ["lib", "main", "boot"].contains(&folder) && module.len() == 1;
         top_level || LEAVES.contains(&folder) || (in_folder && self.path != format!("src/{folder}.rs"))
     }

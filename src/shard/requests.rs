@@ -149,7 +149,6 @@ impl<R: Runtime> Requests<R> {
                     }
                     batch.out.read(taken);
                     if let Some(exchange) = ended {
-                        c.requests_passing.whole();
                         self.forward(exchange, true, &mut batch).await?;
                     }
                 }
@@ -159,10 +158,7 @@ impl<R: Runtime> Requests<R> {
                     self.inbound.token_next = answer.goes_on;
                     self.answer_login(exchange, answer).await?;
                 }
-                Action::Whole(whole) => {
-                    self.judge(whole, taken, buffer, &mut batch).await?;
-                    c.requests_passing.whole();
-                }
+                Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
             }
         }
         self.send(&mut batch, buffer).await?;
@@ -296,6 +292,7 @@ impl<R: Runtime> Requests<R> {
 
     /// Notes a described request and gives it its place; its bytes are in the batch.
     async fn forward(&mut self, mut exchange: Box<Exchange>, changes: bool, batch: &mut Batch) -> Result<(), Fault> {
+        self.c.requests_passing.whole();
         self.introduce().await;
         if changes && let Some(note) = exchange.note() {
             self.c.record(note).await;
@@ -434,6 +431,7 @@ impl<R: Runtime> Requests<R> {
         error_code: i16,
     ) -> Result<(), Fault> {
         let now_ns = self.c.clock.now_ns();
+        self.c.requests_passing.whole();
         exchange.describe_head_only();
         self.c.shard.meter.exchange(&exchange, outcome, now_ns);
         let response = ResponsePart { outcome, error_code, bytes: frame.len() as u64, ..ResponsePart::default() };

@@ -102,9 +102,9 @@ pub(super) struct ExplainArgs {
 /// What somebody does with records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Operation {
-    /// Read them
+    /// Read records
     Fetch,
-    /// Write them
+    /// Write records
     Produce,
 }
 

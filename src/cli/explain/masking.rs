@@ -7,13 +7,17 @@ use serde::Serialize;
 use super::page::Page;
 use super::{Question, words};
 use crate::cli::error::CliError;
-use crate::policy::{FieldPath, MaskNamed, MaskingRule, Patterns, Unparsable};
+use crate::mask::Target;
+use crate::policy::{FieldPath, MaskDecision, MaskNamed, MaskingRule, Patterns, Unparsable};
 
 /// What there is to say; `docs/json.md` documents its fields.
 #[derive(Serialize)]
 pub(super) struct Section {
     rules: Vec<Rule>,
     decisions: Vec<Decision>,
+    /// What becomes of a value, and of a key, that cannot be parsed; none where nothing looks into it.
+    unparsable_value: Option<Unreadable>,
+    unparsable_key: Option<Unreadable>,
     /// Rules that mask what is produced to a topic that is read here.
     topic_masked_by: Vec<String>,
 }
@@ -39,8 +43,6 @@ struct Rule {
 struct Told {
     action: String,
     briefly: String,
-    /// Whether something may be met that cannot be parsed.
-    parses: bool,
 }
 
 #[derive(Serialize)]
@@ -62,6 +64,13 @@ struct Remedy {
     by: &'static str,
     names: Vec<String>,
     text: String,
+}
+
+/// What becomes of what cannot be parsed, as the rules ask that are strictest about it.
+#[derive(Serialize)]
+struct Unreadable {
+    action: &'static str,
+    rules: Vec<String>,
 }
 
 /// What becomes of one thing that rules name.
@@ -88,7 +97,7 @@ impl Section {
             Rule::of(question, number, rule, why_not)
         };
         let all: Vec<&MaskingRule> = rules.iter().collect();
-        let decision = |decided: crate::policy::MaskDecision<'_>| {
+        let decision = |decided: MaskDecision<'_>| {
             let winner = &all[decided.rule].action;
             let weaker = decided.others.iter().filter(|other| all[**other].action != *winner);
             let (action, keeps) = words::action(winner);
@@ -105,7 +114,10 @@ impl Section {
                 && rule.topics.matches(question.topic)
                 && serves_cluster(question, rule)
         };
+        let of_set: Vec<(usize, &MaskingRule)> = applying.iter().zip(rules.of(applying)).collect();
         Section {
+            unparsable_value: unreadable(&of_set, Part::Value),
+            unparsable_key: unreadable(&of_set, Part::Key),
             rules: numbered().map(rule).collect(),
             decisions: rules.decisions(applying).into_iter().map(decision).collect(),
             topic_masked_by: numbered().filter(masks_topic).map(|(number, _)| words::place(number)).collect(),
@@ -125,6 +137,7 @@ impl Section {
             rule.print(question, page)?;
         }
         self.print_meetings(page)?;
+        self.print_unreadable(question, page)?;
         if !others.is_empty() {
             page.space()?;
             page.text(2, if others.len() == 1 { "This one does not apply:" } else { "These do not apply:" })?;
@@ -136,11 +149,8 @@ impl Section {
         if !self.topic_masked_by.is_empty() {
             page.space()?;
             let by = self.topic_masked_by.join(", ");
-            let text = "What is produced to this topic is masked before a broker has it, by";
-            page.text(
-                2,
-                &format!("{text} {by}: whom those rules hold for leaves nothing there that anybody could see."),
-            )?;
+            let text = "What is produced to this topic may have been masked before a broker had it, by";
+            page.text(2, &format!("{text} {by}: what was masked then is there for nobody."))?;
         }
         Ok(())
     }
@@ -163,13 +173,26 @@ impl Section {
         }
         Ok(())
     }
+
+    fn print_unreadable(&self, question: &Question<'_>, page: &mut Page<'_, impl Write>) -> Result<(), CliError> {
+        let refused = words::refusal(question.is_read());
+        let parts = [("value", &self.unparsable_value), ("key", &self.unparsable_key)];
+        for (part, unreadable) in parts.into_iter().filter_map(|(part, one)| Some((part, one.as_ref()?))) {
+            page.space()?;
+            let text = match unreadable.action {
+                "refuse" => format!("is refused, with {refused}, as {} asks", unreadable.rules.join(", ")),
+                _ => "is redacted whole".to_owned(),
+            };
+            page.text(2, &format!("A {part} that cannot be parsed {text}."))?;
+        }
+        Ok(())
+    }
 }
 
 impl Rule {
     fn of(question: &Question<'_>, number: usize, rule: &MaskingRule, why_not: Option<WhyNot>) -> Rule {
         let applies = why_not.is_none();
         let (action, keeps) = words::action(&rule.action);
-        let is_header = |path: &FieldPath| matches!(path.target(), crate::mask::Target::Header(_));
         Rule {
             rule: words::place(number),
             name: rule.name.clone(),
@@ -180,16 +203,9 @@ impl Rule {
             detect: rule.detect.iter().map(words::detector).collect(),
             action,
             keeps,
-            unparsable: match rule.unparsable {
-                Unparsable::Redact => "redact",
-                Unparsable::Refuse => "refuse",
-            },
+            unparsable: unparsable_word(rule.unparsable),
             lifted_by: if applies { remedies(question, rule) } else { Vec::new() },
-            told: Told {
-                action: words::action_told(&rule.action),
-                briefly: words::action_briefly(&rule.action),
-                parses: !rule.detect.is_empty() || !rule.fields.iter().all(is_header),
-            },
+            told: Told { action: words::action_told(&rule.action), briefly: words::action_briefly(&rule.action) },
         }
     }
 
@@ -206,26 +222,59 @@ impl Rule {
             page.entry(4, "detects", &format!("{}, wherever in a value", self.detect.join(", ")))?;
         }
         page.entry(4, "action", &self.told.action)?;
-        if self.told.parses {
-            let refused = if question.is_read() { "TOPIC_AUTHORIZATION_FAILED" } else { "POLICY_VIOLATION" };
-            let text = match self.unparsable {
-                "refuse" => format!("the partition is refused, with {refused}"),
-                _ => "redacted whole".to_owned(),
-            };
-            page.entry(4, "unparsable", &text)?;
-        }
         for NotKnown { what, about } in &self.not_known {
-            let about = about.join(", ");
-            page.entry(4, "note", &format!("the {what} is not known, which counts as one that it is about: {about}"))?;
+            let (what, about) = (what.replace('_', " "), about.join(", "));
+            let unknown = format!("no {what} is given, and one that is not known counts as one that the rule is about");
+            page.entry(4, "note", &format!("{unknown} ({about})"))?;
         }
-        let label = if question.is_read() { "to see it" } else { "to write it" };
+        let label = if question.is_read() { "to see it clear" } else { "to send it clear" };
         let remedies: Vec<&str> = self.lifted_by.iter().map(|remedy| remedy.text.as_str()).collect();
         let text = match remedies.as_slice() {
-            [] => "nobody can: the rule holds for everyone".to_owned(),
+            [] => "nobody can, the rule holds for everyone".to_owned(),
             remedies => remedies.join("; or "),
         };
         page.entry(4, label, &text)
     }
+}
+
+fn unparsable_word(of: Unparsable) -> &'static str {
+    match of {
+        Unparsable::Redact => "redact",
+        Unparsable::Refuse => "refuse",
+    }
+}
+
+/// A part of a record that is parsed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Value,
+    Key,
+}
+
+impl Part {
+    /// Whether a path is about it; if so, whether about something within it.
+    fn within(self, path: &FieldPath) -> Option<bool> {
+        match (self, path.target()) {
+            (Part::Value, Target::Value(segments)) | (Part::Key, Target::Key(segments)) => Some(!segments.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// Whether a rule is about it; if so, whether it looks within.
+    fn looked_into(self, rule: &MaskingRule) -> Option<bool> {
+        let detects = (self == Part::Value && !rule.detect.is_empty()).then_some(true);
+        rule.fields.iter().filter_map(|path| self.within(path)).chain(detects).max()
+    }
+}
+
+/// What becomes of a part of records that cannot be parsed: as strict as any rule asks that is about the part. None where
+/// no rule looks within.
+fn unreadable(applying: &[(usize, &MaskingRule)], part: Part) -> Option<Unreadable> {
+    let of_part = || applying.iter().filter(|(_, rule)| part.looked_into(rule).is_some());
+    let looks = of_part().any(|(_, rule)| part.looked_into(rule) == Some(true));
+    let strictest = of_part().map(|(_, rule)| rule.unparsable).max().filter(|_| looks)?;
+    let asking = of_part().filter(|(_, rule)| rule.unparsable == strictest);
+    Some(Unreadable { action: unparsable_word(strictest), rules: asking.map(|(at, _)| words::place(*at)).collect() })
 }
 
 fn all(patterns: &Patterns) -> Vec<String> {
@@ -236,8 +285,8 @@ fn not_known(question: &Question<'_>, rule: &MaskingRule) -> Vec<NotKnown> {
     let client_id = question.client_id.is_none() && !rule.client_ids.is_everything();
     let group = question.is_read() && question.consumer_groups.is_empty() && !rule.consumer_groups.is_everything();
     let one = |is: bool, what, patterns| is.then(|| NotKnown { what, about: all(patterns) });
-    let client_id = one(client_id, "client id", &rule.client_ids);
-    client_id.into_iter().chain(one(group, "consumer group", &rule.consumer_groups)).collect()
+    let client_id = one(client_id, "client_id", &rule.client_ids);
+    client_id.into_iter().chain(one(group, "consumer_group", &rule.consumer_groups)).collect()
 }
 
 /// Each of them alone lifts the rule.

@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::terminal::{self, Style, harmless};
 
 /// Columns for an entry's label, and the spaces behind it.
-const LABEL: usize = 16;
+const LABEL: usize = 18;
 
 /// Text is never squeezed into fewer columns, however narrow the terminal.
 const TEXT_MIN: usize = 24;
@@ -37,19 +37,21 @@ impl<'a, W: Write> Page<'a, W> {
     }
 
     /// The beginning of a section, with what it comes to.
-    pub(super) fn section(&mut self, name: &str, verdict: &str) -> Result<(), CliError> {
+    pub(super) fn section(&mut self, name: &'static str, verdict: &str) -> Result<(), CliError> {
         self.space()?;
-        self.hang(0, name, name.len() + 2, verdict)
+        let painted = self.style.bold(name);
+        self.hang(0, name, &painted, name.len() + 2, verdict)
     }
 
     /// A text of its own.
     pub(super) fn text(&mut self, indent: usize, text: &str) -> Result<(), CliError> {
-        self.hang(indent, "", 0, text)
+        self.hang(indent, "", "", 0, text)
     }
 
     /// A label and what there is to say.
-    pub(super) fn entry(&mut self, indent: usize, label: &str, text: &str) -> Result<(), CliError> {
-        self.hang(indent, label, LABEL.max(label.chars().count() + 2), text)
+    pub(super) fn entry(&mut self, indent: usize, label: &'static str, text: &str) -> Result<(), CliError> {
+        let painted = self.style.dim(label);
+        self.hang(indent, label, &painted, LABEL, text)
     }
 
     /// A line that is not wrapped: a part of a record, which was made harmless before.
@@ -57,17 +59,21 @@ impl<'a, W: Write> Page<'a, W> {
         Ok(writeln!(self.out, "{:indent$}{line}", "")?)
     }
 
-    fn hang(&mut self, indent: usize, label: &str, label_width: usize, text: &str) -> Result<(), CliError> {
+    /// `label` takes `label_width` columns, `painted` is how it looks.
+    fn hang(
+        &mut self,
+        indent: usize,
+        label: &'static str,
+        painted: &str,
+        label_width: usize,
+        text: &str,
+    ) -> Result<(), CliError> {
         let from = indent + label_width;
-        let mut label = harmless(label);
-        let padding = label_width.saturating_sub(label.chars().count());
-        if !label.is_empty() {
-            label = self.style.bold(&label);
-        }
-        for line in wrapped(text, self.width.saturating_sub(from)) {
-            match std::mem::take(&mut label).as_str() {
-                "" => writeln!(self.out, "{:from$}{line}", "")?,
-                label => writeln!(self.out, "{:indent$}{label}{:padding$}{line}", "", "")?,
+        let padding = label_width.saturating_sub(label.len());
+        for (number, line) in wrapped(text, self.width.saturating_sub(from)).iter().enumerate() {
+            match number {
+                0 => writeln!(self.out, "{:indent$}{painted}{:padding$}{line}", "", "")?,
+                _ => writeln!(self.out, "{:from$}{line}", "")?,
             }
         }
         Ok(())

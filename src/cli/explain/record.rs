@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::Question;
 use super::page::Page;
+use super::{Question, words};
 use crate::cli::args::ExplainArgs;
 use crate::cli::error::CliError;
 use crate::cli::records::json::put_bytes;
@@ -109,10 +109,11 @@ impl Section {
         )?;
         print_fate(question, &self.passed, page)?;
         page.text(2, "as the recording has it")?;
-        if self.recorded == self.passed && matches!(self.recorded, Fate::Is(_)) {
-            return page.text(4, "the same");
+        match &self.recorded {
+            recorded if *recorded == self.passed => page.text(4, "the same"),
+            Fate::Refused(fault) => page.text(4, &format!("not there: {fault}, and a rule refuses that")),
+            recorded => print_fate(question, recorded, page),
         }
-        print_fate(question, &self.recorded, page)
     }
 
     fn as_json(&self, fate: &Fate) -> Value {
@@ -151,8 +152,11 @@ fn print_fate(question: &Question<'_>, fate: &Fate, page: &mut Page<'_, impl Wri
         Fate::Is(record) => record,
         Fate::Dropped => return page.text(4, "not there: a rule drops the record"),
         Fate::Refused(fault) => {
-            let code = if question.is_read() { "TOPIC_AUTHORIZATION_FAILED" } else { "POLICY_VIOLATION" };
-            return page.text(4, &format!("not there: {fault}, and a rule refuses that; the client gets {code}"));
+            let code = words::refusal(question.is_read());
+            return page.text(
+                4,
+                &format!("not there: {fault}, and a rule refuses that; the client gets {code} for the partition"),
+            );
         }
         Fate::NotKept => return page.text(4, "not there: no rule asks for records"),
     };

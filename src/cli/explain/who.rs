@@ -45,7 +45,7 @@ impl Login {
     pub(super) fn words(&self, who: &str, question: &Question<'_>) -> String {
         let listener = &question.listener.name;
         let groups = if self.groups.is_empty() { "none".to_owned() } else { self.groups.join(", ") };
-        let outside = "; say by --groups what an identity provider or a certificate states";
+        let outside = "; --groups says what an identity provider or a certificate states";
         match self.groups_from {
             GroupsFrom::Given => format!("{groups} (as given)"),
             GroupsFrom::Tokens => {
@@ -57,7 +57,7 @@ impl Login {
                 format!("none: listener {listener} lets everybody in as anonymous")
             }
             GroupsFrom::NoTokensTaken => format!("none: listener {listener} takes no tokens of Weir's{outside}"),
-            GroupsFrom::Nobody => "none: nobody is named; --as names a subject, --groups its groups".to_owned(),
+            GroupsFrom::Nobody => "none, since nobody is named; --as or --groups says who it is".to_owned(),
         }
     }
 }

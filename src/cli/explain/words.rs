@@ -1,18 +1,23 @@
 //! How rules are named and told, in the policy's own words.
 
-use crate::policy::{Detector, MaskAction, MaskExemption, MaskingRule};
+use crate::policy::{Detector, MaskAction, MaskExemption, MaskingRule, Patterns};
 
 /// As mistakes in the policy file are told: by place, `masking[0]`.
 pub(super) fn place(number: usize) -> String {
     format!("masking[{number}]")
 }
 
-/// By place and by what people call it.
+/// By place and by what people call it: `masking[0] "card data"`.
 pub(super) fn named(place: &str, name: Option<&str>) -> String {
     match name {
-        Some(name) => format!("{place} {name}"),
+        Some(name) => format!("{place} \"{name}\""),
         None => place.to_owned(),
     }
+}
+
+/// What a client is told of records that may not pass, by Kafka's name.
+pub(super) fn refusal(is_read: bool) -> &'static str {
+    if is_read { "TOPIC_AUTHORIZATION_FAILED" } else { "POLICY_VIOLATION" }
 }
 
 pub(super) fn operation(is_read: bool) -> &'static str {
@@ -42,11 +47,14 @@ pub(super) fn action_briefly(of: &MaskAction) -> String {
 
 /// What it does.
 pub(super) fn action_told(of: &MaskAction) -> String {
-    let plural = |count: &u32| if *count == 1 { "character stays" } else { "characters stay" };
+    let kept = |end, count: &u32| match count {
+        1 => format!("only its {end} character stays"),
+        count => format!("only its {end} {count} characters stay"),
+    };
     let does = match of {
         MaskAction::Redact => "stars in its place".to_owned(),
-        MaskAction::KeepFirst(count) => format!("the first {count} {} of it", plural(count)),
-        MaskAction::KeepLast(count) => format!("the last {count} {} of it", plural(count)),
+        MaskAction::KeepFirst(count) => kept("first", count),
+        MaskAction::KeepLast(count) => kept("last", count),
         MaskAction::Hash(_) => "a keyed hash in its place, the same for the same value".to_owned(),
         MaskAction::Null => "null in its place".to_owned(),
         MaskAction::DropField => "name and value go".to_owned(),
@@ -64,19 +72,21 @@ pub(super) fn detector(of: &Detector) -> String {
 
 /// Why a rule does not hold.
 pub(super) fn exemption(why: &MaskExemption<'_>, rule: &MaskingRule) -> String {
-    let listed = |names: &[String]| names.join(", ");
-    let patterns = |patterns: &crate::policy::Patterns| patterns.iter().cloned().collect::<Vec<String>>().join(", ");
-    match why {
-        MaskExemption::Listener => format!("it holds on other listeners: {}", listed(&rule.listeners)),
-        MaskExemption::Topic => format!("it holds for other topics: {}", patterns(&rule.topics)),
-        MaskExemption::Direction if rule.on.produce => "it masks what is produced, not what is fetched".to_owned(),
-        MaskExemption::Direction if rule.on.fetch => "it masks what is fetched, not what is produced".to_owned(),
-        MaskExemption::Direction => "it masks the recording only".to_owned(),
-        MaskExemption::Groups => format!("it holds for other groups: {}", listed(&rule.groups)),
-        MaskExemption::Excepted(group) => format!("it does not hold for group {group}"),
-        MaskExemption::ClientId => format!("it holds for other client ids: {}", patterns(&rule.client_ids)),
-        MaskExemption::ConsumerGroup => {
-            format!("it holds for other consumer groups: {}", patterns(&rule.consumer_groups))
+    let patterns = |patterns: &Patterns| patterns.iter().cloned().collect::<Vec<String>>();
+    let (about, names) = match why {
+        MaskExemption::Direction if rule.on.produce => {
+            return "it masks what is produced, not what is fetched".to_owned();
         }
-    }
+        MaskExemption::Direction if rule.on.fetch => {
+            return "it masks what is fetched, not what is produced".to_owned();
+        }
+        MaskExemption::Direction => return "it masks the recording only".to_owned(),
+        MaskExemption::Excepted(group) => return format!("it excepts group {group}"),
+        MaskExemption::Listener => ("listeners", rule.listeners.clone()),
+        MaskExemption::Topic => ("topics", patterns(&rule.topics)),
+        MaskExemption::Groups => ("groups", rule.groups.clone()),
+        MaskExemption::ClientId => ("client ids", patterns(&rule.client_ids)),
+        MaskExemption::ConsumerGroup => ("consumer groups", patterns(&rule.consumer_groups)),
+    };
+    format!("it holds for other {about} ({})", names.join(", "))
 }

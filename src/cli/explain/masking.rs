@@ -143,7 +143,7 @@ impl Section {
             page.text(2, if others.len() == 1 { "This one does not apply:" } else { "These do not apply:" })?;
             for rule in others {
                 let why = rule.why_not.as_ref().map_or("", |why| why.text.as_str());
-                page.text(4, &format!("{}: {why}", rule.named()))?;
+                page.item(4, &format!("{}: {why}", rule.named()))?;
             }
         }
         if !self.topic_masked_by.is_empty() {
@@ -169,7 +169,7 @@ impl Section {
         page.text(2, "Where several name the same, the one that leaves least of it counts:")?;
         for decision in met {
             let over: Vec<String> = decision.over.iter().map(briefly).collect();
-            page.text(4, &format!("{}: {}, not {}", decision.names, briefly(&decision.rule), over.join(", ")))?;
+            page.item(4, &format!("{}: {}, not {}", decision.names, briefly(&decision.rule), over.join(", ")))?;
         }
         Ok(())
     }

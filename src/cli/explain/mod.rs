@@ -161,10 +161,12 @@ fn print_head(
     explanation: &Explanation<'_>,
     page: &mut Page<'_, impl Write>,
 ) -> Result<(), CliError> {
-    for (label, given) in [("client id", explanation.client_id), ("consumer group", explanation.consumer_group)] {
-        if let Some(given) = given {
-            page.entry(2, label, given)?;
-        }
+    if let Some(client_id) = explanation.client_id {
+        page.entry(2, "client id", client_id)?;
+    }
+    if let Some(group) = explanation.consumer_group {
+        let matters = if question.is_read() { "" } else { " (makes no difference to what is written)" };
+        page.entry(2, "consumer group", &format!("{group}{matters}"))?;
     }
     let policy = match &explanation.policy {
         None => "none is named in the configuration: nothing is masked".to_owned(),
@@ -173,11 +175,7 @@ fn print_head(
         }
         Some(PolicyFile { file, sha256: None }) => format!("{file} does not exist: nothing is masked"),
     };
-    page.entry(2, "policy", &policy)?;
-    if !question.is_read() && explanation.consumer_group.is_some() {
-        page.entry(2, "", "who writes has no consumer group: it makes no difference")?;
-    }
-    Ok(())
+    page.entry(2, "policy", &policy)
 }
 
 fn print_sections(

@@ -48,6 +48,15 @@ impl<'a, W: Write> Page<'a, W> {
         self.hang(indent, "", "", 0, text)
     }
 
+    /// One of several texts: what goes on below it stands further in, so that each is seen to begin.
+    pub(super) fn item(&mut self, indent: usize, text: &str) -> Result<(), CliError> {
+        for (number, line) in wrapped(text, self.width.saturating_sub(indent + 2)).iter().enumerate() {
+            let indent = if number == 0 { indent } else { indent + 2 };
+            writeln!(self.out, "{:indent$}{line}", "")?;
+        }
+        Ok(())
+    }
+
     /// A label and what there is to say.
     pub(super) fn entry(&mut self, indent: usize, label: &'static str, text: &str) -> Result<(), CliError> {
         let painted = self.style.dim(label);

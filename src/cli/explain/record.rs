@@ -53,8 +53,13 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
             path.display()
         )));
     }
-    let line = value.strip_suffix(b"\n").map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    Ok(line.map_or_else(|| value.clone(), <[u8]>::to_vec))
+    if value.last() == Some(&b'\n') {
+        value.pop();
+        if value.last() == Some(&b'\r') {
+            value.pop();
+        }
+    }
+    Ok(value)
 }
 
 /// What becomes of a record.

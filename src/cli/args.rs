@@ -32,6 +32,8 @@ pub(super) enum Command {
     Serve(ConfigArg),
     /// Check a configuration and its policy file, and start nothing
     Check(ConfigArg),
+    /// Tell why somebody sees what they see: which rules of the policy file apply, which do not, and why
+    Explain(ExplainArgs),
     /// Have the running gateway read its policy file again; returns when it is in force
     Reload(ReloadArgs),
     /// Tell what would hurt in production, each with its remedy
@@ -56,6 +58,54 @@ pub(super) struct ConfigArg {
     /// The gateway's configuration
     #[arg(long = "config", value_name = "FILE", env = "WEIR_CONFIG")]
     pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// Who: the subject that logs in. Its groups are those of its active tokens
+    #[arg(long = "as", value_name = "SUBJECT")]
+    pub(super) subject: Option<String>,
+    /// The groups of whoever it is, instead of those of tokens; '' for none
+    #[arg(long, value_delimiter = ',', value_name = "GROUP,…")]
+    pub(super) groups: Option<Vec<String>>,
+    /// The listener they come through; may be left out where there is one
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// What their client calls itself
+    #[arg(long, value_name = "ID")]
+    pub(super) client_id: Option<String>,
+    /// The consumer group that they read for
+    #[arg(long, value_name = "GROUP")]
+    pub(super) consumer_group: Option<String>,
+    /// What they do
+    #[arg(long, value_enum)]
+    pub(super) op: Operation,
+    /// The topic
+    #[arg(long)]
+    pub(super) topic: String,
+    /// A file with a record's value, - for standard input: shown as they get it and as the recording keeps it
+    #[arg(long, value_name = "FILE")]
+    pub(super) value: Option<PathBuf>,
+    /// The record's key
+    #[arg(long, value_name = "TEXT")]
+    pub(super) key: Option<String>,
+    /// A header of the record; may be given several times
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = parse_header)]
+    pub(super) headers: Vec<(String, String)>,
+    /// Print a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What somebody does with records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Operation {
+    /// Read records
+    Fetch,
+    /// Write records
+    Produce,
 }
 
 #[derive(Debug, Args)]
@@ -267,6 +317,12 @@ pub(super) enum ExportFormat {
     Frames,
     /// The same as a capture file of TCP connections, for Wireshark and tshark
     Pcapng,
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or_else(|| "expected NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn parse_from(text: &str) -> Result<From, String> {

@@ -28,6 +28,9 @@ pub(super) enum CliError {
     NotFound(String),
     #[error("{0}")]
     Unsuitable(String),
+    /// The command line asks for what the configuration, or the machine, does not have.
+    #[error("{0}")]
+    Usage(String),
     #[error("{} cannot be written: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("the gateway's answer cannot be understood: {0}; is it of the same version as this command?")]
@@ -40,7 +43,7 @@ impl CliError {
     /// As `weir --help` documents them.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            CliError::Config(_) | CliError::NotReloaded(_) => 2,
+            CliError::Config(_) | CliError::NotReloaded(_) | CliError::Usage(_) => 2,
             CliError::NotFound(_)
             | CliError::Gateway(ClientError::NotFound(_))
             | CliError::Token(TokenError::NotFound { .. }) => 3,

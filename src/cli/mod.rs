@@ -7,6 +7,7 @@ mod args;
 mod doctor;
 mod error;
 mod exchange;
+mod explain;
 mod export;
 mod follow;
 mod logging;
@@ -52,6 +53,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
     match command {
         Command::Serve(config) => serve(&config)?,
         Command::Check(config) => check(&config, out)?,
+        Command::Explain(args) => explain::run(&args, out)?,
         Command::Reload(args) => reload::run(&args, out)?,
         Command::Doctor(args) => code = doctor::run(&args, out)?.exit_code(),
         Command::Sessions(args) => sessions::run(&args, out)?,

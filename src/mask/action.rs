@@ -33,7 +33,7 @@ pub enum Action {
 
 impl Action {
     /// Orders actions by how little they leave; greater is stricter.
-    pub(super) fn strictness(&self) -> (u8, Reverse<u32>) {
+    pub fn strictness(&self) -> (u8, Reverse<u32>) {
         match self {
             Action::KeepFirst(n) | Action::KeepLast(n) => (0, Reverse(*n)),
             Action::Hash(_) => (1, Reverse(0)),

@@ -14,5 +14,5 @@ mod tests;
 pub mod detect;
 
 pub use action::{Action, Key, KeyTooShort};
-pub use path::{Path, PathError, PathProblem, Target};
+pub use path::{Path, PathError, PathProblem, Segment, Target};
 pub use plan::{Counts, Fault, HeaderOutcome, Outcome, Plan, Rule, Scratch, Unparsable};

@@ -19,7 +19,10 @@ pub use crate::mask::{Action as MaskAction, Key as HashKey, Path as FieldPath, U
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
-pub use masking::{Direction, MaskClient, MaskDirections, MaskMistake, MaskingRule, MaskingRules, RuleSet};
+pub use masking::{
+    Direction, MaskClient, MaskDecision, MaskDirections, MaskExemption, MaskMistake, MaskNamed, MaskingRule,
+    MaskingRules, RuleSet,
+};
 pub use patterns::Patterns;
 pub use principal::{Mechanism, Principal};
 pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};

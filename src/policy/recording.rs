@@ -62,6 +62,13 @@ impl Sample {
         Sample { threshold, max_bytes_per_second }
     }
 
+    /// The share, above 0 and at most 1.
+    pub fn rate(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss, reason = "it was made of a number of that precision")]
+        let threshold = self.threshold as f64;
+        threshold / 2f64.powi(64)
+    }
+
     /// Whether the exchange with this evenly spread number is in the share.
     pub fn takes(&self, number: u64) -> bool {
         number <= self.threshold
@@ -108,8 +115,27 @@ impl RecordingRules {
 
     /// What is kept of connections through `listener` by somebody in `groups`; none where no frame is.
     pub fn plan(&self, listener: &str, groups: &[String]) -> Option<RecordingPlan> {
-        let applies = |rule: &&Arc<RecordingRule>| rule.holds_on(listener) && rule.holds_for(groups);
-        self.collect(self.0.iter().enumerate().filter(|(_, rule)| applies(rule)), |_| true)
+        self.collect(self.applying(listener, groups), |_| true)
+    }
+
+    /// The rule that decides what is kept of exchanges about `topic`, with its number; none where no rule does.
+    pub fn deciding<'a>(
+        &'a self,
+        listener: &'a str,
+        groups: &'a [String],
+        topic: &str,
+    ) -> Option<(usize, &'a RecordingRule)> {
+        let decides = |(_, rule): &(usize, &Arc<RecordingRule>)| rule.topics.matches(topic);
+        self.applying(listener, groups).find(decides).map(|(number, rule)| (number, rule.as_ref()))
+    }
+
+    fn applying<'a>(
+        &'a self,
+        listener: &'a str,
+        groups: &'a [String],
+    ) -> impl Iterator<Item = (usize, &'a Arc<RecordingRule>)> {
+        let applies = move |rule: &Arc<RecordingRule>| rule.holds_on(listener) && rule.holds_for(groups);
+        self.0.iter().enumerate().filter(move |(_, rule)| applies(rule))
     }
 
     /// What is kept of a connection before it is known who it acts for: everything, if any rule could keep a frame of
@@ -233,6 +259,27 @@ mod tests {
     }
 
     #[test]
+    fn the_rule_that_is_said_to_decide_is_the_one_that_does() {
+        let sample = RecordingMode::Sample(Sample::new(0.25, 1));
+        let rules = RecordingRules::new(vec![
+            rule(&["inner"], &[], &["payments.*"], METADATA),
+            rule(&[], &["auditors"], &["payments.eu"], FULL),
+            rule(&[], &[], &["payments.*"], sample),
+        ]);
+        for listener in ["inner", "outer"] {
+            for groups in [vec![], vec!["auditors".to_owned()]] {
+                for topic in ["payments.eu", "payments.us", "orders"] {
+                    let does = rules.plan(listener, &groups).map_or(Keep::Nothing, |plan| plan.of_topic(topic));
+                    let said = rules.deciding(listener, &groups, topic);
+                    let said = said.map_or(Keep::Nothing, |(number, rule)| keep(number, rule.mode));
+                    assert_eq!(said, does, "{listener} {groups:?} {topic}");
+                }
+            }
+        }
+        assert_eq!(rules.deciding("outer", &[], "payments.eu").unwrap().0, 2);
+    }
+
+    #[test]
     fn a_connection_to_which_no_keeping_rule_applies_has_no_plan() {
         let rules = RecordingRules::new(vec![rule(&["inner"], &["dev"], &[], FULL), rule(&[], &[], &[], METADATA)]);
         assert!(rules.plan("outer", &["dev".to_owned()]).is_none());
@@ -257,6 +304,7 @@ mod tests {
     #[test]
     fn a_share_is_taken_by_its_size() {
         let share = |rate| Sample::new(rate, 1);
+        assert_eq!([1.0, 0.5, 0.01].map(|rate| share(rate).rate()), [1.0, 0.5, 0.01]);
         assert!(share(1.0).takes(u64::MAX) && share(1.0).takes(0));
         assert!(share(0.5).takes(u64::MAX / 4) && !share(0.5).takes(u64::MAX / 4 * 3));
         let kept = (0..10_000u64).filter(|i| share(0.01).takes(i * (u64::MAX / 10_000))).count();

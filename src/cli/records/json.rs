@@ -118,7 +118,7 @@ fn line(exchange: &str, place: Place<'_>, about: &About, record: Record<'_>) -> 
 }
 
 /// What is no UTF-8 goes under another name, so that nobody takes the one for the other.
-fn put_bytes(to: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+pub(in crate::cli) fn put_bytes(to: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
     match bytes.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
         None => to.insert(name.to_owned(), Value::Null),
         Some(Ok(text)) => to.insert(name.to_owned(), json!(text)),

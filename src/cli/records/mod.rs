@@ -4,7 +4,7 @@ pub(super) mod content;
 pub(super) mod finder;
 pub(super) mod json;
 pub(super) mod names;
-mod pretty;
+pub(super) mod pretty;
 pub(super) mod select;
 pub(super) mod text;
 

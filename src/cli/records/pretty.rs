@@ -17,7 +17,7 @@ const HEX_LINE: usize = 32;
 const ONE_LINE: usize = 60;
 
 /// A key, a header's value, or anything else that gets one line.
-pub(super) fn inline(content: Option<&[u8]>, full: bool) -> String {
+pub(in crate::cli) fn inline(content: Option<&[u8]>, full: bool) -> String {
     let Some(content) = content else { return "null".to_owned() };
     match std::str::from_utf8(content) {
         Ok("") => "\"\"".to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn inline(content: Option<&[u8]>, full: bool) -> String {
 }
 
 /// A value, in lines.
-pub(super) fn block(content: &[u8], full: bool) -> Vec<String> {
+pub(in crate::cli) fn block(content: &[u8], full: bool) -> Vec<String> {
     let Ok(text) = std::str::from_utf8(content) else { return binary(content, full) };
     if text.is_empty() {
         return vec!["(empty)".to_owned()];

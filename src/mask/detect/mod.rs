@@ -91,6 +91,11 @@ impl Detector {
         let national = NationalId::ALL.iter().map(|(name, _)| *name);
         NAMED.iter().map(|(name, _)| *name).chain(national)
     }
+
+    /// The name that policies use; none for a pattern.
+    pub fn name(&self) -> Option<&'static str> {
+        Detector::names().find(|name| name.parse().as_ref() == Ok(self))
+    }
 }
 
 impl FromStr for Detector {

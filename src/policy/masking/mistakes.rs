@@ -4,9 +4,10 @@ use std::fmt;
 
 use super::super::patterns::covers_names;
 use super::MaskingRule;
+use super::strictest::covers_path;
 use crate::limits;
+use crate::mask::Action;
 use crate::mask::detect::Detector;
-use crate::mask::{Action, Path};
 
 /// What is wrong with a rule, seen beside the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,14 +150,6 @@ fn does_all_of(by: &MaskingRule, rule: &MaskingRule) -> bool {
         && by.unparsable >= rule.unparsable
         && (by.nested_json || !rule.nested_json)
         && (rule.compression_level.is_none() || by.compression_level >= rule.compression_level)
-}
-
-/// `**.pan` holds for `card.pan`, and every path for itself.
-fn covers_path(outer: &Path, inner: &Path) -> bool {
-    let (outer, inner) = (outer.as_str(), inner.as_str());
-    let anywhere =
-        outer.strip_prefix("**.").filter(|rest| !rest.contains(['*', '[']) && !inner.starts_with(['$', 'h']));
-    outer == inner || anywhere.is_some_and(|rest| inner == rest || inner.ends_with(&format!(".{rest}")))
 }
 
 /// Counts what meets on one topic: rules before this one that may apply where it does, the recording included, in which

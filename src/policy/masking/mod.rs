@@ -2,7 +2,8 @@
 //!
 //! All rules that apply hold together, whatever their order; of several on one value the strictest wins. Which of them could
 //! apply to a client is known once it is known who it acts for ([`MaskingRules::of_client`]); which do, with each topic
-//! ([`MaskingRules::on_topic`]). That set is the key under which what they compile to is kept.
+//! ([`MaskingRules::on_topic`]). That set is the key under which what they compile to is kept. Whether one holds is decided
+//! in `bounds`, which also says why not.
 //!
 //! Invariants:
 //! - What is not known (a topic behind an unknown id, a consumer group, a client that states no id) counts as what a rule is
@@ -10,7 +11,9 @@
 //! - The recording is masked for everyone: there a rule holds whatever it says of direction, groups, clients and consumer
 //!   groups.
 
+mod bounds;
 mod mistakes;
+mod strictest;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +24,9 @@ use crate::limits;
 use crate::mask::detect::Detector;
 use crate::mask::{Action, Path, Unparsable};
 
+pub use bounds::MaskExemption;
 pub use mistakes::MaskMistake;
+pub use strictest::{MaskDecision, MaskNamed};
 
 /// All masking rules of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -114,32 +119,6 @@ impl RuleSet {
     }
 }
 
-impl MaskingRule {
-    fn holds_on(&self, listener: &str) -> bool {
-        self.listeners.is_empty() || self.listeners.iter().any(|name| name == listener)
-    }
-
-    fn holds_for(&self, groups: &[String]) -> bool {
-        let any = |names: &[String]| names.iter().any(|name| groups.contains(name));
-        (self.groups.is_empty() || any(&self.groups)) && !any(&self.unless_groups)
-    }
-
-    /// Whether it holds for a client's records that go this way, on one topic or other.
-    fn applies(&self, direction: Direction, client: &MaskClient<'_>) -> bool {
-        let by_client_id = || client.client_id.is_none_or(|id| self.client_ids.matches(id));
-        let by_consumer_group = || {
-            let groups = client.consumer_groups;
-            groups.is_empty() || groups.iter().any(|group| self.consumer_groups.matches(group))
-        };
-        let way = match direction {
-            Direction::Recording => return self.holds_on(client.listener),
-            Direction::Produce => self.on.produce && by_client_id(),
-            Direction::Fetch => self.on.fetch && by_client_id() && by_consumer_group(),
-        };
-        way && self.holds_on(client.listener) && self.holds_for(client.groups)
-    }
-}
-
 impl MaskingRules {
     /// Rules in the policy's order, at most [`limits::MASKING_RULES_MAX`]; more are a mistake that is told.
     pub fn new(rules: Vec<MaskingRule>) -> Result<Self, Vec<(usize, MaskMistake)>> {
@@ -169,15 +148,13 @@ impl MaskingRules {
 
     /// Which rules hold for a client's records that go this way, on one topic or other.
     pub fn of_client(&self, direction: Direction, client: &MaskClient<'_>) -> RuleSet {
-        self.narrowed(|rule| rule.applies(direction, client))
+        self.narrowed(|rule| rule.why_not(direction, client, None).is_none())
     }
 
     /// Which of a set hold on a topic; on one of which the name is not known all do.
     pub fn on_topic(&self, set: RuleSet, topic: Option<&str>) -> RuleSet {
         let mut on_topic = RuleSet::default();
-        let holds = |number: &usize| {
-            self.0.get(*number).is_some_and(|rule| topic.is_none_or(|topic| rule.topics.matches(topic)))
-        };
+        let holds = |number: &usize| self.0.get(*number).is_some_and(|rule| rule.holds_on_topic(topic));
         set.iter().filter(holds).for_each(|number| on_topic.insert(number));
         on_topic
     }

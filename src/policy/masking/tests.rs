@@ -1,7 +1,12 @@
 //! Whom rules bind, and what is told about rules that do nothing or too much.
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
 use super::*;
+use crate::mask::detect::Detectors;
+use crate::mask::{Key, Outcome, Plan, Rule, Scratch};
 
 fn own(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
@@ -101,6 +106,119 @@ fn a_connection_on_another_listener_has_no_rules() {
     }
 }
 
+#[test]
+fn the_first_condition_that_is_not_met_is_the_reason_that_is_told() {
+    let rule = MaskingRule {
+        listeners: own(&["inner"]),
+        groups: own(&["staff"]),
+        unless_groups: own(&["audit", "pci"]),
+        client_ids: Patterns::new(own(&["batch-*"])).unwrap(),
+        consumer_groups: Patterns::new(own(&["team-*"])).unwrap(),
+        ..rule(&["payments.*"], &["pan"])
+    };
+    let (staff, both) = (own(&["staff"]), own(&["pci", "staff"]));
+    let team: [Arc<str>; 1] = ["team-a".into()];
+    let other: [Arc<str>; 1] = ["other".into()];
+    let held = MaskClient { listener: "inner", groups: &staff, client_id: Some("batch-1"), consumer_groups: &team };
+    let why =
+        |client: &MaskClient<'_>, topic| rule.why_not(Direction::Fetch, client, Some(topic)).map(|why| why.word());
+    assert_eq!(why(&held, "payments.eu"), None);
+    assert_eq!(why(&MaskClient { listener: "outer", ..held }, "orders"), Some("listener"));
+    assert_eq!(why(&held, "orders"), Some("topic"));
+    assert_eq!(rule.why_not(Direction::Produce, &held, None), Some(MaskExemption::Direction));
+    assert_eq!(why(&MaskClient { groups: &[], ..held }, "payments.eu"), Some("groups"));
+    let pci = MaskClient { groups: &both, client_id: Some("app"), ..held };
+    assert_eq!(rule.why_not(Direction::Fetch, &pci, None), Some(MaskExemption::Excepted("pci")));
+    assert_eq!(rule.why_not(Direction::Recording, &pci, None), None, "a recording is masked for everyone");
+    assert_eq!(why(&MaskClient { client_id: Some("app"), ..held }, "payments.eu"), Some("client_id"));
+    assert_eq!(why(&MaskClient { consumer_groups: &other, ..held }, "payments.eu"), Some("consumer_group"));
+}
+
+fn some_of(names: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    subsequence(names, 0..=names.len()).prop_map(|names| own(&names))
+}
+
+fn any_rule() -> impl Strategy<Value = MaskingRule> {
+    let patterns = |names| some_of(names).prop_map(|names| Patterns::new(names).unwrap());
+    let on = (any::<bool>(), any::<bool>()).prop_map(|(produce, fetch)| MaskDirections { produce, fetch });
+    let groups = || some_of(&["a", "b", "c"]);
+    let (topics, client_ids) = (patterns(&["x*", "y"]), patterns(&["p*", "q"]));
+    let who = (some_of(&["inner", "outer"]), groups(), groups(), client_ids, patterns(&["p*", "q"]));
+    (topics, on, who).prop_map(|(topics, on, (listeners, groups, unless_groups, client_ids, consumer_groups))| {
+        let base = rule(&[], &["f"]);
+        MaskingRule { topics, on, listeners, groups, unless_groups, client_ids, consumer_groups, ..base }
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_explained_is_what_the_data_path_selects(
+        rules in prop::collection::vec(any_rule(), 0..6),
+        (listener, topic) in (select(&["inner", "outer"][..]), select(&["x1", "y", "z"][..])),
+        groups in some_of(&["a", "b", "c"]),
+        client_id in prop::option::of(select(&["p1", "q", "r"][..])),
+        consumer_groups in some_of(&["p1", "q", "r"]),
+        direction in select(&[Direction::Produce, Direction::Fetch, Direction::Recording][..]),
+    ) {
+        let rules = MaskingRules(rules.into());
+        let consumer_groups: Vec<Arc<str>> = consumer_groups.iter().map(|group| group.as_str().into()).collect();
+        let client = MaskClient { listener, groups: &groups, client_id, consumer_groups: &consumer_groups };
+        let holds = |rule: &MaskingRule| rule.why_not(direction, &client, Some(topic)).is_none();
+        let explained: Vec<usize> = (0..rules.len()).filter(|number| holds(&rules.0[*number])).collect();
+        prop_assert_eq!(explained, selected(&rules, direction, &client, Some(topic)));
+    }
+
+    #[test]
+    fn the_rule_that_is_said_to_decide_is_the_one_that_masks(
+        rules in prop::collection::vec(
+            (
+                some_of(&["card.number", "card", "**.number", "card.*", "$value", "number", "*.*.x"]),
+                select(vec![
+                    Action::KeepLast(4),
+                    Action::KeepFirst(4),
+                    Action::KeepLast(2),
+                    Action::Redact,
+                    Action::Hash(Key::new(&[1; 16]).unwrap()),
+                ]),
+            ),
+            1..5,
+        ),
+    ) {
+        let field = "card.number";
+        let rules: Vec<MaskingRule> = rules
+            .into_iter()
+            .map(|(fields, action)| {
+                let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+                MaskingRule { action, ..rule(&[], &fields) }
+            })
+            .collect();
+        let rules = MaskingRules(rules.into());
+        let set = rules.of_client(Direction::Fetch, &APP);
+        let number: Path = field.parse().unwrap();
+        let decided = rules.decisions(set).into_iter().find(|one| one.named == MaskNamed::Field(&number));
+        let Some(decided) = decided else { return Ok(()) };
+        let alone = MaskingRule { action: rules.0[decided.rule].action.clone(), ..rule(&[], &[field]) };
+        prop_assert_eq!(masked(rules.iter()), masked([&alone]));
+    }
+}
+
+/// A document, as rules that hold together make it.
+fn masked<'a>(rules: impl IntoIterator<Item = &'a MaskingRule>) -> Vec<u8> {
+    let compiled = rules.into_iter().map(|rule| Rule {
+        fields: rule.fields.clone(),
+        detect: Detectors::default(),
+        action: rule.action.clone(),
+        unparsable: rule.unparsable,
+        nested_json: rule.nested_json,
+    });
+    let mut scratch = Scratch::default();
+    let plan = Plan::compile(&compiled.collect::<Vec<Rule>>(), limits::JSON_DEPTH_MAX);
+    match plan.mask_value(br#"{"card":{"number":"4111111111111234"}}"#, &mut scratch) {
+        Outcome::Masked(masked) => masked.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
 fn mistakes(rules: Vec<MaskingRule>) -> Vec<(usize, MaskMistake)> {
     MaskingRules::new(rules).map(|_| Vec::new()).unwrap_or_else(|mistakes| mistakes)
 }
@@ -134,6 +252,8 @@ fn a_rule_whose_work_another_does_as_strictly_is_told() {
     assert_eq!(mistakes(vec![keep(4), all.clone()]), [(0, MaskMistake::Shadowed(1))]);
     assert_eq!(mistakes(vec![keep(4), keep(4)]), [(1, MaskMistake::Shadowed(0))]);
     assert_eq!(mistakes(vec![keep(4), keep(2)]), [(0, MaskMistake::Shadowed(1))]);
+    let parent = rule(&["payments.*"], &["card"]);
+    assert_eq!(mistakes(vec![parent, keep(4)]), [(1, MaskMistake::Shadowed(0))], "all below a field is masked with it");
     let excepting = MaskingRule { unless_groups: own(&["pci"]), ..all.clone() };
     assert_eq!(mistakes(vec![excepting, keep(4)]), []);
     assert_eq!(mistakes(vec![MaskingRule { unparsable: Unparsable::Refuse, ..keep(4) }, all]), []);

@@ -1,0 +1,219 @@
+//! `weir explain`: why somebody sees what they see.
+//!
+//! Told from the configuration and its policy file; only for the groups of a subject's tokens is the gateway asked, or the
+//! store. A file a section, each an object of its own: what it found, as JSON has it, and how people read it. Access rules
+//! and approvals add theirs beside `masking` and `recording`.
+//!
+//! Invariant: nothing is decided here. Which rules hold is what the policy says ([`MaskingRule::why_not`]), what becomes of
+//! a record is done by the plan that the data path compiles ([`Book::compile`]).
+//!
+//! [`MaskingRule::why_not`]: crate::policy::MaskingRule::why_not
+
+mod masking;
+mod page;
+mod record;
+mod recording;
+mod who;
+mod words;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::args::{ExplainArgs, Operation};
+use super::error::CliError;
+use super::terminal;
+use crate::config::{Config, Listener};
+use crate::pipeline::masking::plans::Book;
+use crate::policy::{Direction, MaskClient, MaskingRules, PolicySnapshot};
+use page::Page;
+use who::Login;
+
+/// What is asked, but for the groups of whoever it is.
+struct Question<'a> {
+    config: &'a Config,
+    policy: &'a PolicySnapshot,
+    listener: &'a Listener,
+    direction: Direction,
+    topic: &'a str,
+    client_id: Option<&'a str>,
+    consumer_groups: Vec<Arc<str>>,
+}
+
+impl<'a> Question<'a> {
+    fn new(config: &'a Config, args: &'a ExplainArgs) -> Result<Self, CliError> {
+        let filled = |text: &'a Option<String>| text.as_deref().filter(|text| !text.is_empty());
+        Ok(Question {
+            config,
+            policy: &config.policy.snapshot,
+            listener: listener(config, args.listener.as_deref())?,
+            direction: match args.op {
+                Operation::Fetch => Direction::Fetch,
+                Operation::Produce => Direction::Produce,
+            },
+            topic: topic(&args.topic)?,
+            client_id: filled(&args.client_id),
+            consumer_groups: filled(&args.consumer_group).map(Arc::from).into_iter().collect(),
+        })
+    }
+
+    fn rules(&self) -> &'a MaskingRules {
+        &self.policy.masking
+    }
+
+    fn client<'b>(&'b self, groups: &'b [String]) -> MaskClient<'b> {
+        let (listener, client_id) = (&self.listener.name, self.client_id);
+        MaskClient { listener, groups, client_id, consumer_groups: &self.consumer_groups }
+    }
+
+    fn is_read(&self) -> bool {
+        self.direction == Direction::Fetch
+    }
+}
+
+/// Everything that is told; `docs/json.md` documents its fields.
+#[derive(Serialize)]
+struct Explanation<'a> {
+    subject: Option<&'a str>,
+    op: &'static str,
+    topic: &'a str,
+    listener: &'a str,
+    client_id: Option<&'a str>,
+    consumer_group: Option<&'a str>,
+    policy: Option<PolicyFile>,
+    logins: Vec<Verdict>,
+}
+
+#[derive(Serialize)]
+struct PolicyFile {
+    file: String,
+    sha256: Option<String>,
+}
+
+/// What holds for one way to log in.
+#[derive(Serialize)]
+struct Verdict {
+    #[serde(flatten)]
+    login: Login,
+    masking: masking::Section,
+    recording: recording::Section,
+    record: Option<record::Section>,
+}
+
+pub(super) fn run(args: &ExplainArgs, out: &mut impl Write) -> Result<(), CliError> {
+    let config = Config::load(&args.config.file)?;
+    let question = Question::new(&config, args)?;
+    let given = record::Given::read(args)?;
+    let book = Book::new(question.rules()).map_err(|error| CliError::Usage(error.to_string()))?;
+    let verdict = |login: Login| {
+        let recording = recording::Section::of(&question, &login.groups);
+        let record = given.as_ref().map(|given| {
+            let kept = recording.keeps_records();
+            record::Section::of(&question, &book, &login.groups, given, kept)
+        });
+        Verdict { masking: masking::Section::of(&question, &login.groups), recording, record, login }
+    };
+    let explanation = Explanation {
+        subject: args.subject.as_deref(),
+        op: words::operation(question.is_read()),
+        topic: question.topic,
+        listener: &question.listener.name,
+        client_id: question.client_id,
+        consumer_group: question.consumer_groups.first().map(|group| &**group),
+        policy: policy_file(&config),
+        logins: who::logins(&question, args)?.into_iter().map(verdict).collect(),
+    };
+    if args.json {
+        return Ok(writeln!(out, "{}", serde_json::to_string(&explanation)?)?);
+    }
+    print(&question, &explanation, &mut Page::new(out))
+}
+
+fn print(
+    question: &Question<'_>,
+    explanation: &Explanation<'_>,
+    page: &mut Page<'_, impl Write>,
+) -> Result<(), CliError> {
+    let who = explanation.subject.unwrap_or("somebody");
+    let does = if question.is_read() { "reads from" } else { "writes to" };
+    page.head(&format!("{who} {does} {} through listener {}", question.topic, question.listener.name))?;
+    let [only] = explanation.logins.as_slice() else {
+        print_head(question, explanation, page)?;
+        page.text(
+            2,
+            &format!("{who} has active tokens with different groups: it depends on the one that it logs in with."),
+        )?;
+        for verdict in &explanation.logins {
+            page.space()?;
+            page.head(&format!("With groups {}", verdict.login.words(who, question)))?;
+            print_sections(question, who, verdict, page)?;
+        }
+        return Ok(());
+    };
+    page.entry(2, "groups", &only.login.words(who, question))?;
+    print_head(question, explanation, page)?;
+    print_sections(question, who, only, page)
+}
+
+fn print_head(
+    question: &Question<'_>,
+    explanation: &Explanation<'_>,
+    page: &mut Page<'_, impl Write>,
+) -> Result<(), CliError> {
+    if let Some(client_id) = explanation.client_id {
+        page.entry(2, "client id", client_id)?;
+    }
+    if let Some(group) = explanation.consumer_group {
+        let matters = if question.is_read() { "" } else { " (makes no difference to what is written)" };
+        page.entry(2, "consumer group", &format!("{group}{matters}"))?;
+    }
+    let policy = match &explanation.policy {
+        None => "none is named in the configuration: nothing is masked".to_owned(),
+        Some(PolicyFile { file, sha256: Some(hash) }) => {
+            format!("{file} (sha256 {}…)", hash.get(..12).unwrap_or(hash))
+        }
+        Some(PolicyFile { file, sha256: None }) => format!("{file} does not exist: nothing is masked"),
+    };
+    page.entry(2, "policy", &policy)
+}
+
+fn print_sections(
+    question: &Question<'_>,
+    who: &str,
+    verdict: &Verdict,
+    page: &mut Page<'_, impl Write>,
+) -> Result<(), CliError> {
+    verdict.masking.print(question, page)?;
+    verdict.recording.print(page)?;
+    verdict.record.iter().try_for_each(|record| record.print(question, who, page))
+}
+
+fn policy_file(config: &Config) -> Option<PolicyFile> {
+    let file = config.policy.path.as_ref()?.display().to_string();
+    let hash = || config.policy.snapshot.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(PolicyFile { file, sha256: (!config.policy.missing).then(hash) })
+}
+
+fn listener<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Listener, CliError> {
+    let known = || config.listeners.iter().map(|listener| listener.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, config.listeners.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(CliError::Usage(format!("say through which listener, by --listener; there are: {}", known()))),
+        (Some(name), listeners) => listeners.iter().find(|listener| listener.name == name).ok_or_else(|| {
+            CliError::Usage(format!("no listener has the name {}; there are: {}", terminal::harmless(name), known()))
+        }),
+    }
+}
+
+/// A pattern in the place of a topic would be answered as if a topic had that name.
+fn topic(name: &str) -> Result<&str, CliError> {
+    let lawful = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !name.is_empty() && name.chars().all(lawful) {
+        return Ok(name);
+    }
+    Err(CliError::Usage(format!(
+        "{} is no topic's name: those are letters, digits, `.`, `_` and `-`; expected one topic, no pattern",
+        terminal::harmless(name)
+    )))
+}

@@ -1,0 +1,100 @@
+//! Whose groups: as they were given, or those of the tokens that a subject logs in with.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Question;
+use crate::cli::args::ExplainArgs;
+use crate::cli::error::CliError;
+use crate::cli::source::Tokens;
+use crate::config::Auth;
+use crate::control::TokenState;
+
+/// One way to log in.
+#[derive(Debug, Serialize)]
+pub(super) struct Login {
+    pub(super) groups: Vec<String>,
+    groups_from: GroupsFrom,
+    /// The tokens that have just these groups.
+    tokens: Vec<String>,
+}
+
+/// How the groups are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum GroupsFrom {
+    /// The command line says so.
+    Given,
+    /// By active tokens.
+    Tokens,
+    /// The subject has no active token: none are assumed.
+    NoToken,
+    /// The listener takes no tokens of Weir's: none are assumed.
+    NoTokensTaken,
+    /// Nobody is named: none are assumed.
+    Nobody,
+}
+
+impl Login {
+    fn without(groups_from: GroupsFrom) -> Login {
+        Login { groups: Vec::new(), groups_from, tokens: Vec::new() }
+    }
+
+    /// The groups, and how they are known.
+    pub(super) fn words(&self, who: &str, question: &Question<'_>) -> String {
+        let listener = &question.listener.name;
+        let groups = if self.groups.is_empty() { "none".to_owned() } else { self.groups.join(", ") };
+        let outside = "; --groups says what an identity provider or a certificate states";
+        match self.groups_from {
+            GroupsFrom::Given => format!("{groups} (as given)"),
+            GroupsFrom::Tokens => {
+                let plural = if self.tokens.len() == 1 { "" } else { "s" };
+                format!("{groups} (by token{plural} {})", self.tokens.join(", "))
+            }
+            GroupsFrom::NoToken => format!("none: {who} has no active token of Weir's{outside}"),
+            GroupsFrom::NoTokensTaken if question.listener.auth == [Auth::Anonymous] => {
+                format!("none: listener {listener} lets everybody in as anonymous")
+            }
+            GroupsFrom::NoTokensTaken => format!("none: listener {listener} takes no tokens of Weir's{outside}"),
+            GroupsFrom::Nobody => "none, since nobody is named; --as or --groups says who it is".to_owned(),
+        }
+    }
+}
+
+/// The ways in which whoever is asked about may log in: one for each set of groups, since no login has those of two
+/// tokens together.
+pub(super) fn logins(question: &Question<'_>, args: &ExplainArgs) -> Result<Vec<Login>, CliError> {
+    if let Some(given) = &args.groups {
+        let mut groups: Vec<String> = given.iter().filter(|group| !group.is_empty()).cloned().collect();
+        groups.sort();
+        groups.dedup();
+        return Ok(vec![Login { groups, ..Login::without(GroupsFrom::Given) }]);
+    }
+    let Some(subject) = &args.subject else { return Ok(vec![Login::without(GroupsFrom::Nobody)]) };
+    if !question.listener.auth.iter().any(|auth| matches!(auth, Auth::WeirToken | Auth::Scram)) {
+        return Ok(vec![Login::without(GroupsFrom::NoTokensTaken)]);
+    }
+    let mut by_groups: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
+    for (id, groups) in active_tokens(question, subject)? {
+        by_groups.entry(groups).or_default().push(id);
+    }
+    if by_groups.is_empty() {
+        return Ok(vec![Login::without(GroupsFrom::NoToken)]);
+    }
+    let login = |(groups, tokens)| Login { groups, groups_from: GroupsFrom::Tokens, tokens };
+    Ok(by_groups.into_iter().map(login).collect())
+}
+
+/// Ids and groups.
+fn active_tokens(question: &Question<'_>, subject: &str) -> Result<Vec<(String, Vec<String>)>, CliError> {
+    // Looking must not make a store; where there is none, no token was ever made.
+    if !question.config.store.path.exists() {
+        return Ok(Vec::new());
+    }
+    let listed = Tokens::find(question.config).and_then(|tokens| tokens.list()).map_err(|error| {
+        CliError::Unsuitable(format!("{error}\nthe groups of {subject} are not known; say them by --groups"))
+    })?;
+    let of_subject = listed.into_iter().filter(|token| token.subject == subject && token.state == TokenState::Active);
+    Ok(of_subject.map(|token| (token.id, token.groups)).collect())
+}

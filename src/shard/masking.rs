@@ -1,6 +1,8 @@
 //! What masks the records of a connection: rules looked up once it is known who it acts for, buffers shared by a shard.
 //!
-//! Invariant: where there are no rules, nothing here costs more than a look at an option.
+//! Invariants:
+//! - Where there are no rules, nothing here costs more than a look at an option.
+//! - What is kept of a look-up was found when it was known who the connection acts for, and what it calls itself.
 
 use super::connection::Connection;
 use super::runtime::Runtime;
@@ -50,6 +52,10 @@ impl<R: Runtime> Connection<R> {
 
     fn with_masking<T>(&self, run: impl FnOnce(Option<&mut ClientPlans>) -> T) -> T {
         let mut masking = self.masking.borrow_mut();
+        if self.login.borrow().who.is_none() || self.client_id.get().is_none() {
+            // What was looked up before it is known who it acts for holds for this once.
+            *masking = None;
+        }
         let masking = masking.get_or_insert_with(|| {
             let login = self.login.borrow();
             let groups = login.who.as_ref().map_or(&[][..], |who| &who.principal.groups);

@@ -122,6 +122,12 @@ impl Scene {
         }
         text += "both recordings hold the masked form";
         screen.section("One order, read by two", "policy.yaml, masking: card data", &text);
+        let explained = self.gateway.weir(&["explain", "--as", CONSUMER.0, "--op", "fetch", "--topic", TOPIC])?.stdout;
+        if !explained.contains("card data") || !explained.contains(orders::CARD_READERS) {
+            return Err(Failure::new(format!("`weir explain` does not tell why:\n{explained}")));
+        }
+        let command = format!("weir explain --as {} --op fetch --topic {TOPIC}", CONSUMER.0);
+        screen.section(&format!("Why {} sees it so", CONSUMER.0), &command, &explained);
         Ok(())
     }
 

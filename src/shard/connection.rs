@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::listener::Door;
 use super::login::Login;
+use super::masking::Masks;
+use super::members::Memberships;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
 use super::policy::Passing;
@@ -38,7 +40,6 @@ use crate::pipeline::capture::Scope;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::masking::plans::ClientPlans;
 use crate::wire::kafka::correlation::Ring;
 
 /// A client's connection.
@@ -69,7 +70,9 @@ pub(super) struct Connection<R: Runtime> {
     /// What it called itself with the first request that needed somebody.
     pub client_id: OnceCell<String>,
     /// What masks its records; none until it was looked up.
-    pub masking: RefCell<Option<Option<ClientPlans>>>,
+    pub masking: RefCell<Option<Masks>>,
+    /// The consumer groups that it is a member of, and its session's.
+    pub memberships: Memberships,
     /// Requests with records on their way to the broker, by the policy that decided on them.
     pub requests_passing: Passing,
     /// Answers with records on their way to the client.
@@ -151,6 +154,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         scope: RefCell::default(),
         client_id: OnceCell::new(),
         masking: RefCell::default(),
+        memberships: Memberships::default(),
         requests_passing: Passing::default(),
         answers_passing: Passing::default(),
         recorded_to: Cell::new(0),
@@ -210,6 +214,7 @@ impl<R: Runtime> Connection<R> {
             self.reason.set(Some(reason));
         }
         self.reads_ended.set(true);
+        self.memberships.end();
         self.client.shutdown(Shutdown::Both);
         if let Some(upstream) = self.upstream.get() {
             upstream.shutdown(Shutdown::Both);

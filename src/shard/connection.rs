@@ -124,16 +124,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
             return;
         }
     };
-    let client = match &door.listener.tls {
-        None => Transport::Plain(client),
-        Some(tls) => match TlsStream::server(client, tls.server.current(), shard.scratch.clone()) {
-            Ok(client) => Transport::Tls(Box::new(client)),
-            Err(error) => {
-                tracing::error!(listener, "a connection cannot be served with TLS: {error}");
-                return;
-            }
-        },
-    };
+    let Some(client) = transport(shard, door, client) else { return };
     let clock = Clock::start();
     let connection = Rc::new(Connection {
         shard: shard.clone(),
@@ -170,6 +161,18 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
     shard.connections.borrow_mut().insert(connection.number.0, connection.clone());
     shard.meter.connections(listener, Standing::Unidentified, 1);
     connection.spawn(async |c| requests::run(c).await);
+}
+
+fn transport<R: Runtime>(shard: &Shard<R>, door: &Door, client: R::Stream) -> Option<Transport<R::Stream>> {
+    let Some(tls) = &door.listener.tls else { return Some(Transport::Plain(client)) };
+    match TlsStream::server(client, tls.server.current(), shard.scratch.clone()) {
+        Ok(client) => Some(Transport::Tls(Box::new(client))),
+        Err(error) => {
+            let listener = &door.listener.name;
+            tracing::error!(listener, "a connection cannot be served with TLS: {error}");
+            None
+        }
+    }
 }
 
 fn peer_of<S: Stream>(stream: &S) -> rustix::io::Result<SocketAddr> {

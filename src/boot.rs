@@ -25,8 +25,8 @@ use crate::mask::detect::PatternError;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, OnOverload, Policy, RecordingOptions,
-    ShardHandle, ShardOptions, Subjects,
+    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, Members, OnOverload, Policy,
+    RecordingOptions, ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
 use crate::upstream::{Cluster, ClusterOptions, CredentialOptions, OauthOptions, WatchError, Watcher};
@@ -376,6 +376,7 @@ fn shard_options(
         request: config.limits.request,
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
+    let members = Members::default();
     let issuers = shard::Issuers { table: who.issuers.table(), refresh: Arc::new(who.issuers.refresher()) };
     let recording = recording_options(config);
     let options = |(index, journal)| ShardOptions {
@@ -390,6 +391,7 @@ fn shard_options(
         issuers: issuers.clone(),
         limits,
         census: census.clone(),
+        members: members.clone(),
     };
     journals.into_iter().enumerate().map(options).collect()
 }

@@ -97,6 +97,22 @@ pub const MASKING_PLANS_MAX: usize = 1024;
 /// Topics of which a shard knows what rules come to there, for each kind of client: some 100 bytes each.
 pub const MASKING_TOPICS_KEPT_MAX: usize = 16 * 1024;
 
+/// Bytes kept of a consumer group's name, where rules ask for groups: people's names for them have some tens, and each
+/// connection keeps as many as [`CONNECTION_GROUPS_MAX`]. A longer one counts as not known.
+pub const GROUP_NAME_BYTES_MAX: usize = 256;
+
+/// Consumer groups that one connection may be a member of: clients have one connection a member. One more counts as not
+/// known.
+pub const CONNECTION_GROUPS_MAX: usize = 16;
+
+/// Consumer groups that one session may be a member of by all its connections: each answer to a Fetch may be for any of
+/// them, and the list is made anew with each that comes or goes. With more, none counts as known.
+pub const SESSION_GROUPS_MAX: usize = 64;
+
+/// How long a member of a consumer group may be silent that did not say how long itself: what brokers give it by default
+/// (`group.consumer.session.timeout.ms`), and Java's clients ask for (`session.timeout.ms`).
+pub const GROUP_MEMBER_SILENCE: Duration = Duration::from_secs(45);
+
 /// How long what an older policy decided may still be on its way after a change: as long as clients wait for an answer by
 /// default (`request.timeout.ms` of Kafka's clients).
 pub const POLICY_DRAIN: Duration = Duration::from_secs(30);

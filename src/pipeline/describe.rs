@@ -64,6 +64,10 @@ pub struct Description {
     pub acks: Option<i16>,
     /// Fetch's, ListOffsets' or OffsetForLeaderEpoch's replica id, where the body has one.
     pub replica_id: Option<i32>,
+    /// Generation or member epoch that a group's member states.
+    pub generation: Option<i32>,
+    /// JoinGroup's session timeout, ms.
+    pub session_timeout_ms: Option<u32>,
     /// Metadata that may create the topics it names.
     pub may_create_topics: bool,
     /// The body only asks what would happen.
@@ -102,6 +106,8 @@ impl Description {
             throttle_ms: 0,
             acks: None,
             replica_id: None,
+            generation: None,
+            session_timeout_ms: None,
             may_create_topics: false,
             validate_only: false,
             secret: false,
@@ -260,6 +266,8 @@ impl<'a> Describer<'a> {
             Role::ThrottleMs => description.throttle_ms = u32::try_from(number).unwrap_or(0),
             Role::Acks => description.acks = i16::try_from(number).ok(),
             Role::ReplicaId => description.replica_id = i32::try_from(number).ok(),
+            Role::Generation => description.generation = i32::try_from(number).ok(),
+            Role::SessionTimeoutMs => description.session_timeout_ms = u32::try_from(number).ok(),
             Role::ResourceType => {
                 description.resource = resource_of(description.api_key, number);
                 description.broker_itself = number == BROKER_CONFIGS;

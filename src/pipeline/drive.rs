@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::guard::{self, Verdict};
 use super::head::RequestHead;
 use super::masking::{self, Masked, Masking, On, Tools};
+use super::membership::ReadsFor;
 use super::request::{self, Admission, Gate, Inbound, Whole};
 use super::response::{self, Outbound, Requests};
 use crate::event::piece::{Way, Withheld};
@@ -254,10 +255,10 @@ impl Requests for Awaited<'_> {
     fn topics(&self) -> &dyn TopicDirectory {
         &NoTopics
     }
-    fn masks(&self, on: On) -> bool {
+    fn masks(&self, on: On, _: ReadsFor<'_>) -> bool {
         self.masking.as_ref().is_some_and(|masking| masking.any(on))
     }
-    fn mask<'a>(&mut self, frame: Frame<'a>, on: On) -> Result<Masked<'a>, Malformed> {
+    fn mask<'a>(&mut self, frame: Frame<'a>, on: On, _: ReadsFor<'_>) -> Result<Masked<'a>, Malformed> {
         let Some(masking) = &mut self.masking else { return Ok(Masked { frame: frame.bytes, refused: Vec::new() }) };
         let rewriter = &mut Rewriter::default();
         masking::mask(frame, on, &mut Tools { masking: &mut **masking, rewriter, topics: &NoTopics })
@@ -315,6 +316,7 @@ pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<
         frame_bytes: 0,
         unanswered: false,
         bare: false,
+        group: None,
         refused: Vec::new(),
         moments: Moments::default(),
         capture,

@@ -5,6 +5,7 @@
 use super::capture::{Capture, Cut, WholeFrame};
 use super::describe::{Description, TopicDirectory, text_of};
 use super::head::ResponseHead;
+use super::membership::{Named, ReadsFor};
 use crate::event::piece::Way;
 use crate::event::{EventKind, Latency, Outcome, RequestPart, Resource, ResponsePart};
 use crate::wire::kafka::api::{self, Api, key};
@@ -49,6 +50,8 @@ pub struct Exchange {
     pub unanswered: bool,
     /// Its frames are bare tokens, without headers.
     pub bare: bool,
+    /// The consumer group that it names, where rules ask for those.
+    pub group: Option<Named>,
     /// Partitions of a Produce whose records did not go on to the broker.
     pub refused: Vec<Refused>,
     /// When.
@@ -76,6 +79,14 @@ impl Exchange {
         }
     }
 
+    /// For which consumer groups it reads: ShareFetch says so itself.
+    pub fn reads_for(&self) -> ReadsFor<'_> {
+        if self.api_key != key::SHARE_FETCH {
+            return ReadsFor::Session;
+        }
+        self.group.as_ref().and_then(|named| named.group.as_ref()).map_or(ReadsFor::Unknown, ReadsFor::Group)
+    }
+
     /// The login's token of a version 0 handshake, which has no request of its own.
     pub fn bare_token(ordinal: u64, frame_bytes: u64, now_ns: u64) -> Self {
         Exchange {
@@ -89,6 +100,7 @@ impl Exchange {
             frame_bytes,
             unanswered: false,
             bare: true,
+            group: None,
             refused: Vec::new(),
             capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
@@ -198,6 +210,7 @@ mod tests {
             frame_bytes: 0,
             unanswered: false,
             bare: false,
+            group: None,
             refused: Vec::new(),
             moments,
             capture: None,

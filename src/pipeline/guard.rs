@@ -146,6 +146,7 @@ mod tests {
             frame_bytes: 0,
             unanswered: false,
             bare: false,
+            group: None,
             refused: Vec::new(),
             moments: Moments::default(),
             capture: None,

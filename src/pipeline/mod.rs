@@ -4,7 +4,8 @@
 //! to do with them. An exchange is *relayed* (its pieces flow on as they come, a resumable walk reading along) or
 //! *gathered* (held until whole, because something has to be decided or rewritten that needs all of it). What full
 //! recording keeps of it is cut from the same pieces ([`capture`]). Where rules mask records, frames that carry any are
-//! gathered and rewritten before anything else is done with them ([`masking`]).
+//! gathered and rewritten before anything else is done with them ([`masking`]); for which consumer groups a client reads is told
+//! by exchanges of its other connections ([`membership`]).
 //!
 //! Invariants:
 //! - Bytes that nothing rewrites leave exactly as they came.
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod guard;
 pub mod head;
 pub mod masking;
+pub mod membership;
 pub mod request;
 pub mod response;
 #[cfg(test)]

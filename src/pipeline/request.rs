@@ -308,6 +308,7 @@ impl Inbound {
             correlation_id: head.correlation_id,
             unanswered: false,
             bare: false,
+            group: None,
             refused: Vec::new(),
             frame_bytes: head.frame_bytes,
             moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },

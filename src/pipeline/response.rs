@@ -18,6 +18,7 @@ use super::exchange::Exchange;
 use super::fault::Fault;
 use super::head::ResponseHead;
 use super::masking::{self, Masked, On};
+use super::membership::ReadsFor;
 use crate::event::piece::Way;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
@@ -39,9 +40,9 @@ pub trait Requests {
     /// Topic names.
     fn topics(&self) -> &dyn TopicDirectory;
     /// Whether a rule may apply to records that go this way.
-    fn masks(&self, on: On) -> bool;
+    fn masks(&self, on: On, reads_for: ReadsFor<'_>) -> bool;
     /// Masks the records of an answer.
-    fn mask<'a>(&mut self, frame: Frame<'a>, on: On) -> Result<Masked<'a>, Malformed>;
+    fn mask<'a>(&mut self, frame: Frame<'a>, on: On, reads_for: ReadsFor<'_>) -> Result<Masked<'a>, Malformed>;
 }
 
 /// The end of an answer.
@@ -389,10 +390,12 @@ impl Answer {
 
     /// The frame as the recording has it; none where that is what the client gets, or where nothing is kept of it.
     fn recorded(&self, bytes: &[u8], requests: &mut dyn Requests) -> Result<Option<Vec<u8>>, Fault> {
-        if self.exchange.capture.is_none() || !self.is_read() || !requests.masks(On::Recording) {
+        let reads_for = self.exchange.reads_for();
+        if self.exchange.capture.is_none() || !self.is_read() || !requests.masks(On::Recording, reads_for) {
             return Ok(None);
         }
-        let masked = requests.mask(self.frame(Cow::Borrowed(bytes)), On::Recording).map_err(Fault::UpstreamBody)?;
+        let frame = self.frame(Cow::Borrowed(bytes));
+        let masked = requests.mask(frame, On::Recording, reads_for).map_err(Fault::UpstreamBody)?;
         Ok(match masked.frame {
             Cow::Borrowed(_) => None,
             Cow::Owned(recorded) => Some(recorded),
@@ -450,10 +453,11 @@ impl Answer {
             let answered = body::answer_refused(version, &gathered, self.body_at, refused);
             return Ok(answered.map_err(Fault::UpstreamBody)?.map_or(gathered, Cow::Owned));
         }
-        if !self.is_read() || !requests.masks(On::Fetch) {
+        let reads_for = self.exchange.reads_for();
+        if !self.is_read() || !requests.masks(On::Fetch, reads_for) {
             return Ok(gathered);
         }
-        Ok(requests.mask(self.frame(gathered), On::Fetch).map_err(Fault::UpstreamBody)?.frame)
+        Ok(requests.mask(self.frame(gathered), On::Fetch, reads_for).map_err(Fault::UpstreamBody)?.frame)
     }
 
     /// The end of an answer that was relayed to its last byte.
@@ -497,8 +501,9 @@ fn tells_where_clients_are_served(api_key: i16) -> bool {
 }
 
 fn plan(exchange: &Exchange, requests: &dyn Requests) -> Plan {
+    let masks = |on| requests.masks(on, exchange.reads_for());
     let may_be_masked = masking::records_in(exchange.api_key) == Some(On::Fetch)
-        && (requests.masks(On::Fetch) || (exchange.capture.is_some() && requests.masks(On::Recording)));
+        && (masks(On::Fetch) || (exchange.capture.is_some() && masks(On::Recording)));
     match addresses::place(exchange.api_key, exchange.version) {
         _ if may_be_masked || !exchange.refused.is_empty() => Plan::Gather,
         Place::Nowhere => Plan::Relay,

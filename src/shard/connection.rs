@@ -24,6 +24,8 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 use super::listener::Door;
 use super::login::Login;
+use super::masking::Masks;
+use super::members::Memberships;
 use super::meter::Standing;
 use super::outgoing::Outgoing;
 use super::policy::Passing;
@@ -38,7 +40,6 @@ use crate::pipeline::capture::Scope;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::masking::plans::ClientPlans;
 use crate::wire::kafka::correlation::Ring;
 
 /// A client's connection.
@@ -69,7 +70,9 @@ pub(super) struct Connection<R: Runtime> {
     /// What it called itself with the first request that needed somebody.
     pub client_id: OnceCell<String>,
     /// What masks its records; none until it was looked up.
-    pub masking: RefCell<Option<Option<ClientPlans>>>,
+    pub masking: RefCell<Option<Masks>>,
+    /// The consumer groups that it is a member of, and its session's.
+    pub memberships: Memberships,
     /// Requests with records on their way to the broker, by the policy that decided on them.
     pub requests_passing: Passing,
     /// Answers with records on their way to the client.
@@ -121,16 +124,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
             return;
         }
     };
-    let client = match &door.listener.tls {
-        None => Transport::Plain(client),
-        Some(tls) => match TlsStream::server(client, tls.server.current(), shard.scratch.clone()) {
-            Ok(client) => Transport::Tls(Box::new(client)),
-            Err(error) => {
-                tracing::error!(listener, "a connection cannot be served with TLS: {error}");
-                return;
-            }
-        },
-    };
+    let Some(client) = transport(shard, door, client) else { return };
     let clock = Clock::start();
     let connection = Rc::new(Connection {
         shard: shard.clone(),
@@ -151,6 +145,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         scope: RefCell::default(),
         client_id: OnceCell::new(),
         masking: RefCell::default(),
+        memberships: Memberships::default(),
         requests_passing: Passing::default(),
         answers_passing: Passing::default(),
         recorded_to: Cell::new(0),
@@ -166,6 +161,18 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
     shard.connections.borrow_mut().insert(connection.number.0, connection.clone());
     shard.meter.connections(listener, Standing::Unidentified, 1);
     connection.spawn(async |c| requests::run(c).await);
+}
+
+fn transport<R: Runtime>(shard: &Shard<R>, door: &Door, client: R::Stream) -> Option<Transport<R::Stream>> {
+    let Some(tls) = &door.listener.tls else { return Some(Transport::Plain(client)) };
+    match TlsStream::server(client, tls.server.current(), shard.scratch.clone()) {
+        Ok(client) => Some(Transport::Tls(Box::new(client))),
+        Err(error) => {
+            let listener = &door.listener.name;
+            tracing::error!(listener, "a connection cannot be served with TLS: {error}");
+            None
+        }
+    }
 }
 
 fn peer_of<S: Stream>(stream: &S) -> rustix::io::Result<SocketAddr> {
@@ -210,6 +217,7 @@ impl<R: Runtime> Connection<R> {
             self.reason.set(Some(reason));
         }
         self.reads_ended.set(true);
+        self.memberships.end();
         self.client.shutdown(Shutdown::Both);
         if let Some(upstream) = self.upstream.get() {
             upstream.shutdown(Shutdown::Both);

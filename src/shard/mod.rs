@@ -5,7 +5,7 @@
 //! close, with its two halves `requests` (client to broker) and `responses` (broker to client); `tls` encrypts, `handshake`
 //! begins that, `certificate` and `login` find out who it is, `dial` connects and logs in upstream, `renew` logs in again
 //! there, `outgoing` writes, `recording` appends to the journal, `masking` masks for whoever is at hand, by the `policy` in
-//! force. `pool` lends buffers, `sweep` looks for what has been idle, expired or revoked, `meter` counts.
+//! force; `members` knows for which consumer groups that may be. `pool` lends buffers, `sweep` looks for what has been idle, expired or revoked, `meter` counts.
 //!
 //! Invariants:
 //! - A shard never blocks: no lock that is held across work, no file, no name look-up, no wait but on its executor.
@@ -21,6 +21,7 @@ mod handshake;
 mod listener;
 mod login;
 mod masking;
+mod members;
 mod meter;
 mod outgoing;
 mod policy;
@@ -38,6 +39,7 @@ mod tls;
 pub use census::Census;
 pub use listener::{ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;
+pub use members::Members;
 pub use policy::{Adopted, Policy};
 pub use probe::{IoUring, probe_io_uring};
 pub use recording::{Durability, OnOverload, RecordingOptions};

@@ -25,6 +25,7 @@ use crate::pipeline::capture::SampleBudgets;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::masking::On;
 use crate::pipeline::masking::plans::{Book, Plans};
+use crate::pipeline::membership::ReadsFor;
 use crate::policy::RecordingRules;
 use crate::wire::kafka::records::rewrite::Rewriter;
 
@@ -57,15 +58,19 @@ pub(super) struct InForce {
     pub samples: SampleBudgets,
     /// None where nothing is masked.
     pub masking: Option<Rc<Plans>>,
+    /// What clients read may depend on the consumer group that they read for.
+    pub asks_for_groups: bool,
 }
 
 impl InForce {
     pub fn new(policy: &Policy, generation: u64, shards: usize) -> Self {
+        let masking = (!policy.masking.is_empty()).then(|| Plans::new(policy.masking.clone()));
         InForce {
             generation,
             recording: policy.recording.clone(),
             samples: SampleBudgets::new(&policy.recording, shards as u64),
-            masking: (!policy.masking.is_empty()).then(|| Plans::new(policy.masking.clone())),
+            asks_for_groups: masking.as_ref().is_some_and(|plans| plans.ask_for_consumer_groups()),
+            masking,
         }
     }
 }
@@ -109,7 +114,8 @@ impl<R: Runtime> Connection<R> {
     /// Whether anything is on its way by an older policy that this one would not let pass as it is.
     fn lags_behind(&self, generation: u64) -> bool {
         let older = self.requests_passing.is_older_than(generation) || self.answers_passing.is_older_than(generation);
-        older && [On::Produce, On::Fetch, On::Recording].into_iter().any(|on| self.masks(on))
+        let masks = |on| self.masks(on, ReadsFor::Unknown);
+        older && [On::Produce, On::Fetch, On::Recording].into_iter().any(masks)
     }
 
     /// Whatever was looked up in the policy before is looked up again.
@@ -117,6 +123,7 @@ impl<R: Runtime> Connection<R> {
         self.scope_before_login.take();
         self.scope.take();
         self.masking.take();
+        self.reconsider_groups();
     }
 }
 

@@ -29,6 +29,7 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
 use crate::pipeline::head::RequestHead;
 use crate::pipeline::masking::{self, On};
+use crate::pipeline::membership::{Named, ReadsFor};
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
 use crate::tls;
 use crate::wire::kafka::api::{Class, key};
@@ -74,6 +75,7 @@ pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<Clos
 fn client_closed<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
     c.reads_ended.set(true);
     c.client_gone.set(true);
+    c.memberships.end();
     if !c.traffic.between_requests.get() && !c.is_ending() {
         let (listener, peer, connection) = (&c.door.listener.name, c.peer, c.number.0);
         tracing::warn!(listener, %peer, connection, "connection closed, client: it closed within a request");
@@ -236,6 +238,7 @@ impl<R: Runtime> Requests<R> {
             Verdict::Refuse { code, why } => self.refuse(exchange, body, code, why).await,
             Verdict::Forward(description) => {
                 let changes = description.changes_something();
+                exchange.group = c.asks_for_groups().then(|| Named::of(&description)).flatten();
                 exchange.described(*description);
                 match frame {
                     Cow::Owned(frame) => batch.out.own(frame),
@@ -256,13 +259,17 @@ impl<R: Runtime> Requests<R> {
     ) -> Result<Cow<'a, [u8]>, Fault> {
         let (c, api_key, version) = (&self.c, exchange.api_key, exchange.version);
         match masking::records_in(api_key) {
-            Some(On::Produce) if c.masks(On::Produce) => {
+            Some(On::Produce) if c.masks(On::Produce, ReadsFor::Unknown) => {
                 let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
-                let masked = c.mask(frame, On::Produce).map_err(Fault::ClientBody)?;
+                let masked = c.mask(frame, On::Produce, ReadsFor::Unknown).map_err(Fault::ClientBody)?;
                 exchange.refused = masked.refused;
                 Ok(masked.frame)
             }
-            Some(On::Fetch) if c.masks(On::Fetch) || (exchange.capture.is_some() && c.masks(On::Recording)) => {
+            // When the answer comes, its session may be a member of other groups than now, or of none.
+            Some(On::Fetch)
+                if c.masks(On::Fetch, ReadsFor::Unknown)
+                    || (exchange.capture.is_some() && c.masks(On::Recording, ReadsFor::Unknown)) =>
+            {
                 Ok(masking::cap_fetch(api_key, version, bytes, body_at))
             }
             _ => Ok(bytes),
@@ -279,9 +286,10 @@ impl<R: Runtime> Requests<R> {
             self.introduce().await;
         }
         let (api_key, version, bytes) = (exchange.api_key, exchange.version, Cow::Borrowed(bytes));
-        let recorded = if masking::records_in(api_key) == Some(On::Produce) && c.masks(On::Recording) {
+        let recorded = if masking::records_in(api_key) == Some(On::Produce) && c.masks(On::Recording, ReadsFor::Unknown)
+        {
             let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
-            c.mask(frame, On::Recording).map_err(Fault::ClientBody)?.frame
+            c.mask(frame, On::Recording, ReadsFor::Unknown).map_err(Fault::ClientBody)?.frame
         } else {
             bytes
         };

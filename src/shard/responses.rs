@@ -24,6 +24,7 @@ use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::masking::{Masked, On};
+use crate::pipeline::membership::ReadsFor;
 use crate::pipeline::response::{self, Action, Ended, Outbound};
 use crate::tls;
 use crate::wire::kafka::addresses::Outward;
@@ -174,6 +175,7 @@ impl<R: Runtime> Responses<R> {
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
         self.c.answers_passing.whole();
         let Ended { mut exchange, response } = ended;
+        self.c.hear_of_group(&exchange, response.error_code);
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
         let event = exchange.finish(response, self.c.clock.now_ns());
         match self.c.shard.recording.durability {
@@ -232,13 +234,13 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
         &**self.c
     }
 
-    fn masks(&self, on: On) -> bool {
+    fn masks(&self, on: On, reads_for: ReadsFor<'_>) -> bool {
         self.c.decides(&self.c.answers_passing);
-        self.c.masks(on)
+        self.c.masks(on, reads_for)
     }
 
-    fn mask<'a>(&mut self, frame: Frame<'a>, on: On) -> Result<Masked<'a>, Malformed> {
-        self.c.mask(frame, on)
+    fn mask<'a>(&mut self, frame: Frame<'a>, on: On, reads_for: ReadsFor<'_>) -> Result<Masked<'a>, Malformed> {
+        self.c.mask(frame, on, reads_for)
     }
 }
 

@@ -16,6 +16,7 @@ use super::census::Census;
 use super::connection::Connection;
 use super::listener::{self, ListenerOptions};
 use super::login::Issuers;
+use super::members::Members;
 use super::meter::Meter;
 use super::policy::{self, Adopted, InForce, Policy};
 use super::pool::Pool;
@@ -70,6 +71,8 @@ pub struct ShardOptions {
     pub limits: Limits,
     /// Connections an identity, shared by all shards.
     pub census: Census,
+    /// Which sessions are members of which consumer groups, shared by all shards.
+    pub members: Members,
 }
 
 /// What a shard can be told.
@@ -198,6 +201,7 @@ pub(super) struct Shard<R: Runtime> {
     pub issuers: Issuers,
     pub limits: Limits,
     pub census: Census,
+    pub members: Members,
     pub request_buffers: Rc<Pool>,
     pub response_buffers: Rc<Pool>,
     pub scratch: Rc<Scratch>,
@@ -229,6 +233,7 @@ impl<R: Runtime> Shard<R> {
             issuers: options.issuers,
             limits: options.limits,
             census: options.census,
+            members: options.members,
             request_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             response_buffers: Pool::new(limits::SHARD_BUFFER_BYTES),
             scratch: Rc::default(),

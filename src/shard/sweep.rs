@@ -27,6 +27,7 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
             shard.publish();
         }
         for connection in connections(&shard) {
+            connection.memberships.expire(connection.clock.now_ns());
             if let Some(fault) = overdue(&connection) {
                 connection.fail(&fault);
             } else if is_idle(&connection) {

@@ -1,11 +1,12 @@
 //! Masking as people meet it: two who read one topic see what their groups let them see, with every client family, under
 //! every codec, on both runtimes; what is produced under a rule is masked before a broker has it; the recording is masked for
-//! everyone; and rules change under load without a record that slips through.
+//! everyone; for which consumer group somebody reads is learnt from the group's coordinator; and rules change under load without a record that slips through.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod canaries;
 #[path = "../common/mod.rs"]
 mod common;
+mod consumer_groups;
 #[path = "../hazards_support/mod.rs"]
 mod hazards_support;
 mod read;
@@ -51,6 +52,10 @@ impl Person {
     }
 
     fn kcat(&self, args: &[&str], input: &str) -> process::Output {
+        run_kcat(&self.kcat_command(args), input)
+    }
+
+    fn kcat_command(&self, args: &[&str]) -> Command {
         let login = [
             "security.protocol=SASL_PLAINTEXT".to_owned(),
             "sasl.mechanisms=PLAIN".to_owned(),
@@ -58,7 +63,7 @@ impl Person {
             format!("sasl.password={}", self.token.token),
         ];
         let login: Vec<&str> = login.iter().flat_map(|setting| ["-X", setting]).collect();
-        kcat(&self.bootstrap, &[&login, args].concat(), input)
+        kcat_command(&self.bootstrap, &[&login, args].concat())
     }
 
     /// Everything in a topic, as librdkafka reads it, checksums looked at.
@@ -77,9 +82,17 @@ fn read_all(topic: &str) -> [&str; 8] {
 }
 
 fn kcat(bootstrap: &str, args: &[&str], input: &str) -> process::Output {
+    run_kcat(&kcat_command(bootstrap, args), input)
+}
+
+fn kcat_command(bootstrap: &str, args: &[&str]) -> Command {
     let mut command = Command::new("kcat");
     command.env("KCAT_CONFIG", "/dev/null").args(["-b", bootstrap, "-q", "-m", "30"]).args(args);
-    process::run_any("kcat", &command, input.as_bytes(), LIMIT).unwrap().1
+    command
+}
+
+fn run_kcat(command: &Command, input: &str) -> process::Output {
+    process::run_any("kcat", command, input.as_bytes(), LIMIT).unwrap().1
 }
 
 fn lines(output: &process::Output) -> Vec<String> {

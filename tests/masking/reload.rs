@@ -40,7 +40,7 @@ fn write_policy(gateway: &Gateway, text: &str) {
     fs::rename(aside, path).unwrap();
 }
 
-fn reload(gateway: &Gateway, text: &str) {
+pub fn reload(gateway: &Gateway, text: &str) {
     write_policy(gateway, text);
     let reloaded = gateway.weir_json(&["reload"]).unwrap();
     assert_eq!(reloaded[0]["changed"], true);

@@ -94,6 +94,8 @@ words! {
         "session_epoch" = SessionEpoch,
         /// Fetch session id.
         "session_id" = SessionId,
+        /// How long a group's member may be silent before it counts as gone, ms.
+        "session_timeout_ms" = SessionTimeoutMs,
         /// How long the client was or should be throttled, ms.
         "throttle_ms" = ThrottleMs,
         /// How long the broker may take, ms.

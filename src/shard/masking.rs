@@ -80,11 +80,11 @@ impl<R: Runtime> Connection<R> {
     }
 
     fn with_masking<T>(&self, reads_for: ReadsFor<'_>, run: impl FnOnce(Option<&mut ClientPlans>) -> T) -> T {
-        let mut masks = self.masking.borrow_mut();
         if self.login.borrow().who.is_none() || self.client_id.get().is_none() {
-            // What was looked up before it is known who it acts for holds for this once.
-            *masks = None;
+            // What is looked up before it is known who it acts for holds for this once.
+            return run(self.plans_for(&[]).as_mut());
         }
+        let mut masks = self.masking.borrow_mut();
         let Masks { unknown, by_group } = masks.get_or_insert_with(|| Masks {
             unknown: self.plans_for(&[]),
             by_group: self.asks_for_groups().then(|| self.by_group()).flatten(),

@@ -24,7 +24,11 @@ const SOON: Duration = Duration::from_secs(30);
 /// One broker, so that it is known who leads a topic.
 pub fn one_broker() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::start(1, kafka::Options::default()).unwrap())
+    CLUSTER.get_or_init(|| {
+        // What tests write has the times of 2023, and must outlast the broker's first look for what is too old.
+        let properties = vec!["log.retention.ms=-1".to_owned()];
+        Cluster::start(1, kafka::Options { properties, ..kafka::Options::default() }).unwrap()
+    })
 }
 
 fn gateway(runtime: &str) -> Gateway {

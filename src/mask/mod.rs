@@ -6,6 +6,7 @@
 mod action;
 mod fields;
 mod json;
+mod lanes;
 mod path;
 mod plan;
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Sought {
     /// Whether it is sure, without a walk, that nothing is to be masked in these bytes, whatever they are.
     pub(super) fn passes(&self, bytes: &[u8]) -> bool {
         let by_field_only = self.detect.is_empty() && self.whole == super::fields::NONE;
-        by_field_only && self.prefilter.proves_nothing_in(bytes) && is_utf8(bytes)
+        by_field_only && self.prefilter.proves_nothing_in(bytes)
     }
 
     /// Walks a value, whole.

@@ -212,13 +212,13 @@ impl<'a> Walker<'a> {
         let (mut next, mut action) = (frame.others, frame.others_action);
         if !set.is_empty() {
             let top = frame.top;
-            let raw = &self.bytes[start + 1..name.end];
             let id = if name.escaped {
-                self.buffers.plain.clear();
-                text::unescape(raw, &mut self.buffers.plain);
-                self.sought.fields.name(&self.buffers.plain)
+                let plain = &mut self.buffers.plain;
+                plain.clear();
+                text::unescape(&self.bytes[start + 1..name.end], plain);
+                self.sought.fields.name(plain)
             } else {
-                self.sought.fields.name(raw)
+                self.sought.fields.quoted_name(self.bytes, start + 1..name.end)
             };
             if id.is_some() {
                 let places = &mut self.buffers.places;

@@ -96,6 +96,15 @@ impl Fields {
         action
     }
 
+    /// The strictest action that any path which ends at the field `name` has, from places in `set` on.
+    pub(super) fn action(&self, set: &[Place], name: NameId) -> ActionId {
+        set.iter().fold(NONE, |action, place| {
+            let named = self.named(*place, name).map_or(NONE, |next| self.nodes[next as usize].action);
+            let any = self.nodes[*place as usize].any.map_or(NONE, |next| self.nodes[next as usize].action);
+            action.max(named).max(any)
+        })
+    }
+
     /// Whether a field of a name that no path has leads from `set` to `set` again, without an action.
     pub(super) fn stays(&self, set: &[Place]) -> bool {
         set.iter().all(|place| {
@@ -182,7 +191,7 @@ impl Names {
 
     /// The number of a name.
     pub(super) fn find(&self, name: &[u8]) -> Option<NameId> {
-        (self.ends.may_hold(End::of_name(name)) == 1).then(|| self.look_up(name)).flatten()
+        self.look_up(name, End::of_name(name))
     }
 
     /// The number of the name that stands at `at` in a text, behind a quote.
@@ -192,13 +201,12 @@ impl Names {
             Some(eight) => End::of(eight),
             None => End::of_name(&text[at.clone()]),
         };
-        (self.ends.may_hold(end) == 1).then(|| self.look_up(&text[at])).flatten()
+        (self.ends.may_hold(end) == 1).then(|| self.look_up(&text[at], end)).flatten()
     }
 
-    #[inline(never)]
-    fn look_up(&self, name: &[u8]) -> Option<NameId> {
-        let fingerprint = fingerprint(name);
-        let mut at = fingerprint as usize & (self.slots.len() - 1);
+    fn look_up(&self, name: &[u8], end: End) -> Option<NameId> {
+        let fingerprint = fingerprint(name, end);
+        let mut at = fingerprint as usize & self.slots.len().checked_sub(1)?;
         loop {
             let (known, id) = self.slots[at];
             if id == EMPTY {
@@ -212,7 +220,8 @@ impl Names {
     }
 
     fn place(&mut self, id: NameId) {
-        let fingerprint = fingerprint(&self.names[id as usize]);
+        let name = &self.names[id as usize];
+        let fingerprint = fingerprint(name, End::of_name(name));
         let mut at = fingerprint as usize & (self.slots.len() - 1);
         while self.slots[at].1 != EMPTY {
             at = (at + 1) & (self.slots.len() - 1);
@@ -284,9 +293,9 @@ impl End {
 const MIXER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Of a name's length, its first and last bytes: names that differ elsewhere only are told apart by comparing them.
-fn fingerprint(name: &[u8]) -> u64 {
+fn fingerprint(name: &[u8], end: End) -> u64 {
     let first = name.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-    let mixed = (End::of_name(name).0 ^ first.rotate_left(29) ^ name.len() as u64).wrapping_mul(MIXER);
+    let mixed = (end.0 ^ first.rotate_left(29) ^ name.len() as u64).wrapping_mul(MIXER);
     mixed ^ (mixed >> 32)
 }
 

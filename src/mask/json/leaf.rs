@@ -45,7 +45,7 @@ fn is_date(raw: &[u8]) -> bool {
                 .zip(shape)
                 .all(|(byte, like)| if *like == b'0' { byte.is_ascii_digit() } else { byte == like })
     };
-    if !shaped(raw, b"0000-00-00") {
+    if raw.get(4) != Some(&b'-') || !shaped(raw, b"0000-00-00") {
         return false;
     }
     let Some((b'T' | b't' | b' ', mut time)) = raw[10..].split_first() else { return raw.len() == 10 };

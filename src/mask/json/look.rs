@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::scan::Text;
+use super::scan::{self, Text};
 use super::walk::{Buffers, MALFORMED, Set, Stop, Walker};
 use super::{Sought, leaf, text};
 use crate::mask::action::{Action, stars};
@@ -169,7 +169,7 @@ impl Walker<'_> {
             return Ok(false);
         }
         let before = *self.counts;
-        let mut walker = Walker::new(sought, source, &mut inner, self.counts);
+        let mut walker = Walker::new(sought, source, scan::is_plain(source), &mut inner, self.counts);
         walker.nesting = self.nesting + 1;
         let walked = if self.nesting < NESTING_MAX { walker.documents() } else { Err(Stop::Fault(Fault::TooDeep)) };
         let handled = match walked {

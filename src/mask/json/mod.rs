@@ -79,12 +79,13 @@ impl Sought {
 
     /// Walks a value, whole.
     pub(super) fn mask(&self, bytes: &[u8], buffers: &mut Buffers, counts: &mut Counts) -> Result<Found, Fault> {
-        if !is_utf8(bytes) {
+        let plain = scan::is_plain(bytes);
+        if !plain && !is_utf8(bytes) {
             return Err(Fault::NotUtf8);
         }
         buffers.clear();
         self.fields.start(&mut buffers.places);
-        let mut walker = Walker::new(self, bytes, buffers, counts);
+        let mut walker = Walker::new(self, bytes, plain, buffers, counts);
         match walker.documents() {
             Ok(true) => Ok(Found::Masked),
             Ok(false) => Ok(Found::Nothing),

@@ -13,6 +13,7 @@
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use memchr::memmem;
 
+use super::scan;
 use crate::mask::fields::{End, Ends, Names};
 use crate::mask::lanes;
 use crate::mask::path::Segment;
@@ -97,7 +98,8 @@ impl Prefilter {
     /// Whether these bytes are text, and no field of the plan can be in them, if they are a document.
     pub(super) fn proves_nothing_in(&self, bytes: &[u8]) -> bool {
         // Names first: where there is one, the search ends there.
-        let text = || is_plain(bytes) || (!self.escape_in(bytes) && !has_controls(bytes) && super::is_utf8(bytes));
+        let text =
+            || scan::is_plain(bytes) || (!self.escape_in(bytes) && !has_controls(bytes) && super::is_utf8(bytes));
         !self.name_in(bytes) && is_enclosed(bytes) && text()
     }
 
@@ -151,17 +153,6 @@ fn is_enclosed(bytes: &[u8]) -> bool {
     let begins = bytes.iter().find(|byte| !is_space(**byte));
     let ends = bytes.iter().rev().find(|byte| !is_space(**byte));
     matches!((begins, ends), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
-}
-
-/// Whether bytes are ASCII without controls, line ends included, and without escapes, as most documents are: one look finds
-/// that out, which else takes three.
-fn is_plain(bytes: &[u8]) -> bool {
-    // The highest bit is set in what is beyond ASCII, and in what becomes so below a space.
-    let marks = bytes.iter().fold(0, |marks: u8, byte| {
-        let backslash = if *byte == b'\\' { 0x80 } else { 0 };
-        marks | byte | byte.wrapping_sub(b' ') | backslash
-    });
-    marks < 0x80
 }
 
 fn has_controls(bytes: &[u8]) -> bool {

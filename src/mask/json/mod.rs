@@ -37,6 +37,8 @@ pub(super) struct Sought {
     pub fields: Fields,
     /// By content.
     pub detect: Vec<(ActionId, Detectors)>,
+    /// All of these.
+    any: Detectors,
     /// What happens to every leaf.
     pub whole: ActionId,
     /// Whether strings are looked into that hold JSON.
@@ -64,11 +66,18 @@ impl Sought {
             actions,
             fields: Fields::new(paths.iter().copied()),
             detect: Vec::new(),
+            any: Detectors::default(),
             whole: super::fields::NONE,
             nested: false,
             depth_max,
             prefilter: Prefilter::new(paths.iter().map(|(path, _)| *path)),
         }
+    }
+
+    /// Adds what is sought by content, each with its action.
+    pub(super) fn detect(&mut self, detect: Vec<(ActionId, Detectors)>) {
+        self.any = Detectors::of_all(detect.iter().map(|(_, detectors)| detectors));
+        self.detect = detect;
     }
 
     /// Whether it is sure, without a walk, that nothing is to be masked in these bytes, whatever they are.

@@ -39,7 +39,7 @@ enum Search {
     /// A few names, anywhere.
     Few(Box<Searcher>),
     /// Many names (or no vector instructions to look for few): each key is looked up.
-    Many(Keys),
+    Many(Box<Keys>),
 }
 
 /// Names that keys are looked up in.
@@ -143,7 +143,7 @@ impl Search {
         };
         match (names.len() <= TOGETHER_MAX).then(few).flatten() {
             Some(searcher) => Search::Few(Box::new(searcher)),
-            None => Search::Many(Keys::new(&names)),
+            None => Search::Many(Box::new(Keys::new(&names))),
         }
     }
 }

@@ -14,6 +14,9 @@ use contestants::{Contestant, contestants};
 const ROUNDS: usize = 7;
 const TURN: Duration = Duration::from_millis(120);
 
+/// Characters of the longest bar.
+const PLOT_WIDTH: f64 = 64.0;
+
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
@@ -32,20 +35,37 @@ fn main() -> Result<(), Error> {
                 speeds.push(turn(contestant, events)?);
             }
         }
-        println!("{title}");
         speeds.iter_mut().for_each(|speeds| speeds.sort_unstable_by(f64::total_cmp));
-        let serde = speeds[0][ROUNDS / 2];
-        for (contestant, speeds) in contestants.iter().zip(&speeds) {
-            let median = speeds[ROUNDS / 2];
-            let (slowest, fastest) = (speeds[0], speeds[ROUNDS - 1]);
-            println!(
-                "  {:44} {median:6.2} ({slowest:.2} to {fastest:.2})  {:6.1} x serde_json",
-                contestant.name,
-                median / serde
-            );
-        }
+        println!("{title}");
+        report(&contestants, &speeds);
     }
     Ok(())
+}
+
+/// Speeds, each sorted, beside those of serde_json and the `regex` crate, which come first; and what a value costs by
+/// the number of rules.
+fn report(contestants: &[Contestant], speeds: &[Vec<f64>]) {
+    let median = |i: usize| speeds[i][ROUNDS / 2];
+    for (i, contestant) in contestants.iter().enumerate() {
+        let (slowest, fastest) = (speeds[i][0], speeds[i][ROUNDS - 1]);
+        println!(
+            "  {:44} {:6.2} ({slowest:.2} to {fastest:.2})  {:6.1} x serde_json {:6.1} x regex",
+            contestant.name,
+            median(i),
+            median(i) / median(0),
+            median(i) / median(1)
+        );
+    }
+    println!("  ns for an event, by rules");
+    // A byte at 1 GB/s takes a nanosecond.
+    let costs = contestants.iter().enumerate().filter_map(|(i, contestant)| {
+        let rules = contestant.rules?;
+        Some((rules, events::LENGTH as f64 / median(i)))
+    });
+    let most = costs.clone().map(|(_, ns)| ns).fold(0.0, f64::max);
+    for (rules, ns) in costs {
+        println!("  {rules:4} {ns:6.0} {}", "#".repeat((PLOT_WIDTH * ns / most).round() as usize));
+    }
 }
 
 /// GB/s of one turn, by the time that this thread had a core.

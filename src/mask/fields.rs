@@ -97,6 +97,7 @@ impl Fields {
     }
 
     /// The strictest action that any path which ends at the field `name` has, from places in `set` on.
+    #[inline]
     pub(super) fn action(&self, set: &[Place], name: NameId) -> ActionId {
         set.iter().fold(NONE, |action, place| {
             let named = self.named(*place, name).map_or(NONE, |next| self.nodes[next as usize].action);
@@ -165,7 +166,7 @@ pub(super) struct Names {
     names: Vec<Box<[u8]>>,
     /// Open addressing, at most a quarter full. A slot holds a name's fingerprint and its number; an empty one [`EMPTY`].
     slots: Vec<(u64, NameId)>,
-    ends: Ends<64>,
+    ends: Ends<256>,
 }
 
 const EMPTY: NameId = NameId::MAX;

@@ -93,6 +93,8 @@ impl Sought {
             return Err(Fault::NotUtf8);
         }
         buffers.clear();
+        // Else it would grow by copies, which are left behind.
+        buffers.out.reserve(bytes.len());
         self.fields.start(&mut buffers.places);
         let mut walker = Walker::new(self, bytes, plain, buffers, counts);
         match walker.documents() {

@@ -79,8 +79,8 @@ fn plain(bytes: &[u8], at: usize) -> usize {
 fn quote(bytes: &[u8], at: usize) -> Option<usize> {
     let mut rest = bytes.get(at..)?;
     while let Some((eight, behind)) = rest.split_first_chunk() {
-        let others = u64::from_le_bytes(*eight) ^ (ONES * b'"' as u64);
-        let marks = others.wrapping_sub(ONES) & !others & HIGHS;
+        // In ASCII only a quote, and perhaps what is behind it, has a highest bit then.
+        let marks = (u64::from_le_bytes(*eight) ^ (ONES * b'"' as u64)).wrapping_sub(ONES) & HIGHS;
         if marks != 0 {
             return Some(bytes.len() - rest.len() + (marks.trailing_zeros() / 8) as usize);
         }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use zeroize::Zeroize;
+
 use super::scan::{self, Text};
 use super::{BOM, Sought, leaf, text};
 use crate::mask::action::Action;
@@ -30,11 +32,33 @@ pub(in crate::mask) struct Buffers {
     pub(super) inner: Option<Box<Buffers>>,
 }
 
+/// A text that needed more room than this is not kept for the next one, bytes: more than brokers take by default
+/// (`message.max.bytes`, 1 MiB), so that few are.
+const KEPT_MAX: usize = 2 << 20;
+
 impl Buffers {
+    /// Those that hold what values hold.
+    fn texts(&mut self) -> [&mut Vec<u8>; 4] {
+        [&mut self.out, &mut self.plain, &mut self.room, &mut self.source]
+    }
+
     pub(super) fn clear(&mut self) {
+        for text in self.texts() {
+            if text.capacity() > KEPT_MAX {
+                text.zeroize();
+                *text = Vec::new();
+            }
+        }
         self.out.clear();
         self.places.clear();
         self.frames.clear();
+    }
+}
+
+impl Drop for Buffers {
+    /// Raw values are not left behind in memory that is given back.
+    fn drop(&mut self) {
+        self.texts().into_iter().for_each(Zeroize::zeroize);
     }
 }
 
@@ -159,6 +183,7 @@ impl<'a> Walker<'a> {
     fn document(&mut self) -> Result<(), Stop> {
         let start = Set { start: 0, end: self.buffers.places.len() };
         let mut now = self.value(start, self.sought.whole)?;
+        let plain = self.plain;
         loop {
             let Some(frame) = self.buffers.frames.last() else { return Ok(()) };
             let at = scan::space(self.bytes, self.at);
@@ -180,7 +205,8 @@ impl<'a> Walker<'a> {
                 Now::Done => return Err(MALFORMED),
             }
             now = match self.frame()? {
-                Frame { is_object: true, .. } => self.members()?,
+                Frame { is_object: true, .. } if plain => self.members::<true>()?,
+                Frame { is_object: true, .. } => self.members::<false>()?,
                 Frame { set, action, .. } => {
                     let (set, action) = (*set, *action);
                     self.value(set, action)?
@@ -205,8 +231,8 @@ impl<'a> Walker<'a> {
 
     /// Members of an object, from the name of one on, up to the end of the object or to one that holds others. For most
     /// nothing is written down: no rule is about them.
-    fn members(&mut self) -> Result<Now, Stop> {
-        let (bytes, plain, looks_inside) = (self.bytes, self.plain, self.looks_inside);
+    fn members<const PLAIN: bool>(&mut self) -> Result<Now, Stop> {
+        let (bytes, looks_inside) = (self.bytes, self.looks_inside);
         let frame = self.frame()?;
         let (named, others) = (!frame.set.is_empty(), frame.others);
         let passes = frame.others_action == NONE && frame.action == NONE && !looks_inside;
@@ -216,13 +242,13 @@ impl<'a> Walker<'a> {
             if bytes.get(start) != Some(&b'"') {
                 return Err(MALFORMED);
             }
-            let name = scan::string(bytes, start + 1, plain).ok_or(MALFORMED)?;
+            let name = scan::string(bytes, start + 1, PLAIN).ok_or(MALFORMED)?;
             let value = scan::colon(bytes, name.end + 1).ok_or(MALFORMED)?;
             let id = if named { self.name(start + 1, name) } else { None };
             let end = if passes && id.is_none() {
                 kept = true;
                 match bytes.get(value) {
-                    Some(b'"') => scan::string(bytes, value + 1, plain).ok_or(MALFORMED)?.end + 1,
+                    Some(b'"') => scan::string(bytes, value + 1, PLAIN).ok_or(MALFORMED)?.end + 1,
                     Some(bracket @ (b'{' | b'[')) => {
                         self.frame()?.kept = true;
                         self.at = value;
@@ -298,7 +324,15 @@ impl<'a> Walker<'a> {
             }
         }
         self.frame()?.kept = true;
-        self.value(next, action.max(inherited))
+        let action = action.max(inherited);
+        if action != NONE && !self.looks_inside && self.bytes.get(self.at) == Some(&b'"') {
+            let start = self.at + 1;
+            let string = scan::string(self.bytes, start, self.plain).ok_or(MALFORMED)?;
+            self.at = string.end + 1;
+            self.mask_string(start, string, action);
+            return Ok(Now::Done);
+        }
+        self.value(next, action)
     }
 
     /// Behind a value of which nothing but its end matters.
@@ -434,12 +468,18 @@ impl<'a> Walker<'a> {
             // What is masked anyhow is masked as strictly as the detector asks.
             action = action.max(found);
         }
-        self.counts.fields += 1;
-        self.copy_to(raw.start);
-        let Buffers { room, out, .. } = &mut *self.buffers;
-        leaf::mask_string(&self.sought.actions[action as usize], &self.bytes[raw.clone()], string.escaped, room, out);
-        self.copied = raw.end;
+        self.mask_string(raw.start, string, action);
         Ok(())
+    }
+
+    /// Masks a string, from behind its opening quote.
+    fn mask_string(&mut self, start: usize, string: Text, action: ActionId) {
+        self.counts.fields += 1;
+        self.copy_to(start);
+        let Buffers { room, out, .. } = &mut *self.buffers;
+        let raw = &self.bytes[start..string.end];
+        leaf::mask_string(&self.sought.actions[action as usize], raw, string.escaped, room, out);
+        self.copied = string.end;
     }
 
     fn number(&mut self, start: usize, action: ActionId) -> Result<(), Stop> {
@@ -462,5 +502,21 @@ impl<'a> Walker<'a> {
             self.copied = self.at;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_for_a_large_value_is_not_kept() {
+        let mut buffers = Buffers::default();
+        buffers.texts().into_iter().for_each(|text| text.resize(KEPT_MAX + 1, b'4'));
+        buffers.clear();
+        assert!(buffers.texts().iter().all(|text| text.capacity() == 0));
+        buffers.texts().into_iter().for_each(|text| text.reserve_exact(KEPT_MAX));
+        buffers.clear();
+        assert!(buffers.texts().iter().all(|text| text.capacity() == KEPT_MAX && text.is_empty()));
     }
 }

@@ -7,6 +7,7 @@ mod action;
 mod fields;
 mod json;
 mod lanes;
+mod names;
 mod path;
 mod plan;
 #[cfg(test)]

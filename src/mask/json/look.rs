@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::buffers::Buffers;
 use super::scan::{self, Text};
-use super::walk::{Buffers, MALFORMED, Set, Stop, Walker};
+use super::walk::{MALFORMED, Set, Stop, Walker};
 use super::{Sought, leaf, text};
 use crate::mask::action::{Action, stars};
 use crate::mask::fields::{ActionId, NONE};

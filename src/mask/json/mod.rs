@@ -11,6 +11,7 @@
 //! - JSON in a string, where a rule asks for it, is a document of its own and goes on with the path that leads to it: a path
 //!   may be written either way.
 
+mod buffers;
 mod leaf;
 mod look;
 mod prefilter;
@@ -23,9 +24,9 @@ use super::detect::Detectors;
 use super::fields::{ActionId, Fields};
 use super::path::Segment;
 use super::plan::{Counts, Fault};
+pub(super) use buffers::Buffers;
 pub(super) use look::{detect, merge};
 use prefilter::Prefilter;
-pub(super) use walk::Buffers;
 use walk::{Stop, Walker};
 
 /// What is sought in a document.

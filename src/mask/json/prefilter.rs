@@ -7,19 +7,20 @@
 //! Invariants:
 //! - What holds a field of the plan is never passed, in whichever way it is written.
 //! - Nor is what is not text that begins and ends as JSON does: names might hide in it (UTF-16, binary formats).
-//! - Quotes are not looked at: `{'pan': …}` and `{pan=…}` are no JSON, which the walk finds out, and hold the field all the
-//!   same.
+//! - Quotes prove nothing: `{'pan': …}` and `{pan=…}` are no JSON, which the walk finds out, and hold the field all the same.
+//!   Of a few names each is found as a word; of many what stands before a colon or an equals sign, between two quotes of one
+//!   kind or without any.
 
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use memchr::memmem;
 
 use super::scan;
-use crate::mask::fields::{End, Ends, Names};
 use crate::mask::lanes;
+use crate::mask::names::{End, Ends, Names};
 use crate::mask::path::Segment;
 
 /// Names at which one search for all of them (Teddy, which compares 32 bytes at a time with some patterns) is given up for
-/// looks at each key: its candidates multiply with its patterns.
+/// looks at each key: its candidates multiply with its patterns, and at 64 it is hardly faster.
 const TOGETHER_MAX: usize = 64;
 
 /// What is looked for.

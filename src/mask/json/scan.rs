@@ -253,6 +253,23 @@ mod tests {
     }
 
     #[test]
+    fn in_a_plain_document_a_string_ends_at_the_first_quote_whatever_is_around_it() {
+        let others: Vec<u8> = (b' '..0x80).filter(|byte| !b"\"\\".contains(byte)).collect();
+        for length in 0..20 {
+            for other in &others {
+                let text = [&vec![*other; length][..], b"\"", &[*other; 9]].concat();
+                assert!(is_plain(&text));
+                assert_eq!(string(&text, 0, true).unwrap().end, length, "{}", char::from(*other));
+                assert!(string(&text[..length], 0, true).is_none());
+            }
+        }
+        assert!(string(b"", 1, true).is_none());
+        for byte in (0..b' ').chain([b'\\']).chain(0x80..=0xff) {
+            assert!((0..70).all(|at| !is_plain(&[&vec![b'x'; at][..], &[byte], b"xx"].concat())), "{byte}");
+        }
+    }
+
+    #[test]
     fn a_string_that_is_none_is_none() {
         for text in ["abc", "a\nb\"", "a\u{1f}\"", "\\x\"", "\\u12g4\"", "\\u123", "\\", "12345678\n\"", "\\u12\""] {
             assert!(string(text.as_bytes(), 0, false).is_none(), "{text:?}");

@@ -17,6 +17,8 @@ pub struct Contestant {
     pub name: String,
     /// How many of the sensitive fields it knows.
     pub fields: usize,
+    /// How many rules it has, if it is one of those that differ in that.
+    pub rules: Option<usize>,
     /// Whether it knows them by their names; else it masks what they hold wherever that stands.
     pub by_name: bool,
     mask: Mask,
@@ -27,7 +29,7 @@ type Mask = Box<dyn FnMut(&[u8], &mut Vec<u8>) -> bool>;
 
 impl Contestant {
     fn new(name: impl Into<String>, fields: usize, mask: impl FnMut(&[u8], &mut Vec<u8>) -> bool + 'static) -> Self {
-        Contestant { name: name.into(), fields, by_name: true, mask: Box::new(mask) }
+        Contestant { name: name.into(), fields, rules: None, by_name: true, mask: Box::new(mask) }
     }
 
     pub fn mask(&mut self, event: &[u8], out: &mut Vec<u8>) -> bool {
@@ -35,7 +37,7 @@ impl Contestant {
     }
 }
 
-/// serde_json is the first.
+/// serde_json is the first, the `regex` crate the second.
 pub fn contestants() -> Result<Vec<Contestant>, Error> {
     let mut all =
         vec![Contestant::new("serde_json: decode, mask, encode", SENSITIVE.len(), decode_and_encode), regex()?];
@@ -128,7 +130,8 @@ fn plan(count: usize) -> Result<Contestant, Error> {
     let rules: Result<Vec<Rule>, Error> =
         known.chain(others).take(count).map(|name| rule(&format!("**.{name}"))).collect();
     let plan = Plan::compile(&rules?, DEPTH_MAX);
-    Ok(of_plan(format!("weir: {count} rules"), count.min(SENSITIVE.len()), plan))
+    let contestant = of_plan(format!("weir: {count} rules"), count.min(SENSITIVE.len()), plan);
+    Ok(Contestant { rules: Some(count), ..contestant })
 }
 
 /// A plan that looks into every text; of the sensitive fields only the first three have what these detectors know.

@@ -14,6 +14,9 @@ use contestants::{Contestant, contestants};
 const ROUNDS: usize = 7;
 const TURN: Duration = Duration::from_millis(120);
 
+/// Characters of the longest bar.
+const PLOT_WIDTH: f64 = 64.0;
+
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
@@ -33,19 +36,42 @@ fn main() -> Result<(), Error> {
             }
         }
         println!("{title}");
-        speeds.iter_mut().for_each(|speeds| speeds.sort_unstable_by(f64::total_cmp));
-        let serde = speeds[0][ROUNDS / 2];
-        for (contestant, speeds) in contestants.iter().zip(&speeds) {
-            let median = speeds[ROUNDS / 2];
-            let (slowest, fastest) = (speeds[0], speeds[ROUNDS - 1]);
-            println!(
-                "  {:44} {median:6.2} ({slowest:.2} to {fastest:.2})  {:6.1} x serde_json",
-                contestant.name,
-                median / serde
-            );
-        }
+        report(&contestants, &speeds);
     }
     Ok(())
+}
+
+/// Speeds by rounds, beside those of serde_json and the `regex` crate, which come first; and what a value costs by the
+/// number of rules. Ratios are of one round each: what else runs on the machine changes from one to the next.
+fn report(contestants: &[Contestant], speeds: &[Vec<f64>]) {
+    let ratio = |i: usize, to: usize| median(speeds[i].iter().zip(&speeds[to]).map(|(speed, to)| speed / to));
+    for (i, contestant) in contestants.iter().enumerate() {
+        let slowest = speeds[i].iter().copied().fold(f64::INFINITY, f64::min);
+        let fastest = speeds[i].iter().copied().fold(0.0, f64::max);
+        println!(
+            "  {:44} {:6.2} ({slowest:.2} to {fastest:.2})  {:6.1} x serde_json {:6.1} x regex",
+            contestant.name,
+            median(speeds[i].iter().copied()),
+            ratio(i, 0),
+            ratio(i, 1)
+        );
+    }
+    println!("  ns for an event, by rules");
+    // A byte at 1 GB/s takes a nanosecond.
+    let costs = contestants.iter().enumerate().filter_map(|(i, contestant)| {
+        let rules = contestant.rules?;
+        Some((rules, events::LENGTH as f64 / median(speeds[i].iter().copied())))
+    });
+    let most = costs.clone().map(|(_, ns)| ns).fold(0.0, f64::max);
+    for (rules, ns) in costs {
+        println!("  {rules:4} {ns:6.0} {}", "#".repeat((PLOT_WIDTH * ns / most).round() as usize));
+    }
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 /// GB/s of one turn, by the time that this thread had a core.

@@ -4,13 +4,13 @@
 //! that lead on from there. A field costs one look into a table of all names that paths have, and work only for the places in
 //! the set: rules that are about other names cost nothing.
 
+use std::ops::Range;
+
+use super::names::{NameId, Names};
 use super::path::Segment;
 
 /// A place in the paths.
 pub(super) type Place = u32;
-
-/// A name that paths have.
-pub(super) type NameId = u32;
 
 /// An action of the plan: a greater number is a stricter one, 0 is none.
 pub(super) type ActionId = u32;
@@ -65,14 +65,19 @@ impl Fields {
     }
 
     /// The name, if any path has it.
-    #[inline]
     pub(super) fn name(&self, name: &[u8]) -> Option<NameId> {
         self.names.find(name)
     }
 
+    /// The name that stands at `at` in a text, behind a quote, if any path has it.
+    #[inline(always)]
+    pub(super) fn quoted_name(&self, text: &[u8], at: Range<usize>) -> Option<NameId> {
+        self.names.find_quoted(text, at)
+    }
+
     /// Adds to the places behind `set` those that the field `name` leads to from there; gives the strictest action that any
     /// path which ends at this field has.
-    pub(super) fn step(&self, set: std::ops::Range<usize>, name: Option<NameId>, places: &mut Vec<Place>) -> ActionId {
+    pub(super) fn step(&self, set: Range<usize>, name: Option<NameId>, places: &mut Vec<Place>) -> ActionId {
         let (from, mut action) = (places.len(), NONE);
         for i in set {
             let place = places[i];
@@ -87,6 +92,16 @@ impl Fields {
             }
         }
         action
+    }
+
+    /// The strictest action that any path which ends at the field `name` has, from places in `set` on.
+    #[inline]
+    pub(super) fn action(&self, set: &[Place], name: NameId) -> ActionId {
+        set.iter().fold(NONE, |action, place| {
+            let named = self.named(*place, name).map_or(NONE, |next| self.nodes[next as usize].action);
+            let any = self.nodes[*place as usize].any.map_or(NONE, |next| self.nodes[next as usize].action);
+            action.max(named).max(any)
+        })
     }
 
     /// Whether a field of a name that no path has leads from `set` to `set` again, without an action.
@@ -141,89 +156,6 @@ fn add(place: Place, from: usize, places: &mut Vec<Place>) {
     if !places[from..].contains(&place) {
         places.push(place);
     }
-}
-
-/// A set of names, asked for each key of each document: one multiplication and, for most, one look.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Names {
-    names: Vec<Box<[u8]>>,
-    /// Open addressing, at most a quarter full. A slot holds a name's fingerprint and its number; an empty one [`EMPTY`].
-    slots: Vec<(u64, NameId)>,
-    /// The lengths that names have, modulo 64, and the bytes that they begin with: most keys need no more than these.
-    lengths: u64,
-    firsts: [u64; 4],
-}
-
-const EMPTY: NameId = NameId::MAX;
-
-impl Names {
-    /// The number of a name, which is added if it is new.
-    pub(super) fn add(&mut self, name: &[u8]) -> NameId {
-        if let Some(id) = self.find(name) {
-            return id;
-        }
-        let id = self.names.len() as NameId;
-        self.names.push(name.into());
-        let first = name.first().copied().unwrap_or(0);
-        self.firsts[usize::from(first >> 6)] |= 1 << (first & 63);
-        self.lengths |= 1 << (name.len() & 63);
-        if self.slots.len() < 4 * self.names.len() {
-            self.slots = vec![(0, EMPTY); (8 * self.names.len()).next_power_of_two()];
-            (0..=id).for_each(|id| self.place(id));
-        } else {
-            self.place(id);
-        }
-        id
-    }
-
-    /// The number of a name.
-    #[inline]
-    pub(super) fn find(&self, name: &[u8]) -> Option<NameId> {
-        let first = name.first().copied().unwrap_or(0);
-        let begins = self.firsts[usize::from(first >> 6)] >> (first & 63);
-        if begins & (self.lengths >> (name.len() & 63)) & 1 == 0 {
-            return None;
-        }
-        self.look_up(name)
-    }
-
-    fn look_up(&self, name: &[u8]) -> Option<NameId> {
-        let fingerprint = fingerprint(name);
-        let mut at = fingerprint as usize & (self.slots.len() - 1);
-        loop {
-            let (known, id) = self.slots[at];
-            if id == EMPTY {
-                return None;
-            }
-            if known == fingerprint && *self.names[id as usize] == *name {
-                return Some(id);
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
-    }
-
-    fn place(&mut self, id: NameId) {
-        let fingerprint = fingerprint(&self.names[id as usize]);
-        let mut at = fingerprint as usize & (self.slots.len() - 1);
-        while self.slots[at].1 != EMPTY {
-            at = (at + 1) & (self.slots.len() - 1);
-        }
-        self.slots[at] = (fingerprint, id);
-    }
-}
-
-/// Of a name's length, its first and last bytes: names that differ elsewhere only are told apart by comparing them.
-#[inline]
-fn fingerprint(name: &[u8]) -> u64 {
-    let mixed = if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(29)
-    } else if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-        u64::from(u32::from_le_bytes(*first)) | (u64::from(u32::from_le_bytes(*last)) << 32)
-    } else {
-        name.iter().fold(0, |all, byte| all << 8 | u64::from(*byte))
-    };
-    let mixed = (mixed ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 32)
 }
 
 #[cfg(test)]
@@ -295,18 +227,5 @@ mod tests {
             set = from..places.len();
             assert!(set.len() <= 6, "{}", set.len());
         }
-    }
-
-    #[test]
-    fn names_of_every_length_are_found_again() {
-        let mut names = Names::default();
-        let all: Vec<String> =
-            (0..600).map(|n| "abcdefghij".repeat(2 + n / 100)[..n % 20].to_owned() + &n.to_string()).collect();
-        let ids: Vec<NameId> = all.iter().map(|name| names.add(name.as_bytes())).collect();
-        assert!(all.iter().zip(&ids).all(|(name, id)| names.find(name.as_bytes()) == Some(*id)));
-        assert_eq!(names.find(b""), None);
-        assert_eq!(names.add(b""), 600);
-        assert_eq!(names.find(b""), Some(600));
-        assert_eq!(names.find(b"abc"), None);
     }
 }

@@ -6,6 +6,8 @@
 mod action;
 mod fields;
 mod json;
+mod lanes;
+mod names;
 mod path;
 mod plan;
 #[cfg(test)]

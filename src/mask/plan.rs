@@ -157,8 +157,8 @@ impl Plan {
         let mut value = Part::compile(rules, depth_max, in_value);
         let actions = &value.sought.actions;
         let detecting = rules.iter().filter(|rule| !rule.detect.is_empty());
-        value.sought.detect =
-            detecting.clone().map(|rule| (id_of(actions, &rule.action), rule.detect.clone())).collect();
+        let detect = detecting.clone().map(|rule| (id_of(actions, &rule.action), rule.detect.clone())).collect();
+        value.sought.detect(detect);
         value.sought.nested |= detecting.clone().any(|rule| rule.nested_json);
         value.unparsable = detecting.map(|rule| rule.unparsable).fold(value.unparsable, Ord::max);
         Plan { value, key: Part::compile(rules, depth_max, in_key), headers }

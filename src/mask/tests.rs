@@ -4,6 +4,7 @@
 
 mod actions;
 mod hazards;
+mod many;
 mod nested;
 mod reference;
 mod rules;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::around;
 
-/// Countries with their lengths, from the registry that SWIFT keeps.
+/// Countries with their lengths, sorted, from the registry that SWIFT keeps.
 const COUNTRIES: &[&[u8; 4]] = &[
     b"AD24", b"AE23", b"AL28", b"AT20", b"AZ28", b"BA20", b"BE16", b"BG22", b"BH22", b"BI27", b"BR29", b"BY28",
     b"CH21", b"CR22", b"CY28", b"CZ24", b"DE22", b"DJ27", b"DK18", b"DO28", b"EE20", b"EG29", b"ES24", b"FI18",
@@ -21,10 +21,11 @@ const COUNTRIES: &[&[u8; 4]] = &[
 pub(super) fn find(text: &[u8], at: usize) -> Option<Range<usize>> {
     let start = at.checked_sub(2)?;
     let country = [text[start].to_ascii_uppercase(), text[start + 1].to_ascii_uppercase()];
-    let length = COUNTRIES.iter().find(|row| row[..2] == country).map(|row| length(row))?;
-    if around::word_before(text, start) || !text.get(at + 1)?.is_ascii_digit() {
+    if !country[1].is_ascii_uppercase() || !text.get(at + 1)?.is_ascii_digit() || around::word_before(text, start) {
         return None;
     }
+    let row = COUNTRIES.binary_search_by_key(&country, |row| [row[0], row[1]]).ok()?;
+    let length = length(COUNTRIES[row]);
     let end = compact(text, start, length).or_else(|| grouped(text, start, length))?;
     (!around::word_after(text, end)).then_some(start..end)
 }

@@ -31,6 +31,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 pub use national::NationalId;
 
+use super::lanes;
 use digits::Groups;
 use pattern::Pattern;
 
@@ -120,8 +121,14 @@ pub struct Detectors {
     phone: bool,
     ipv4: bool,
     ipv6: bool,
+    jwt: bool,
+    cloud_key: bool,
     national: Vec<NationalId>,
     anchors: Option<Anchors>,
+    /// Those of them that are no digits.
+    marks: Option<Anchors>,
+    /// How many bytes, from its first digit on, something that has digits takes at least.
+    reach: usize,
     literals: Option<Literals>,
     patterns: Vec<Pattern>,
 }
@@ -151,8 +158,6 @@ impl Detectors {
     /// Compiles a set; naming one twice changes nothing. The error is about an own pattern.
     pub fn new(detectors: impl IntoIterator<Item = Detector>) -> Result<Detectors, PatternError> {
         let mut set = Detectors::default();
-        let mut literals: Vec<(&str, Literal)> = Vec::new();
-        let (mut jwt, mut cloud_key) = (false, false);
         for detector in detectors {
             match detector {
                 Detector::PaymentCard => set.card = true,
@@ -161,22 +166,48 @@ impl Detectors {
                 Detector::Phone => set.phone = true,
                 Detector::Ipv4 => set.ipv4 = true,
                 Detector::Ipv6 => set.ipv6 = true,
-                Detector::Jwt => jwt = true,
-                Detector::CloudKey => cloud_key = true,
+                Detector::Jwt => set.jwt = true,
+                Detector::CloudKey => set.cloud_key = true,
                 Detector::NationalId(id) if set.national.contains(&id) => {}
                 Detector::NationalId(id) => set.national.push(id),
                 Detector::Pattern(text) => set.patterns.push(Pattern::new(&text)?),
             }
         }
-        if jwt {
+        Ok(set.compiled())
+    }
+
+    /// The detectors of several sets.
+    pub(super) fn of_all<'a>(sets: impl IntoIterator<Item = &'a Detectors>) -> Detectors {
+        let mut all = Detectors::default();
+        for set in sets {
+            all.card |= set.card;
+            all.email |= set.email;
+            all.iban |= set.iban;
+            all.phone |= set.phone;
+            all.ipv4 |= set.ipv4;
+            all.ipv6 |= set.ipv6;
+            all.jwt |= set.jwt;
+            all.cloud_key |= set.cloud_key;
+            let new = set.national.iter().filter(|id| !all.national.contains(id)).copied().collect::<Vec<_>>();
+            all.national.extend(new);
+            all.patterns.extend_from_slice(&set.patterns);
+        }
+        all.compiled()
+    }
+
+    fn compiled(mut self) -> Detectors {
+        let mut literals: Vec<(&str, Literal)> = Vec::new();
+        if self.jwt {
             literals.extend(jwt::LITERALS.iter().map(|text| (*text, Literal::Jwt)));
         }
-        if cloud_key {
+        if self.cloud_key {
             literals.extend(cloud::LITERALS.iter().map(|(text, kind)| (*text, Literal::CloudKey(*kind))));
         }
-        set.literals = Literals::new(&literals);
-        set.anchors = set.anchors();
-        Ok(set)
+        self.literals = Literals::new(&literals);
+        self.anchors = self.anchors();
+        self.marks = self.marks();
+        self.reach = self.reach();
+        self
     }
 
     /// Whether nothing is looked for.
@@ -199,20 +230,54 @@ impl Detectors {
         }
     }
 
+    /// A payment card has 13 digits or more, an IBAN 13 characters behind its country (Norway's), an IPv4 address at least
+    /// four digits and three dots.
+    fn reach(&self) -> usize {
+        match self {
+            Detectors { phone: true, .. } => 1,
+            _ if !self.national.is_empty() => 1,
+            Detectors { ipv4: true, .. } => 7,
+            _ => 13,
+        }
+    }
+
+    fn marks(&self) -> Option<Anchors> {
+        match (self.ipv6, self.email) {
+            (true, email) => Some(Anchors { first: b':', width: 1, other: if email { b'@' } else { b':' } }),
+            (false, true) => Some(Anchors { first: b'@', width: 1, other: b'@' }),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether surely nothing is sensitive in `text`. `room` is room to work in. What begins as a token does is not read on.
+    pub(super) fn find_nothing_in(&self, text: &[u8], room: &mut Vec<Range<usize>>) -> bool {
+        room.clear();
+        if let Some(anchors) = self.anchors {
+            self.find_anchored(anchors, text, room);
+        }
+        let literal = || self.literals.as_ref().is_some_and(|literals| literals.automaton.is_match(text));
+        room.is_empty() && !literal() && {
+            self.patterns.iter().for_each(|pattern| pattern.find(text, room));
+            room.is_empty()
+        }
+    }
+
     fn anchors(&self) -> Option<Anchors> {
         let digits = self.card || self.iban || self.phone || self.ipv4 || !self.national.is_empty();
         // The colon follows the digits in ASCII.
-        let (first, width) = match (digits, self.ipv6) {
-            (true, ipv6) => (b'0', 10 + u8::from(ipv6)),
-            (false, true) => (b':', 1),
-            (false, false) => return self.email.then_some(Anchors { first: b'@', width: 1, other: b'@' }),
-        };
-        Some(Anchors { first, width, other: if self.email { b'@' } else { first } })
+        let other = if self.email { b'@' } else { b'0' };
+        if digits { Some(Anchors { first: b'0', width: 10 + u8::from(self.ipv6), other }) } else { self.marks() }
     }
 
     fn find_anchored(&self, anchors: Anchors, text: &[u8], found: &mut Vec<Range<usize>>) {
         let mut at = 0;
-        while let Some(anchor) = anchors.next(text, at) {
+        // What begins later with a digit has no room.
+        let digits_end = text.len().saturating_sub(self.reach - 1);
+        let next = |at: usize| {
+            let any = if at < digits_end { anchors.next(&text[..digits_end], at) } else { None };
+            any.or_else(|| self.marks?.next(text, at.max(digits_end)))
+        };
+        while let Some(anchor) = next(at) {
             let before = found.len();
             at = anchor + 1;
             match text[anchor] {
@@ -230,7 +295,9 @@ impl Detectors {
 
     /// `at`: where a run of digits begins.
     fn find_at_digit(&self, text: &[u8], at: usize, found: &mut Vec<Range<usize>>) {
-        if self.card || !self.national.is_empty() {
+        // Nobody prints fewer than four digits of a card together.
+        let begins_card = || text[at..].iter().take(4).all(u8::is_ascii_digit);
+        if (self.card && begins_card()) || !self.national.is_empty() {
             let groups = Groups::read(text, at);
             if groups.row.len() > 0 {
                 found.extend(self.card.then(|| card::find(text, &groups)).flatten());
@@ -247,12 +314,19 @@ impl Anchors {
     /// Bytes that are looked at together: the loop over them has no branch, so that it becomes vector instructions.
     const TOGETHER: usize = 64;
 
+    /// Bytes that are looked at one by one first: most texts are short.
+    const NEAR: usize = 16;
+
     fn next(self, text: &[u8], from: usize) -> Option<usize> {
         let is_anchor = |b: u8| (b.wrapping_sub(self.first) < self.width) | (b == self.other);
-        let mut at = from;
-        for chunk in text[from..].chunks(Self::TOGETHER) {
-            if chunk.iter().fold(false, |any, b| any | is_anchor(*b)) {
-                return chunk.iter().position(|b| is_anchor(*b)).map(|i| at + i);
+        let (near, far) = text[from..].split_at(text.len().min(from + Self::NEAR) - from);
+        if let Some(place) = near.iter().position(|b| is_anchor(*b)) {
+            return Some(from + place);
+        }
+        let mut at = from + near.len();
+        for chunk in far.chunks(Self::TOGETHER) {
+            if lanes::any(chunk, is_anchor) {
+                return chunk.iter().position(|b| is_anchor(*b)).map(|place| at + place);
             }
             at += chunk.len();
         }

@@ -6,6 +6,7 @@ mod any_text;
 mod corpus;
 mod numbers;
 mod score;
+mod together;
 
 use super::*;
 

@@ -8,6 +8,7 @@ use super::text;
 use crate::mask::action::{Action, Key, keep_first, keep_last, stars};
 
 /// Masks what stands between a string's quotes. `room` is room to work in.
+#[inline]
 pub(super) fn mask_string(action: &Action, raw: &[u8], escaped: bool, room: &mut Vec<u8>, out: &mut Vec<u8>) {
     match action {
         Action::Hash(key) => hash(key, raw, escaped, room, out),
@@ -18,6 +19,7 @@ pub(super) fn mask_string(action: &Action, raw: &[u8], escaped: bool, room: &mut
 }
 
 /// Masks a part of a string, where a detector found something.
+#[inline]
 pub(super) fn mask_part(action: &Action, raw: &[u8], escaped: bool, room: &mut Vec<u8>, out: &mut Vec<u8>) {
     match action {
         Action::KeepFirst(n) => keep_first(raw, text::boundary(raw, *n, false), out),
@@ -37,7 +39,12 @@ fn hash(key: &Key, raw: &[u8], escaped: bool, room: &mut Vec<u8>, out: &mut Vec<
 }
 
 /// Whether it is a date or a time of ISO 8601 in its extended form, as RFC 3339 has it, with or without an offset.
+#[inline]
 fn is_date(raw: &[u8]) -> bool {
+    raw.get(4) == Some(&b'-') && is_shaped_as_date(raw)
+}
+
+fn is_shaped_as_date(raw: &[u8]) -> bool {
     let shaped = |text: &[u8], shape: &[u8]| {
         text.len() >= shape.len()
             && text

@@ -11,6 +11,7 @@
 //! - JSON in a string, where a rule asks for it, is a document of its own and goes on with the path that leads to it: a path
 //!   may be written either way.
 
+mod buffers;
 mod leaf;
 mod look;
 mod prefilter;
@@ -23,9 +24,9 @@ use super::detect::Detectors;
 use super::fields::{ActionId, Fields};
 use super::path::Segment;
 use super::plan::{Counts, Fault};
+pub(super) use buffers::Buffers;
 pub(super) use look::{detect, merge};
 use prefilter::Prefilter;
-pub(super) use walk::Buffers;
 use walk::{Stop, Walker};
 
 /// What is sought in a document.
@@ -37,6 +38,8 @@ pub(super) struct Sought {
     pub fields: Fields,
     /// By content.
     pub detect: Vec<(ActionId, Detectors)>,
+    /// All of these.
+    any: Detectors,
     /// What happens to every leaf.
     pub whole: ActionId,
     /// Whether strings are looked into that hold JSON.
@@ -64,6 +67,7 @@ impl Sought {
             actions,
             fields: Fields::new(paths.iter().copied()),
             detect: Vec::new(),
+            any: Detectors::default(),
             whole: super::fields::NONE,
             nested: false,
             depth_max,
@@ -71,20 +75,29 @@ impl Sought {
         }
     }
 
+    /// Adds what is sought by content, each with its action.
+    pub(super) fn detect(&mut self, detect: Vec<(ActionId, Detectors)>) {
+        self.any = Detectors::of_all(detect.iter().map(|(_, detectors)| detectors));
+        self.detect = detect;
+    }
+
     /// Whether it is sure, without a walk, that nothing is to be masked in these bytes, whatever they are.
     pub(super) fn passes(&self, bytes: &[u8]) -> bool {
         let by_field_only = self.detect.is_empty() && self.whole == super::fields::NONE;
-        by_field_only && self.prefilter.proves_nothing_in(bytes) && is_utf8(bytes)
+        by_field_only && self.prefilter.proves_nothing_in(bytes)
     }
 
     /// Walks a value, whole.
     pub(super) fn mask(&self, bytes: &[u8], buffers: &mut Buffers, counts: &mut Counts) -> Result<Found, Fault> {
-        if !is_utf8(bytes) {
+        let plain = scan::is_plain(bytes);
+        if !plain && !is_utf8(bytes) {
             return Err(Fault::NotUtf8);
         }
         buffers.clear();
+        // Else it would grow by copies, which are left behind.
+        buffers.out.reserve(bytes.len());
         self.fields.start(&mut buffers.places);
-        let mut walker = Walker::new(self, bytes, buffers, counts);
+        let mut walker = Walker::new(self, bytes, plain, buffers, counts);
         match walker.documents() {
             Ok(true) => Ok(Found::Masked),
             Ok(false) => Ok(Found::Nothing),

@@ -7,17 +7,20 @@
 //! Invariants:
 //! - What holds a field of the plan is never passed, in whichever way it is written.
 //! - Nor is what is not text that begins and ends as JSON does: names might hide in it (UTF-16, binary formats).
-//! - Quotes are not looked at: `{'pan': …}` and `{pan=…}` are no JSON, which the walk finds out, and hold the field all the
-//!   same.
+//! - Quotes prove nothing: `{'pan': …}` and `{pan=…}` are no JSON, which the walk finds out, and hold the field all the same.
+//!   Of a few names each is found as a word; of many what stands before a colon or an equals sign, between two quotes of one
+//!   kind or without any.
 
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use memchr::memmem;
 
-use crate::mask::fields::Names;
+use super::scan;
+use crate::mask::lanes;
+use crate::mask::names::{End, Ends, Names};
 use crate::mask::path::Segment;
 
 /// Names at which one search for all of them (Teddy, which compares 32 bytes at a time with some patterns) is given up for
-/// looks at each key: its candidates multiply with its patterns.
+/// looks at each key: its candidates multiply with its patterns, and at 64 it is hardly faster.
 const TOGETHER_MAX: usize = 64;
 
 /// What is looked for.
@@ -37,7 +40,7 @@ enum Search {
     /// A few names, anywhere.
     Few(Box<Searcher>),
     /// Many names (or no vector instructions to look for few): each key is looked up.
-    Many(Keys),
+    Many(Box<Keys>),
 }
 
 /// Names that keys are looked up in.
@@ -45,8 +48,13 @@ enum Search {
 struct Keys {
     names: Names,
     longest: usize,
-    /// The two bytes that names end with, a bit for each pair: hardly any other key has such an end.
-    ends: Vec<u64>,
+    /// Of some hundred names every hundredth bit is set. 8 KiB.
+    ends: Ends<1024>,
+    /// Whether each name could be told from what is before it without quotes.
+    all_words: bool,
+    /// By the byte before a colon, or before a quote and a colon: 1 where a closer look has to tell whether a name is
+    /// there. Without a quote these are the bytes that names end with; with and without, what may stand between.
+    lasts: [[u8; 256]; 2],
 }
 
 #[derive(Debug, Clone)]
@@ -88,10 +96,12 @@ impl Prefilter {
         Prefilter { search, escapes }
     }
 
-    /// Whether no field of the plan can be in these bytes, if they are a document.
+    /// Whether these bytes are text, and no field of the plan can be in them, if they are a document.
     pub(super) fn proves_nothing_in(&self, bytes: &[u8]) -> bool {
         // Names first: where there is one, the search ends there.
-        !self.name_in(bytes) && !self.escape_in(bytes) && looks_like_json(bytes)
+        let text =
+            || scan::is_plain(bytes) || (!self.escape_in(bytes) && !has_controls(bytes) && super::is_utf8(bytes));
+        !self.name_in(bytes) && is_enclosed(bytes) && text()
     }
 
     /// Whether a name, or what might be one, is in a text of any form.
@@ -134,18 +144,20 @@ impl Search {
         };
         match (names.len() <= TOGETHER_MAX).then(few).flatten() {
             Some(searcher) => Search::Few(Box::new(searcher)),
-            None => Search::Many(Keys::new(&names)),
+            None => Search::Many(Box::new(Keys::new(&names))),
         }
     }
 }
 
-/// Whether these bytes are text and begin and end as an object or an array does. Whether they are UTF-8 is not asked here.
-fn looks_like_json(bytes: &[u8]) -> bool {
+/// Whether bytes begin and end as an object or an array does.
+fn is_enclosed(bytes: &[u8]) -> bool {
     let begins = bytes.iter().find(|byte| !is_space(**byte));
     let ends = bytes.iter().rev().find(|byte| !is_space(**byte));
-    // Array upon array of bytes: becomes vector instructions.
-    let controls = |part: &[u8]| part.iter().fold(false, |any, byte| any | ((*byte < 0x20) & !is_space(*byte)));
-    matches!((begins, ends), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))) && !bytes.chunks(256).any(controls)
+    matches!((begins, ends), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
+}
+
+fn has_controls(bytes: &[u8]) -> bool {
+    bytes.chunks(256).any(|part| lanes::any(part, |byte| (byte < b' ') & !is_space(byte)))
 }
 
 #[inline]
@@ -157,6 +169,12 @@ fn is_space(byte: u8) -> bool {
 #[inline]
 fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+/// What names without quotes are taken to consist of.
+#[inline]
+fn is_of_bare_name(byte: u8) -> bool {
+    is_of_word(byte) || byte == b'-' || byte == b'.'
 }
 
 /// Whether one of the names stands in the text as a word of its own.
@@ -179,55 +197,63 @@ fn is_word(text: &[u8], start: usize, end: usize) -> bool {
 
 impl Keys {
     fn new(names: &[&str]) -> Keys {
-        let mut keys = Keys { names: Names::default(), longest: 0, ends: vec![0; 1 << 10] };
+        let mut keys =
+            Keys { names: Names::default(), longest: 0, ends: Ends::default(), lasts: [[0; 256]; 2], all_words: true };
+        for byte in b"\"'\\ \n\r\t" {
+            keys.lasts.iter_mut().for_each(|lasts| lasts[usize::from(*byte)] = 1);
+        }
         for name in names {
             keys.names.add(name.as_bytes());
+            keys.ends.add(name.as_bytes());
             keys.longest = keys.longest.max(name.len());
-            match name.as_bytes() {
-                [.., before, last] => keys.add_end(*before, *last),
-                [last] => (0..=u8::MAX).for_each(|before| keys.add_end(before, *last)),
-                [] => {}
-            }
+            keys.all_words &= name.bytes().all(is_of_bare_name);
+            name.bytes().last().iter().for_each(|last| keys.lasts[0][usize::from(*last)] = 1);
         }
         keys
-    }
-
-    fn add_end(&mut self, before: u8, last: u8) {
-        let pair = usize::from(u16::from_le_bytes([before, last]));
-        self.ends[pair / 64] |= 1 << (pair % 64);
-    }
-
-    /// Whether some name ends as this text does.
-    #[inline]
-    fn may_end(&self, text: &[u8]) -> bool {
-        let pair = match text {
-            [.., before, last] => [*before, *last],
-            [last] => [0, *last],
-            [] => return false,
-        };
-        let pair = usize::from(u16::from_le_bytes(pair));
-        self.ends[pair / 64] >> (pair % 64) & 1 == 1
     }
 
     /// Whether one of the names stands before a colon or an equals sign, with white space and a quote, perhaps an escaped
     /// one, between them at most.
     fn are_in(&self, text: &[u8]) -> bool {
-        memchr::memchr2_iter(b':', b'=', text).any(|at| {
-            let end = text[..at].iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
-            let end_of_name = match text[..end].split_last() {
-                Some((b'"' | b'\'', inner)) => inner.iter().rposition(|byte| *byte != b'\\').map_or(0, |last| last + 1),
-                _ => end,
-            };
-            if !self.may_end(&text[..end_of_name]) {
-                return false;
-            }
-            // Never further back than a name is long, or the time would grow with the square of the length.
-            let near = &text[end_of_name.saturating_sub(self.longest + 1)..end_of_name];
-            let starts = match text.get(end_of_name).filter(|_| end_of_name < end) {
-                Some(_) => near.iter().rposition(|byte| matches!(byte, b'"' | b'\'')),
-                None => near.iter().rposition(|byte| !is_of_word(*byte) && *byte != b'-' && *byte != b'.'),
-            };
-            self.names.find(&near[starts.map_or(0, |before| before + 1)..]).is_some()
+        let mut room = [0; lanes::WINDOW];
+        (0..text.len()).step_by(lanes::BLOCK).any(|start| {
+            let window = lanes::window(text, start, &mut room);
+            let marks = lanes::marks(window, |byte| (byte == b':') | (byte == b'='));
+            // All of a block are looked at without a branch; hardly ever is there one to look closer at.
+            let some = marks.clone().fold(0, |some, place| some | self.may_end_at(window, place));
+            some == 1 && self.one_ends_in(text, start, marks)
         })
+    }
+
+    #[cold]
+    fn one_ends_in(&self, text: &[u8], start: usize, mut marks: lanes::Marks) -> bool {
+        marks.any(|place| self.one_ends_at(text, start + place))
+    }
+
+    /// Whether a name could stand before a colon at this place of the block, by what is right before it: 1 or 0.
+    #[inline(always)]
+    fn may_end_at(&self, window: &lanes::Window, place: usize) -> u8 {
+        let Some([eight @ .., last]) = window.get(place..).and_then(<[u8]>::first_chunk::<9>) else { return 1 };
+        let quoted = usize::from(*last == b'"');
+        let last = usize::from(window[place + 8 - quoted]);
+        (self.ends.may_hold(End::of(eight)) & quoted as u8) | self.lasts[quoted][last]
+    }
+
+    fn one_ends_at(&self, text: &[u8], at: usize) -> bool {
+        let end = text[..at].iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
+        let (quote, end_of_name) = match text[..end].split_last() {
+            Some((quote @ (b'"' | b'\''), inner)) => {
+                (Some(*quote), inner.iter().rposition(|byte| *byte != b'\\').map_or(0, |last| last + 1))
+            }
+            _ => (None, end),
+        };
+        // Never further back than a name is long, or the time would grow with the square of the length.
+        let near = &text[end_of_name.saturating_sub(self.longest + 1)..end_of_name];
+        let before = match quote {
+            Some(quote) => near.iter().rposition(|byte| *byte == quote),
+            None if self.all_words => near.iter().rposition(|byte| !is_of_bare_name(*byte)),
+            None => return (0..near.len()).any(|start| self.names.find(&near[start..]).is_some()),
+        };
+        self.names.find(&near[before.map_or(0, |before| before + 1)..]).is_some()
     }
 }

@@ -13,13 +13,32 @@ pub(super) struct Text {
 }
 
 /// The first place from `at` on that is not white space.
-#[inline]
+#[inline(always)]
 pub(super) fn space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(byte) if *byte > b' ' => at,
+        _ => spaces(bytes, at),
+    }
+}
+
+#[inline(never)]
+fn spaces(bytes: &[u8], at: usize) -> usize {
     let mut at = at;
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
         at += 1;
     }
     at
+}
+
+/// Whether bytes are ASCII without controls, line ends included, and without escapes, as most documents are: one look finds
+/// that out, which else takes three.
+pub(super) fn is_plain(bytes: &[u8]) -> bool {
+    // The highest bit is set in what is beyond ASCII, and in what becomes so below a space.
+    let marks = bytes.iter().fold(0, |marks: u8, byte| {
+        let backslash = if *byte == b'\\' { 0x80 } else { 0 };
+        marks | byte | byte.wrapping_sub(b' ') | backslash
+    });
+    marks < 0x80
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -55,9 +74,31 @@ fn plain(bytes: &[u8], at: usize) -> usize {
     at
 }
 
-/// A string, from behind its opening quote.
+/// The first quote from `at` on: where a string ends in a document that [`is_plain`].
 #[inline(always)]
-pub(super) fn string(bytes: &[u8], start: usize) -> Option<Text> {
+fn quote(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut rest = bytes.get(at..)?;
+    while let Some((eight, behind)) = rest.split_first_chunk() {
+        // In ASCII only a quote, and perhaps what is behind it, has a highest bit then.
+        let marks = (u64::from_le_bytes(*eight) ^ (ONES * b'"' as u64)).wrapping_sub(ONES) & HIGHS;
+        if marks != 0 {
+            return Some(bytes.len() - rest.len() + (marks.trailing_zeros() / 8) as usize);
+        }
+        rest = behind;
+    }
+    Some(bytes.len() - rest.len() + rest.iter().position(|byte| *byte == b'"')?)
+}
+
+/// A string, from behind its opening quote. `plain`: whether the document [`is_plain`].
+#[inline(always)]
+pub(super) fn string(bytes: &[u8], start: usize, plain: bool) -> Option<Text> {
+    if plain {
+        return quote(bytes, start).map(|end| Text { end, escaped: false });
+    }
+    escaped_string(bytes, start)
+}
+
+fn escaped_string(bytes: &[u8], start: usize) -> Option<Text> {
     let (mut at, mut escaped) = (plain(bytes, start), false);
     loop {
         match bytes.get(at)? {
@@ -116,9 +157,16 @@ pub(super) fn word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
 
 /// Behind a value that is no object and no array.
 #[inline]
-pub(super) fn scalar(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn scalar(bytes: &[u8], at: usize, plain: bool) -> Option<usize> {
     match bytes.get(at)? {
-        b'"' => Some(string(bytes, at + 1)?.end + 1),
+        b'"' => Some(string(bytes, at + 1, plain)?.end + 1),
+        _ => word_or_number(bytes, at),
+    }
+}
+
+/// Behind a number, `true`, `false` or `null`.
+pub(super) fn word_or_number(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at)? {
         b't' => word(bytes, at, b"true"),
         b'f' => word(bytes, at, b"false"),
         b'n' => word(bytes, at, b"null"),
@@ -132,7 +180,7 @@ fn name(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
     }
-    colon(bytes, string(bytes, at + 1)?.end + 1)
+    colon(bytes, string(bytes, at + 1, false)?.end + 1)
 }
 
 /// Behind the colon that follows a name, where its value begins.
@@ -164,7 +212,7 @@ pub(super) fn value(bytes: &[u8], at: usize, depth: usize, open: &mut Vec<u8>) -
                 at = first + 1;
                 open.pop();
             }
-            _ => at = scalar(bytes, at).ok_or(Fault::Malformed)?,
+            _ => at = scalar(bytes, at, false).ok_or(Fault::Malformed)?,
         }
         // A value has ended here.
         loop {
@@ -197,17 +245,34 @@ mod tests {
     fn a_string_ends_at_its_quote_wherever_that_stands() {
         for length in 0..40 {
             let text = format!("\"{}\" and more \" of it", "x".repeat(length));
-            assert_eq!(string(text.as_bytes(), 1).unwrap().end, length + 1);
+            assert_eq!(string(text.as_bytes(), 1, false).unwrap().end, length + 1);
             let escaped = format!("\"{}\\\"\\u00e9\\\\\" and", "é".repeat(length));
-            let found = string(escaped.as_bytes(), 1).unwrap();
+            let found = string(escaped.as_bytes(), 1, false).unwrap();
             assert!(found.escaped && found.end == 2 * length + 11, "{length}");
+        }
+    }
+
+    #[test]
+    fn in_a_plain_document_a_string_ends_at_the_first_quote_whatever_is_around_it() {
+        let others: Vec<u8> = (b' '..0x80).filter(|byte| !b"\"\\".contains(byte)).collect();
+        for length in 0..20 {
+            for other in &others {
+                let text = [&vec![*other; length][..], b"\"", &[*other; 9]].concat();
+                assert!(is_plain(&text));
+                assert_eq!(string(&text, 0, true).unwrap().end, length, "{}", char::from(*other));
+                assert!(string(&text[..length], 0, true).is_none());
+            }
+        }
+        assert!(string(b"", 1, true).is_none());
+        for byte in (0..b' ').chain([b'\\']).chain(0x80..=0xff) {
+            assert!((0..70).all(|at| !is_plain(&[&vec![b'x'; at][..], &[byte], b"xx"].concat())), "{byte}");
         }
     }
 
     #[test]
     fn a_string_that_is_none_is_none() {
         for text in ["abc", "a\nb\"", "a\u{1f}\"", "\\x\"", "\\u12g4\"", "\\u123", "\\", "12345678\n\"", "\\u12\""] {
-            assert!(string(text.as_bytes(), 0).is_none(), "{text:?}");
+            assert!(string(text.as_bytes(), 0, false).is_none(), "{text:?}");
         }
     }
 

@@ -3,40 +3,13 @@
 //! It keeps a frame for each open object or array, and in it the places of the paths that lead on from there
 //! (`mask/fields.rs`). A part that no path leads into is only checked.
 
-use std::ops::Range;
-
+use super::buffers::Buffers;
 use super::scan::{self, Text};
 use super::{BOM, Sought, leaf, text};
 use crate::mask::action::Action;
-use crate::mask::fields::{ActionId, NONE, Place};
+use crate::mask::fields::{ActionId, NONE};
+use crate::mask::names::NameId;
 use crate::mask::plan::{Counts, Fault};
-
-/// What a walk works in, kept for the next one.
-#[derive(Default)]
-pub(in crate::mask) struct Buffers {
-    /// The masked document, as far as it is written.
-    pub out: Vec<u8>,
-    /// Sets of places, one behind the other.
-    pub places: Vec<Place>,
-    pub(super) frames: Vec<Frame>,
-    /// A text without its escapes.
-    pub(super) plain: Vec<u8>,
-    pub(super) room: Vec<u8>,
-    pub(super) open: Vec<u8>,
-    pub found: Vec<Range<usize>>,
-    pub hits: Vec<(Range<usize>, ActionId)>,
-    /// For JSON in a string: that document, and what its walk works in.
-    pub(super) source: Vec<u8>,
-    pub(super) inner: Option<Box<Buffers>>,
-}
-
-impl Buffers {
-    pub(super) fn clear(&mut self) {
-        self.out.clear();
-        self.places.clear();
-        self.frames.clear();
-    }
-}
 
 /// Some places, by where they stand in [`Buffers::places`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -109,6 +82,8 @@ pub(super) enum Now {
 pub(super) struct Walker<'a> {
     pub(super) sought: &'a Sought,
     pub(super) bytes: &'a [u8],
+    /// Whether strings end at the next quote.
+    plain: bool,
     pub(super) at: usize,
     /// Up to where the document has been copied.
     pub(super) copied: usize,
@@ -122,9 +97,15 @@ pub(super) struct Walker<'a> {
 
 impl<'a> Walker<'a> {
     /// `buffers.places` holds where the document begins.
-    pub(super) fn new(sought: &'a Sought, bytes: &'a [u8], buffers: &'a mut Buffers, counts: &'a mut Counts) -> Self {
+    pub(super) fn new(
+        sought: &'a Sought,
+        bytes: &'a [u8],
+        plain: bool,
+        buffers: &'a mut Buffers,
+        counts: &'a mut Counts,
+    ) -> Self {
         let looks_inside = sought.nested || !sought.detect.is_empty();
-        Walker { sought, bytes, at: 0, copied: 0, changed: false, looks_inside, nesting: 0, buffers, counts }
+        Walker { sought, bytes, plain, at: 0, copied: 0, changed: false, looks_inside, nesting: 0, buffers, counts }
     }
 
     /// Walks all documents of a value; whether anything was masked.
@@ -151,8 +132,9 @@ impl<'a> Walker<'a> {
     fn document(&mut self) -> Result<(), Stop> {
         let start = Set { start: 0, end: self.buffers.places.len() };
         let mut now = self.value(start, self.sought.whole)?;
+        let plain = self.plain;
         loop {
-            let Some(frame) = self.buffers.frames.last_mut() else { return Ok(()) };
+            let Some(frame) = self.buffers.frames.last() else { return Ok(()) };
             let at = scan::space(self.bytes, self.at);
             let byte = *self.bytes.get(at).ok_or(MALFORMED)?;
             let end = if frame.is_object { b'}' } else { b']' };
@@ -164,21 +146,20 @@ impl<'a> Walker<'a> {
             }
             match now {
                 Now::Opened => self.at = at,
+                // Before it stands a value that held others, which is there still.
                 Now::Done if byte == b',' => {
-                    if frame.is_object && !frame.kept {
-                        // All members before it are gone, and so has their comma to be.
-                        self.copied = self.at;
-                    }
-                    frame.comma = at;
                     self.at = scan::space(self.bytes, self.at);
+                    self.frame()?.comma = at;
                 }
                 Now::Done => return Err(MALFORMED),
             }
-            now = if frame.is_object {
-                self.member()?
-            } else {
-                let (set, action) = (frame.set, frame.action);
-                self.value(set, action)?
+            now = match self.frame()? {
+                Frame { is_object: true, .. } if plain => self.members::<true>()?,
+                Frame { is_object: true, .. } => self.members::<false>()?,
+                Frame { set, action, .. } => {
+                    let (set, action) = (*set, *action);
+                    self.value(set, action)?
+                }
             };
         }
     }
@@ -197,34 +178,83 @@ impl<'a> Walker<'a> {
         self.buffers.frames.last_mut().ok_or(MALFORMED)
     }
 
-    /// A member of an object, from its name on.
-    #[inline(always)]
-    fn member(&mut self) -> Result<Now, Stop> {
-        let start = self.at;
-        if self.bytes.get(start) != Some(&b'"') {
-            return Err(MALFORMED);
-        }
-        let name = scan::string(self.bytes, start + 1).ok_or(MALFORMED)?;
-        self.at = scan::colon(self.bytes, name.end + 1).ok_or(MALFORMED)?;
-        let frame = self.buffers.frames.last_mut().ok_or(MALFORMED)?;
-        (frame.member, frame.rewind, frame.kept_before) = (start, None, frame.kept);
-        let (set, inherited) = (frame.set, frame.action);
-        let (mut next, mut action) = (frame.others, frame.others_action);
-        if !set.is_empty() {
-            let top = frame.top;
-            let raw = &self.bytes[start + 1..name.end];
-            let id = if name.escaped {
-                self.buffers.plain.clear();
-                text::unescape(raw, &mut self.buffers.plain);
-                self.sought.fields.name(&self.buffers.plain)
+    /// Members of an object, from the name of one on, up to the end of the object or to one that holds others. For most
+    /// nothing is written down: no rule is about them.
+    fn members<const PLAIN: bool>(&mut self) -> Result<Now, Stop> {
+        let (bytes, looks_inside) = (self.bytes, self.looks_inside);
+        let frame = self.frame()?;
+        let (named, others) = (!frame.set.is_empty(), frame.others);
+        let passes = frame.others_action == NONE && frame.action == NONE && !looks_inside;
+        let (mut comma, mut kept) = (frame.comma, frame.kept);
+        let mut start = self.at;
+        loop {
+            if bytes.get(start) != Some(&b'"') {
+                return Err(MALFORMED);
+            }
+            let name = scan::string(bytes, start + 1, PLAIN).ok_or(MALFORMED)?;
+            let value = scan::colon(bytes, name.end + 1).ok_or(MALFORMED)?;
+            let id = if named { self.name(start + 1, name) } else { None };
+            let end = if passes && id.is_none() {
+                kept = true;
+                match bytes.get(value) {
+                    Some(b'"') => scan::string(bytes, value + 1, PLAIN).ok_or(MALFORMED)?.end + 1,
+                    Some(bracket @ (b'{' | b'[')) => {
+                        self.frame()?.kept = true;
+                        self.at = value;
+                        return self.open(*bracket == b'{', others, NONE);
+                    }
+                    _ => scan::word_or_number(bytes, value).ok_or(MALFORMED)?,
+                }
             } else {
-                self.sought.fields.name(raw)
+                let frame = self.frame()?;
+                (frame.member, frame.comma, frame.rewind) = (start, comma, None);
+                (frame.kept, frame.kept_before) = (kept, kept);
+                self.at = value;
+                if let Now::Opened = self.member(start, name, id)? {
+                    return Ok(Now::Opened);
+                }
+                kept = self.frame()?.kept;
+                self.at
             };
-            if id.is_some() {
-                let places = &mut self.buffers.places;
+            comma = scan::space(bytes, end);
+            if bytes.get(comma) != Some(&b',') {
+                self.at = comma;
+                self.frame()?.kept = kept;
+                return Ok(Now::Done);
+            }
+            if !kept {
+                // All members before it are gone, and so has their comma to be.
+                self.copied = comma + 1;
+            }
+            start = scan::space(bytes, comma + 1);
+        }
+    }
+
+    /// Which of the plan's names a member has, whose name begins at `start`.
+    #[inline(always)]
+    fn name(&mut self, start: usize, name: Text) -> Option<NameId> {
+        if !name.escaped {
+            return self.sought.fields.quoted_name(self.bytes, start..name.end);
+        }
+        let plain = &mut self.buffers.plain;
+        plain.clear();
+        text::unescape(&self.bytes[start..name.end], plain);
+        self.sought.fields.name(plain)
+    }
+
+    /// The value of a member, whose name begins at `start`.
+    fn member(&mut self, start: usize, name: Text, id: Option<NameId>) -> Result<Now, Stop> {
+        let frame = self.buffers.frames.last().ok_or(MALFORMED)?;
+        let (set, top, inherited) = (frame.set, frame.top, frame.action);
+        let (mut next, mut action) = (frame.others, frame.others_action);
+        if let Some(id) = id {
+            let (fields, places) = (&self.sought.fields, &mut self.buffers.places);
+            if self.looks_inside || matches!(self.bytes.get(self.at), Some(b'{' | b'[')) {
                 places.truncate(top);
-                action = self.sought.fields.step(set.start..set.end, id, places);
+                action = fields.step(set.start..set.end, Some(id), places);
                 next = Set { start: top, end: places.len() };
+            } else {
+                action = fields.action(&places[set.start..set.end], id);
             }
         }
         if !self.sought.detect.is_empty() {
@@ -243,7 +273,15 @@ impl<'a> Walker<'a> {
             }
         }
         self.frame()?.kept = true;
-        self.value(next, action.max(inherited))
+        let action = action.max(inherited);
+        if action != NONE && !self.looks_inside && self.bytes.get(self.at) == Some(&b'"') {
+            let start = self.at + 1;
+            let string = scan::string(self.bytes, start, self.plain).ok_or(MALFORMED)?;
+            self.at = string.end + 1;
+            self.mask_string(start, string, action);
+            return Ok(Now::Done);
+        }
+        self.value(next, action)
     }
 
     /// Behind a value of which nothing but its end matters.
@@ -301,14 +339,14 @@ impl<'a> Walker<'a> {
         match *self.bytes.get(start).ok_or(MALFORMED)? {
             bracket @ (b'{' | b'[') => return self.open(bracket == b'{', set, action),
             b'"' => {
-                let string = scan::string(self.bytes, start + 1).ok_or(MALFORMED)?;
+                let string = scan::string(self.bytes, start + 1, self.plain).ok_or(MALFORMED)?;
                 self.at = string.end + 1;
                 if action != NONE || self.looks_inside {
                     self.string(start, string, set, action)?;
                 }
             }
             byte @ (b't' | b'f' | b'n') => {
-                self.at = scan::scalar(self.bytes, start).ok_or(MALFORMED)?;
+                self.at = scan::scalar(self.bytes, start, self.plain).ok_or(MALFORMED)?;
                 if action != NONE && byte != b'n' {
                     self.counts.fields += 1;
                     self.copy_to(start);
@@ -379,12 +417,18 @@ impl<'a> Walker<'a> {
             // What is masked anyhow is masked as strictly as the detector asks.
             action = action.max(found);
         }
-        self.counts.fields += 1;
-        self.copy_to(raw.start);
-        let Buffers { room, out, .. } = &mut *self.buffers;
-        leaf::mask_string(&self.sought.actions[action as usize], &self.bytes[raw.clone()], string.escaped, room, out);
-        self.copied = raw.end;
+        self.mask_string(raw.start, string, action);
         Ok(())
+    }
+
+    /// Masks a string, from behind its opening quote.
+    fn mask_string(&mut self, start: usize, string: Text, action: ActionId) {
+        self.counts.fields += 1;
+        self.copy_to(start);
+        let Buffers { room, out, .. } = &mut *self.buffers;
+        let raw = &self.bytes[start..string.end];
+        leaf::mask_string(&self.sought.actions[action as usize], raw, string.escaped, room, out);
+        self.copied = string.end;
     }
 
     fn number(&mut self, start: usize, action: ActionId) -> Result<(), Stop> {

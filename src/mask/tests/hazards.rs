@@ -254,3 +254,43 @@ fn broken_json_is_not_searched_as_a_text_where_an_escape_could_hide_something() 
         "\"no\" he said, \"****************\" it is"
     );
 }
+
+#[test]
+fn members_that_are_masked_and_not_can_follow_each_other_in_any_order() {
+    let plan = plan(&[rule(&["**.pan", "a.b"], Action::Redact), rule(&["**.gone"], Action::DropField)]);
+    // Each with what is left of it; none at all where it goes.
+    let members = [
+        (r#""x":"y""#, Some(r#""x":"y""#)),
+        (r#""pan":"41""#, Some(r#""pan":"**""#)),
+        (r#""gone":{"pan":[1]}"#, None),
+        (r#""a":{"b":"c","gone":0,"d":[]}"#, Some(r#""a":{"b":"*","d":[]}"#)),
+        (r#""p\u0061n":1"#, Some(r#""p\u0061n":0"#)),
+        (r#""é":null"#, Some(r#""é":null"#)),
+    ];
+    for number in 0..members.len().pow(4) {
+        let chosen = (0..4).map(|place| members[number / members.len().pow(place) % members.len()]);
+        let value: Vec<&str> = chosen.clone().map(|(member, _)| member).collect();
+        let expected: Vec<&str> = chosen.filter_map(|(_, left)| left).collect();
+        let (value, expected) = (format!("{{{}}}", value.join(",")), format!("{{{}}}", expected.join(",")));
+        let expected = if value == expected { "untouched".to_owned() } else { expected };
+        assert_eq!(masked(&plan, &value), expected, "{value}");
+    }
+}
+
+#[test]
+fn a_string_ends_at_its_quote_in_plain_documents_and_in_others() {
+    for length in 0..40 {
+        let text = "x".repeat(length);
+        for around in [("", ""), ("\u{e9}", ""), ("", "\\n"), ("\\\"", "\\\\")] {
+            let string = format!("{}{text}{}", around.0, around.1);
+            let value = format!(r#"{{"{string}":"{string}","pan":"{string}","pan":["{string}",":"]}}"#);
+            let stars = "*".repeat(string.len());
+            let expected = format!(r#"{{"{string}":"{string}","pan":"{stars}","pan":["{stars}","*"]}}"#);
+            assert_eq!(masked(&pan(), &value), expected);
+            for end in 1..value.len() {
+                let broken = masked(&pan(), &value.as_bytes()[..end]);
+                assert!(broken == "0" || broken == whole(end), "{broken}");
+            }
+        }
+    }
+}

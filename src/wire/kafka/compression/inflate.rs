@@ -127,6 +127,10 @@ const LZ4_FRAME: [u8; LZ4_MAGIC] = 0x184d_2204_u32.to_le_bytes();
 const LZ4_MAGIC: usize = 4;
 /// The bit of lz4's flags that announces four bytes of checksum behind the end mark.
 const LZ4_CONTENT_CHECKSUM: u8 = 0x04;
+/// The bit that announces them behind each block.
+const LZ4_BLOCK_CHECKSUM: u8 = 0x10;
+/// The bit of a block's length that says that it holds plain bytes.
+const LZ4_UNCOMPRESSED: u32 = 1 << 31;
 
 /// One frame. For magic 0 the right header checksum is put in place of whatever is there; the decoder takes a missing end
 /// mark for an end, so that is looked at here.
@@ -142,18 +146,30 @@ fn lz4(input: &[u8], magic: u8, cap: usize, out: &mut Vec<u8>) -> Result<(), Inf
     }
     let described = 2 + if flags & 0x08 != 0 { 8 } else { 0 } + if flags & 0x01 != 0 { 4 } else { 0 };
     let checksum_at = LZ4_MAGIC + described;
-    let (Some(stated), Some(mut blocks)) = (input.get(checksum_at), input.get(checksum_at + 1..)) else {
+    let (Some(stated), Some(blocks)) = (input.get(checksum_at), input.get(checksum_at + 1..)) else {
         return Err(cut_off("in its header"));
     };
     let mut hasher = XxHash32::with_seed(0);
     hasher.write(&input[LZ4_MAGIC..checksum_at]);
     let checksum = [if magic == 0 { (hasher.finish() >> 8) as u8 } else { *stated }];
-    let frame = input[..checksum_at].chain(&checksum[..]).chain(&mut blocks);
+    let frame = input[..checksum_at].chain(&checksum[..]).chain(blocks);
     drain(Codec::Lz4, lz4_flex::frame::FrameDecoder::new(frame), input, cap, out)?;
-    let taken = &input[checksum_at + 1..input.len() - blocks.len()];
-    let behind = if flags & LZ4_CONTENT_CHECKSUM != 0 { 4 } else { 0 };
-    let marked = taken.len().checked_sub(behind).is_some_and(|end| taken[..end].ends_with(&[0; 4]));
-    if marked { Ok(()) } else { Err(cut_off("before its end mark")) }
+    if ends_with_mark(blocks, *flags) { Ok(()) } else { Err(cut_off("before its end mark")) }
+}
+
+/// Whether the blocks of a frame come to its end mark, and to the checksum behind it where one was announced. Zeros at the
+/// end prove nothing: a block may end with some.
+fn ends_with_mark(mut blocks: &[u8], flags: u8) -> bool {
+    let checksum = |bit: u8| if flags & bit != 0 { 4 } else { 0 };
+    while let Some((length, after)) = blocks.split_first_chunk() {
+        let length = u32::from_le_bytes(*length);
+        if length == 0 {
+            return after.len() >= checksum(LZ4_CONTENT_CHECKSUM);
+        }
+        let block = (length & !LZ4_UNCOMPRESSED) as usize + checksum(LZ4_BLOCK_CHECKSUM);
+        blocks = after.get(block..).unwrap_or_default();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -209,6 +225,17 @@ mod tests {
                 let whole = deflate(codec, &plain);
                 let part = &whole[..whole.len() - cut.min(whole.len())];
                 prop_assert!(inflated(codec, 2, part).is_err() || part.is_empty(), "{codec:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_a_block_are_no_end_mark() {
+        for plain in (1..12).map(|length| vec![0; length]) {
+            let whole = deflate(Codec::Lz4, &plain);
+            assert_eq!(inflated(Codec::Lz4, 2, &whole).unwrap(), plain);
+            for cut in 1..whole.len() {
+                assert!(inflated(Codec::Lz4, 2, &whole[..whole.len() - cut]).is_err(), "{cut} of {whole:?}");
             }
         }
     }

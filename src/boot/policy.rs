@@ -126,8 +126,11 @@ fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Says in the metrics which policy is in force (1) or no longer is (0).
+/// Says in the metrics which policy is in force (1) or no longer is (0), and in the log what is worth a warning of it.
 fn publish(policy: &PolicySnapshot, in_force: f64) {
+    if in_force > 0.0 {
+        policy.masking.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
     metrics::gauge!("weir_policy_info", "hash" => hex(&policy.hash)).set(in_force);
 }
 

@@ -99,5 +99,8 @@ fn check(config: &ConfigArg, out: &mut impl Write) -> Result<(), CliError> {
         Some(path) => writeln!(out, "{}: good", path.display())?,
         None => {}
     }
+    for warning in config.policy.snapshot.masking.warnings() {
+        writeln!(out, "{warning}")?;
+    }
     Ok(())
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::patterns::Patterns;
 use crate::limits;
 use crate::mask::detect::Detector;
-use crate::mask::{Action, Path, Unparsable};
+use crate::mask::{Action, Path, Target, Unparsable};
 
 pub use bounds::MaskExemption;
 pub use mistakes::MaskMistake;
@@ -102,6 +102,12 @@ pub struct MaskClient<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RuleSet([u64; limits::MASKING_RULES_MAX / 64]);
 
+impl MaskingRule {
+    fn changes_stored_keys(&self) -> bool {
+        self.on.produce && self.fields.iter().any(|path| matches!(path.target(), Target::Key(_)))
+    }
+}
+
 impl RuleSet {
     /// Whether no rule applies.
     pub fn is_empty(&self) -> bool {
@@ -157,6 +163,18 @@ impl MaskingRules {
         let holds = |number: &usize| self.0.get(*number).is_some_and(|rule| rule.holds_on_topic(topic));
         set.iter().filter(holds).for_each(|number| on_topic.insert(number));
         on_topic
+    }
+
+    /// What whoever wrote the rules should know of them, a line each, though it is lawful.
+    pub fn warnings(&self) -> Vec<String> {
+        let of_keys = self.0.iter().enumerate().filter(|(_, rule)| rule.changes_stored_keys());
+        let warning = |(number, _): (usize, &MaskingRule)| {
+            format!(
+                "masking[{number}] masks keys on produce: records stay in the partition of the raw key, and compaction keeps one \
+                 for each masked key, so that those of different raw keys may replace each other"
+            )
+        };
+        of_keys.map(warning).collect()
     }
 
     /// Whether what a client reads may depend on the consumer group that it reads for.

@@ -245,6 +245,18 @@ fn rules_that_can_never_apply_are_told() {
 }
 
 #[test]
+fn masking_keys_of_what_is_produced_is_worth_a_warning() {
+    let on = |produce| MaskDirections { produce, fetch: true };
+    let rules = [
+        MaskingRule { on: on(true), ..rule(&["x"], &["$key.id"]) },
+        MaskingRule { on: on(false), ..rule(&["y"], &["$key"]) },
+        MaskingRule { on: on(true), ..rule(&["z"], &["key"]) },
+    ];
+    let warnings = MaskingRules::new(rules.into()).unwrap().warnings();
+    assert!(warnings.len() == 1 && warnings[0].starts_with("masking[0] masks keys"), "{warnings:?}");
+}
+
+#[test]
 fn a_rule_whose_work_another_does_as_strictly_is_told() {
     let keep = |n| MaskingRule { action: Action::KeepLast(n), ..rule(&["payments.eu"], &["card.pan"]) };
     let all = rule(&["payments.*"], &["**.pan"]);

@@ -94,7 +94,8 @@ pub const MASKING_PATTERNS_MAX: usize = 8;
 /// each.
 pub const MASKING_PLANS_MAX: usize = 1024;
 
-/// Topics of which a shard knows what rules come to there, for each kind of client: some 100 bytes each.
+/// Topics of which a shard knows what rules come to there, each counted once for each kind of client: some 100 bytes each, and
+/// clients name what topics they like.
 pub const MASKING_TOPICS_KEPT_MAX: usize = 16 * 1024;
 
 /// Bytes kept of a consumer group's name, where rules ask for groups: people's names for them have some tens, and each

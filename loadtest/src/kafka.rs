@@ -276,6 +276,11 @@ impl Cluster {
         broker.and_then(|b| b.process.take()).ok_or_else(|| Failure::new(format!("broker {node} is not running")))
     }
 
+    /// The folder in which a broker keeps a partition's segments.
+    pub fn segments(&self, node: i32, topic: &str, partition: i32) -> PathBuf {
+        self.home(node).join("data").join(format!("{topic}-{partition}"))
+    }
+
     fn home(&self, node: i32) -> PathBuf {
         self.dir.path().join(format!("broker-{node}"))
     }

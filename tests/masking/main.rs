@@ -1,6 +1,7 @@
 //! Masking as people meet it: two who read one topic see what their groups let them see, with every client family, under
 //! every codec, on both runtimes; what is produced under a rule is masked before a broker has it; the recording is masked for
-//! everyone; for which consumer group somebody reads is learnt from the group's coordinator; and rules change under load without a record that slips through.
+//! everyone; for which consumer group somebody reads is learnt from the group's coordinator; rules change under load without a
+//! record that slips through; and what cannot be rewritten does not pass.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod canaries;
@@ -9,6 +10,7 @@ mod common;
 mod consumer_groups;
 #[path = "../hazards_support/mod.rs"]
 mod hazards_support;
+mod old_batches;
 mod read;
 mod reload;
 mod written;

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - What is kept depends on nothing but rules and topics, never on how many clients there are: clients under the same rules
-//!   share what these compile to.
+//!   share what these compile to. It has a bound for the whole shard, whatever topics clients name.
 //! - A rule that cannot be compiled is found when the policy is loaded ([`Book::new`]), not when a record comes.
 
 use std::cell::RefCell;
@@ -67,22 +67,43 @@ impl Book {
 pub struct Plans {
     book: Arc<Book>,
     compiled: RefCell<HashMap<RuleSet, Rc<Plan>>>,
-    by_topic: RefCell<HashMap<RuleSet, Rc<ByTopic>>>,
+    topics: RefCell<Topics>,
     scratch: RefCell<Scratch>,
+}
+
+/// What rules come to on the topics met so far, by the rules that hold for some clients; none where none of them holds there.
+#[derive(Default)]
+struct Topics {
+    met: HashMap<RuleSet, HashMap<Box<str>, Option<Rc<Plan>>>>,
+    count: usize,
+}
+
+impl Topics {
+    fn known(&self, rules: &RuleSet, topic: &str) -> Option<Option<Rc<Plan>>> {
+        self.met.get(rules)?.get(topic).cloned()
+    }
+
+    fn remember(&mut self, rules: RuleSet, topic: &str, plan: Option<Rc<Plan>>) {
+        if self.count >= limits::MASKING_TOPICS_KEPT_MAX {
+            *self = Topics::default();
+        }
+        self.met.entry(rules).or_default().insert(topic.into(), plan);
+        self.count += 1;
+    }
 }
 
 impl Plans {
     /// None compiled yet.
     pub fn new(book: Arc<Book>) -> Rc<Plans> {
-        let (compiled, by_topic, scratch) = Default::default();
-        Rc::new(Plans { book, compiled, by_topic, scratch })
+        let (compiled, topics, scratch) = Default::default();
+        Rc::new(Plans { book, compiled, topics, scratch })
     }
 
     /// What masks a client's records; none where no rule can ever apply to it.
     pub fn of(self: &Rc<Self>, client: &MaskClient<'_>) -> Option<ClientPlans> {
         let ways = [On::Produce, On::Fetch, On::Recording].map(|on| {
             let rules = self.book.rules.of_client(on, client);
-            (!rules.is_empty()).then(|| self.under(rules))
+            (!rules.is_empty()).then_some(rules)
         });
         ways.iter().any(Option::is_some).then(|| ClientPlans { plans: self.clone(), ways, chosen: None })
     }
@@ -97,26 +118,14 @@ impl Plans {
         self.scratch.borrow_mut().take_counts()
     }
 
-    fn under(&self, rules: RuleSet) -> Rc<ByTopic> {
-        let mut by_topic = self.by_topic.borrow_mut();
-        if by_topic.len() >= limits::MASKING_PLANS_MAX && !by_topic.contains_key(&rules) {
-            by_topic.clear();
-        }
-        by_topic.entry(rules).or_insert_with(|| Rc::new(ByTopic { rules, topics: RefCell::default() })).clone()
-    }
-
     /// What masks records of a topic, by those of the rules at hand that hold there.
-    fn on_topic(&self, of: &ByTopic, topic: &str) -> Option<Rc<Plan>> {
-        if let Some(known) = of.topics.borrow().get(topic) {
-            return known.clone();
+    fn on_topic(&self, of: RuleSet, topic: &str) -> Option<Rc<Plan>> {
+        if let Some(known) = self.topics.borrow().known(&of, topic) {
+            return known;
         }
-        let rules = self.book.rules.on_topic(of.rules, Some(topic));
+        let rules = self.book.rules.on_topic(of, Some(topic));
         let plan = (!rules.is_empty()).then(|| self.plan(rules));
-        let mut topics = of.topics.borrow_mut();
-        if topics.len() >= limits::MASKING_TOPICS_KEPT_MAX {
-            topics.clear();
-        }
-        topics.insert(topic.into(), plan.clone());
+        self.topics.borrow_mut().remember(of, topic, plan.clone());
         plan
     }
 
@@ -129,23 +138,17 @@ impl Plans {
     }
 }
 
-/// Rules that hold for some clients, and what they come to on the topics met so far; none where none of them holds.
-struct ByTopic {
-    rules: RuleSet,
-    topics: RefCell<HashMap<Box<str>, Option<Rc<Plan>>>>,
-}
-
 /// What masks one client's records.
 pub struct ClientPlans {
     plans: Rc<Plans>,
     /// What is written, read, recorded; none where no rule holds.
-    ways: [Option<Rc<ByTopic>>; 3],
+    ways: [Option<RuleSet>; 3],
     chosen: Option<Rc<Plan>>,
 }
 
 impl ClientPlans {
-    fn way(&self, on: On) -> Option<&Rc<ByTopic>> {
-        self.ways[on as usize].as_ref()
+    fn way(&self, on: On) -> Option<RuleSet> {
+        self.ways[on as usize]
     }
 }
 
@@ -212,4 +215,62 @@ fn put(outcome: Outcome<'_>, set: impl FnOnce(Option<&[u8]>)) -> Result<bool, Ve
         Outcome::Refused(_) => return Err(Verdict::Refuse),
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::mask::{Action, Unparsable};
+    use crate::policy::{MaskDirections, Patterns};
+
+    fn plans() -> Rc<Plans> {
+        let rule = MaskingRule {
+            name: None,
+            listeners: Vec::new(),
+            topics: Patterns::new(vec!["cards-*".to_owned()]).unwrap(),
+            fields: vec!["pan".parse().unwrap()],
+            detect: Vec::new(),
+            action: Action::Redact,
+            on: MaskDirections { produce: false, fetch: true },
+            groups: Vec::new(),
+            unless_groups: vec!["pci".to_owned()],
+            client_ids: Patterns::default(),
+            consumer_groups: Patterns::default(),
+            unparsable: Unparsable::Redact,
+            nested_json: false,
+            compression_level: None,
+        };
+        Plans::new(Arc::new(Book::new(&MaskingRules::new(vec![rule]).unwrap()).unwrap()))
+    }
+
+    fn of(plans: &Rc<Plans>, groups: &[String]) -> ClientPlans {
+        let client = MaskClient { listener: "main", groups, client_id: None, consumer_groups: &[] };
+        plans.of(&client).unwrap()
+    }
+
+    #[test]
+    fn clients_under_the_same_rules_share_a_plan_and_others_have_none() {
+        let plans = plans();
+        let (mut one, mut two) = (of(&plans, &[]), of(&plans, &["staff".to_owned()]));
+        let mut excepted = of(&plans, &["pci".to_owned()]);
+        assert!(one.choose(On::Fetch, "cards-1") && two.choose(On::Fetch, "cards-2"));
+        assert!(Rc::ptr_eq(one.chosen.as_ref().unwrap(), two.chosen.as_ref().unwrap()));
+        assert!(!excepted.any(On::Fetch) && !excepted.choose(On::Fetch, "cards-1"));
+        assert!(excepted.choose(On::Recording, "cards-1"), "the recording is masked for everyone");
+        assert!(!one.choose(On::Fetch, "orders") && !one.any(On::Produce));
+    }
+
+    #[test]
+    fn a_client_that_names_ever_new_topics_does_not_fill_the_memory() {
+        let plans = plans();
+        let mut client = of(&plans, &[]);
+        for number in 0..2 * limits::MASKING_TOPICS_KEPT_MAX + 2 {
+            assert!(client.choose(On::Fetch, &format!("cards-{number}")));
+        }
+        let topics = plans.topics.borrow();
+        let kept: usize = topics.met.values().map(HashMap::len).sum();
+        assert_eq!((kept, topics.count), (2, 2));
+        assert_eq!(plans.compiled.borrow().len(), 1);
+    }
 }

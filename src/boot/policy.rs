@@ -57,7 +57,7 @@ struct Kept {
 #[derive(PartialEq, Eq)]
 enum Seen {
     Policy(PolicySnapshot),
-    /// What is wrong with the file, and whether that was told.
+    /// What is wrong with the file; told when it was first seen.
     Trouble(String),
 }
 
@@ -69,7 +69,7 @@ impl PolicyKeeper {
         Arc::new(PolicyKeeper { config: config.clone(), ears, kept: Mutex::new(kept) })
     }
 
-    /// The same on a thread of its own, since it may have to wait for clients; what comes of it is logged.
+    /// Reads the file again on a thread of its own, since it may have to wait for clients; what comes of it is logged.
     pub(super) fn reload_aside(self: &Arc<Self>) {
         let keeper = self.clone();
         let spawned = std::thread::Builder::new().name("weir-policy".to_owned()).spawn(move || {

@@ -201,13 +201,19 @@ fn a_client_that_does_not_take_an_answer_of_the_older_policy_is_closed_in_time()
     assert!(gateway.log().contains("records that an older policy let pass"), "{}", gateway.log());
 }
 
+/// A topic with a card in it, and a connection to read it.
+fn reader_of_one_card(gateway: &Gateway, topic: &str) -> Connection {
+    let broker = one_broker().address(1).unwrap();
+    create_topic(broker, topic);
+    let mut direct = Connection::open(broker).unwrap();
+    direct.call(PRODUCE, &produce(topic, -1, batch("stored", 1, "none").into())).unwrap();
+    Connection::open(gateway.broker_address(1).unwrap()).unwrap()
+}
+
 #[test]
 fn a_policy_that_is_wrong_or_gone_changes_nothing_and_its_problems_are_told() {
     let gateway = gateway("auto");
-    create_topic(one_broker().address(1).unwrap(), "changing-wrong");
-    let mut direct = Connection::open(one_broker().address(1).unwrap()).unwrap();
-    direct.call(PRODUCE, &produce("changing-wrong", -1, batch("stored", 1, "none").into())).unwrap();
-    let mut reader = Connection::open(gateway.broker_address(1).unwrap()).unwrap();
+    let mut reader = reader_of_one_card(&gateway, "changing-wrong");
     let mut reads_card = || {
         reader.send(FETCH, &fetch("changing-wrong", 0, 1 << 20, 100)).unwrap();
         holds_card(&reader.receive_frame().unwrap().unwrap())
@@ -230,10 +236,7 @@ fn a_policy_that_is_wrong_or_gone_changes_nothing_and_its_problems_are_told() {
 #[test]
 fn a_change_is_followed_by_itself_and_at_sighup() {
     let gateway = gateway("auto");
-    create_topic(one_broker().address(1).unwrap(), "changing-followed");
-    let mut direct = Connection::open(one_broker().address(1).unwrap()).unwrap();
-    direct.call(PRODUCE, &produce("changing-followed", -1, batch("stored", 1, "none").into())).unwrap();
-    let mut reader = Connection::open(gateway.broker_address(1).unwrap()).unwrap();
+    let mut reader = reader_of_one_card(&gateway, "changing-followed");
     let mut becomes = |card: bool| {
         wait_for("the policy to be followed", SOON, || {
             reader.send(FETCH, &fetch("changing-followed", 0, 1 << 20, 100))?;

@@ -1,8 +1,20 @@
 //! What is produced under a rule: the broker has the masked form, or nothing.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use loadtest::scratch::Scratch;
 
 use super::*;
+
+/// The file of a hash's key, as only its owner may read it.
+fn hash_key(dir: &Scratch) -> PathBuf {
+    let key = dir.path().join("key");
+    fs::write(&key, "a key of more than sixteen bytes").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    key
+}
 
 #[test]
 fn what_is_produced_reaches_the_broker_masked_under_every_codec() {
@@ -33,10 +45,8 @@ fn what_is_produced_reaches_the_broker_masked_under_every_codec() {
 
 #[test]
 fn a_keyed_hash_is_the_same_for_the_same_value_on_every_gateway() {
-    let dir = loadtest::scratch::Scratch::new("weir-masking-key-").unwrap();
-    let key = dir.path().join("key");
-    std::fs::write(&key, "a key of more than sixteen bytes").unwrap();
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let dir = Scratch::new("weir-masking-key-").unwrap();
+    let key = hash_key(&dir);
     let rules = format!(
         "  - topics: [\"hashed\"]\n    fields: [\"card.number\"]\n    action: {{ hash: {{ key: {{ file: {} }} }} }}\n    on: [produce]\n",
         key.display()
@@ -59,10 +69,8 @@ fn a_keyed_hash_is_the_same_for_the_same_value_on_every_gateway() {
 /// A hash is longer than what it stands for. The broker says no to the batch that grew, and yes to one that did not.
 #[test]
 fn what_grows_beyond_the_brokers_limit_is_too_large_and_no_hang() {
-    let dir = loadtest::scratch::Scratch::new("weir-masking-key-").unwrap();
-    let key = dir.path().join("key");
-    std::fs::write(&key, "a key of more than sixteen bytes").unwrap();
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let dir = Scratch::new("weir-masking-key-").unwrap();
+    let key = hash_key(&dir);
     let rules = format!(
         "  - {{ topics: [grows], fields: [\"a\"], action: {{ hash: {{ key: {{ file: {} }} }} }}, on: [produce] }}\n  - {{ topics: [stays], fields: \
          [\"a\"], action: redact, on: [produce] }}\n",

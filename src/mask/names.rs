@@ -14,7 +14,7 @@ pub(super) struct Names {
     names: Vec<Box<[u8]>>,
     /// Open addressing, at most a quarter full. A slot holds a name's fingerprint and its number; an empty one [`EMPTY`].
     slots: Vec<(u64, NameId)>,
-    ends: Ends<256>,
+    ends: Ends,
 }
 
 const EMPTY: NameId = NameId::MAX;
@@ -79,38 +79,41 @@ impl Names {
     }
 }
 
-/// How names end: a bit for each hash of it, in so many words.
+/// How names end: a bit for each hash of it.
 #[derive(Debug, Clone)]
-pub(super) struct Ends<const WORDS: usize>(Box<[u64; WORDS]>);
+struct Ends(Box<[u64; Ends::WORDS]>);
 
-impl<const WORDS: usize> Default for Ends<WORDS> {
+impl Default for Ends {
     fn default() -> Self {
-        Ends(Box::new([0; WORDS]))
+        Ends(Box::new([0; Ends::WORDS]))
     }
 }
 
-impl<const WORDS: usize> Ends<WORDS> {
-    pub(super) fn add(&mut self, name: &[u8]) {
-        let bit = End::of_name(name).hash(64 * WORDS);
+impl Ends {
+    /// 2 KiB: of some hundred names every thirtieth bit is set.
+    const WORDS: usize = 256;
+
+    fn add(&mut self, name: &[u8]) {
+        let bit = End::of_name(name).hash(64 * Self::WORDS);
         self.0[bit / 64] |= 1 << (bit % 64);
     }
 
     /// Whether some name ends like this, as far as a hash can tell: 1 or 0.
     #[inline(always)]
-    pub(super) fn may_hold(&self, end: End) -> u8 {
-        let bit = end.hash(64 * WORDS);
-        (self.0[bit / 64 % WORDS] >> (bit % 64)) as u8 & 1
+    fn may_hold(&self, end: End) -> u8 {
+        let bit = end.hash(64 * Self::WORDS);
+        (self.0[bit / 64 % Self::WORDS] >> (bit % 64)) as u8 & 1
     }
 }
 
 /// How a name in quotes ends: its last eight bytes, or all of them and the quote before them.
 #[derive(Clone, Copy)]
-pub(super) struct End(u64);
+struct End(u64);
 
 impl End {
     /// Of the eight bytes at a name's end, and before it where it is shorter.
     #[inline(always)]
-    pub(super) fn of(eight: &[u8; 8]) -> End {
+    fn of(eight: &[u8; 8]) -> End {
         const ONES: u64 = u64::from_le_bytes([1; 8]);
         // The first byte becomes the highest, so that the last quote is the first in the order of bits.
         let eight = u64::from_be_bytes(*eight);

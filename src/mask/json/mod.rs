@@ -12,6 +12,7 @@
 //!   may be written either way.
 
 mod buffers;
+mod keys;
 mod leaf;
 mod look;
 mod prefilter;

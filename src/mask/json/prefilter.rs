@@ -7,21 +7,21 @@
 //! Invariants:
 //! - What holds a field of the plan is never passed, in whichever way it is written.
 //! - Nor is what is not text that begins and ends as JSON does: names might hide in it (UTF-16, binary formats).
-//! - Quotes prove nothing: `{'pan': …}` and `{pan=…}` are no JSON, which the walk finds out, and hold the field all the same.
-//!   Of a few names each is found as a word; of many what stands before a colon or an equals sign, between two quotes of one
-//!   kind or without any.
+//! - Quotes prove nothing: `{'pan': …}`, `{'pan": …}` and `{pan=…}` are no JSON, which the walk finds out, and hold the field
+//!   all the same. Of a few names each is found as a word wherever it stands; of many, what stands before a sign (`keys.rs`),
+//!   which is where every key stands. What is found by the second is found by the first.
 
 use aho_corasick::packed::{Config, MatchKind, Searcher};
 use memchr::memmem;
 
+use super::keys::Keys;
 use super::scan;
 use crate::mask::lanes;
-use crate::mask::names::{End, Ends, Names};
 use crate::mask::path::Segment;
 
-/// Names at which one search for all of them (Teddy, which compares 32 bytes at a time with some patterns) is given up for
-/// looks at each key: its candidates multiply with its patterns, and at 64 it is hardly faster.
-const TOGETHER_MAX: usize = 64;
+/// Names up to which there is one search for all of them (Teddy, which compares 32 bytes at a time with some patterns): its
+/// candidates multiply with its patterns. With twice as many it took twice as long as a look at each key.
+const TOGETHER_MAX: usize = 16;
 
 /// What is looked for.
 #[derive(Debug, Clone)]
@@ -38,23 +38,17 @@ enum Search {
     /// Some path has no name: every document is walked.
     Always,
     /// A few names, anywhere.
-    Few(Box<Searcher>),
+    Few(Box<Words>),
     /// Many names (or no vector instructions to look for few): each key is looked up.
     Many(Box<Keys>),
 }
 
-/// Names that keys are looked up in.
+/// A few names, found as words.
 #[derive(Debug, Clone)]
-struct Keys {
-    names: Names,
-    longest: usize,
-    /// Of some hundred names every hundredth bit is set. 8 KiB.
-    ends: Ends<1024>,
-    /// Whether each name could be told from what is before it without quotes.
-    all_words: bool,
-    /// By the byte before a colon, or before a quote and a colon: 1 where a closer look has to tell whether a name is
-    /// there. Without a quote these are the bytes that names end with; with and without, what may stand between.
-    lasts: [[u8; 256]; 2],
+struct Words {
+    searcher: Searcher,
+    /// Those that are words within a longer name, which the search finds instead.
+    within: Vec<Box<[u8]>>,
 }
 
 #[derive(Debug, Clone)]
@@ -123,7 +117,7 @@ impl Prefilter {
         match &self.search {
             Search::Nothing => false,
             Search::Always => true,
-            Search::Few(searcher) => word_in(searcher, bytes),
+            Search::Few(words) => words.are_in(bytes),
             Search::Many(keys) => keys.are_in(bytes),
         }
     }
@@ -132,20 +126,45 @@ impl Prefilter {
 impl Search {
     fn new(names: Vec<&str>) -> Search {
         let mut names = names;
-        // Where two begin alike, the longer one is to be found: it may be a word where the shorter is only part of one.
+        // Where two begin alike, the longer one is found: it may be a word where the shorter is only part of one.
         names.sort_unstable_by_key(|name| (std::cmp::Reverse(name.len()), *name));
         names.dedup();
         if names.is_empty() {
             return Search::Nothing;
         }
-        let few = || {
-            let mut builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
-            builder.extend(&names).build()
-        };
-        match (names.len() <= TOGETHER_MAX).then(few).flatten() {
-            Some(searcher) => Search::Few(Box::new(searcher)),
+        match (names.len() <= TOGETHER_MAX).then(|| Words::new(&names)).flatten() {
+            Some(words) => Search::Few(Box::new(words)),
             None => Search::Many(Box::new(Keys::new(&names))),
         }
+    }
+}
+
+impl Words {
+    /// None without the instructions that the search needs.
+    fn new(names: &[&str]) -> Option<Words> {
+        let mut builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
+        let searcher = builder.extend(names).build()?;
+        let is_within = |name: &&&str| {
+            names
+                .iter()
+                .any(|long| long.starts_with(**name) && is_word(long.as_bytes(), 0, name.len()) && long != *name)
+        };
+        let within = names.iter().filter(is_within).map(|name| name.as_bytes().into()).collect();
+        Some(Words { searcher, within })
+    }
+
+    /// Whether one of the names stands in the text as a word of its own.
+    fn are_in(&self, text: &[u8]) -> bool {
+        let mut from = 0;
+        while let Some(hit) = self.searcher.find_in(text, aho_corasick::Span { start: from, end: text.len() }) {
+            let start = hit.start();
+            let shorter = |name: &[u8]| text[start..].starts_with(name) && is_word(text, start, start + name.len());
+            if is_word(text, start, hit.end()) || self.within.iter().any(|name| shorter(name)) {
+                return true;
+            }
+            from = start + 1;
+        }
+        false
     }
 }
 
@@ -167,93 +186,12 @@ fn is_space(byte: u8) -> bool {
 
 /// Letters, digits, `_` and whatever is beyond ASCII: what makes a longer name of a name.
 #[inline]
-fn is_of_word(byte: u8) -> bool {
+pub(super) fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-/// What names without quotes are taken to consist of.
-#[inline]
-fn is_of_bare_name(byte: u8) -> bool {
-    is_of_word(byte) || byte == b'-' || byte == b'.'
-}
-
-/// Whether one of the names stands in the text as a word of its own.
-fn word_in(searcher: &Searcher, text: &[u8]) -> bool {
-    let mut from = 0;
-    while let Some(hit) = searcher.find_in(text, aho_corasick::Span { start: from, end: text.len() }) {
-        if is_word(text, hit.start(), hit.end()) {
-            return true;
-        }
-        from = hit.start() + 1;
-    }
-    false
 }
 
 fn is_word(text: &[u8], start: usize, end: usize) -> bool {
     let joins = |inner: u8, outer: Option<&u8>| is_of_word(inner) && outer.is_some_and(|outer| is_of_word(*outer));
     let before = start.checked_sub(1).and_then(|at| text.get(at));
     !joins(text[start], before) && !joins(text[end - 1], text.get(end))
-}
-
-impl Keys {
-    fn new(names: &[&str]) -> Keys {
-        let mut keys =
-            Keys { names: Names::default(), longest: 0, ends: Ends::default(), lasts: [[0; 256]; 2], all_words: true };
-        for byte in b"\"'\\ \n\r\t" {
-            keys.lasts.iter_mut().for_each(|lasts| lasts[usize::from(*byte)] = 1);
-        }
-        for name in names {
-            keys.names.add(name.as_bytes());
-            keys.ends.add(name.as_bytes());
-            keys.longest = keys.longest.max(name.len());
-            keys.all_words &= name.bytes().all(is_of_bare_name);
-            name.bytes().last().iter().for_each(|last| keys.lasts[0][usize::from(*last)] = 1);
-        }
-        keys
-    }
-
-    /// Whether one of the names stands before a colon or an equals sign, with white space and a quote, perhaps an escaped
-    /// one, between them at most.
-    fn are_in(&self, text: &[u8]) -> bool {
-        let mut room = [0; lanes::WINDOW];
-        (0..text.len()).step_by(lanes::BLOCK).any(|start| {
-            let window = lanes::window(text, start, &mut room);
-            let marks = lanes::marks(window, |byte| (byte == b':') | (byte == b'='));
-            // All of a block are looked at without a branch; hardly ever is there one to look closer at.
-            let some = marks.clone().fold(0, |some, place| some | self.may_end_at(window, place));
-            some == 1 && self.one_ends_in(text, start, marks)
-        })
-    }
-
-    #[cold]
-    fn one_ends_in(&self, text: &[u8], start: usize, mut marks: lanes::Marks) -> bool {
-        marks.any(|place| self.one_ends_at(text, start + place))
-    }
-
-    /// Whether a name could stand before a colon at this place of the block, by what is right before it: 1 or 0.
-    #[inline(always)]
-    fn may_end_at(&self, window: &lanes::Window, place: usize) -> u8 {
-        let Some([eight @ .., last]) = window.get(place..).and_then(<[u8]>::first_chunk::<9>) else { return 1 };
-        let quoted = usize::from(*last == b'"');
-        let last = usize::from(window[place + 8 - quoted]);
-        (self.ends.may_hold(End::of(eight)) & quoted as u8) | self.lasts[quoted][last]
-    }
-
-    fn one_ends_at(&self, text: &[u8], at: usize) -> bool {
-        let end = text[..at].iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1);
-        let (quote, end_of_name) = match text[..end].split_last() {
-            Some((quote @ (b'"' | b'\''), inner)) => {
-                (Some(*quote), inner.iter().rposition(|byte| *byte != b'\\').map_or(0, |last| last + 1))
-            }
-            _ => (None, end),
-        };
-        // Never further back than a name is long, or the time would grow with the square of the length.
-        let near = &text[end_of_name.saturating_sub(self.longest + 1)..end_of_name];
-        let before = match quote {
-            Some(quote) => near.iter().rposition(|byte| *byte == quote),
-            None if self.all_words => near.iter().rposition(|byte| !is_of_bare_name(*byte)),
-            None => return (0..near.len()).any(|start| self.names.find(&near[start..]).is_some()),
-        };
-        self.names.find(&near[before.map_or(0, |before| before + 1)..]).is_some()
-    }
 }

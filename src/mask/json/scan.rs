@@ -33,12 +33,12 @@ fn spaces(bytes: &[u8], at: usize) -> usize {
 /// Whether bytes are ASCII without controls, line ends included, and without escapes, as most documents are: one look finds
 /// that out, which else takes three.
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
-    // The highest bit is set in what is beyond ASCII, and in what becomes so below a space.
-    let marks = bytes.iter().fold(0, |marks: u8, byte| {
-        let backslash = if *byte == b'\\' { 0x80 } else { 0 };
-        marks | byte | byte.wrapping_sub(b' ') | backslash
-    });
-    marks < 0x80
+    let (mut least, mut marks) = (u8::MAX, 0);
+    for byte in bytes {
+        least = least.min(*byte);
+        marks |= byte | if *byte == b'\\' { 0x80 } else { 0 };
+    }
+    (least >= b' ') & (marks < 0x80)
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;

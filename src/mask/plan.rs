@@ -179,14 +179,12 @@ impl Plan {
         !self.headers.is_empty()
     }
 
-    /// Whether nothing that it masks ever changes its length, so that a batch keeps its own. Never so where it names
-    /// fields, since a `true` becomes a `false` there.
+    /// Whether nothing that it masks ever changes its length, so that a batch keeps its own. Never so where it looks into JSON
+    /// in strings, which may become shorter: escapes that it did not need are not written again.
     pub fn same_length(&self) -> bool {
         let part = |part: &Part| {
             let sought = &part.sought;
-            let by_content_only = sought.fields.is_empty() && sought.whole == NONE && !sought.nested;
-            let kept = sought.detect.iter().all(|(id, _)| sought.actions[*id as usize].keeps_length());
-            part.is_idle() || (by_content_only && kept)
+            part.is_idle() || (!sought.nested && sought.actions.iter().all(Action::keeps_length))
         };
         part(&self.value) && part(&self.key) && self.headers.iter().all(|(_, action)| action.keeps_length())
     }

@@ -1,8 +1,9 @@
-//! What an action makes of JSON's strings and numbers.
+//! What an action makes of JSON's strings, numbers and booleans.
 //!
 //! Invariants:
 //! - A string stays a string, a number a number that fits wherever the old one did, a date a date.
-//! - But for hashes, nothing changes its length in bytes: numbers are filled up with spaces, which mean nothing there.
+//! - But for hashes, nothing changes its length in bytes: numbers and booleans are filled up with spaces, which mean nothing
+//!   there.
 
 use super::text;
 use crate::mask::action::{Action, Key, keep_first, keep_last, stars};
@@ -117,6 +118,13 @@ pub(super) fn mask_number(action: &Action, raw: &[u8], out: &mut Vec<u8>) {
     }
     let written = out.len() - start;
     out.resize(out.len() + raw.len().saturating_sub(written), b' ');
+}
+
+/// Writes what every boolean becomes, where one of so many bytes stood: `true`, which fits where either stood.
+pub(super) fn mask_boolean(length: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"true");
+    let spaces = length.saturating_sub(b"true".len());
+    out.resize(out.len() + spaces, b' ');
 }
 
 /// Digits without the zeros in front of them, but one if there is nothing else.

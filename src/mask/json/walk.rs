@@ -350,7 +350,7 @@ impl<'a> Walker<'a> {
                 if action != NONE && byte != b'n' {
                     self.counts.fields += 1;
                     self.copy_to(start);
-                    self.buffers.out.extend_from_slice(b"false");
+                    leaf::mask_boolean(self.at - start, &mut self.buffers.out);
                     self.copied = self.at;
                 }
             }

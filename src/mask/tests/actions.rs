@@ -17,8 +17,12 @@ fn strings_with_escapes_are_kept_by_whole_characters() {
 }
 
 #[test]
-fn booleans_become_false_and_null_stays() {
-    assert_eq!(masked(&field(Action::Redact), r#"{"x":[true,false,null]}"#), r#"{"x":[false,false,null]}"#);
+fn booleans_become_true_in_their_place_and_null_stays() {
+    for action in [Action::Redact, Action::KeepFirst(1), Action::KeepLast(4), Action::Hash(key())] {
+        assert_eq!(masked(&field(action), r#"{"x":[true,false,null]}"#), r#"{"x":[true,true ,null]}"#);
+    }
+    let nested = plan(&[Rule { nested_json: true, ..rule(&["**.x"], Action::Redact) }]);
+    assert_eq!(masked(&nested, r#"{"y":"{\"x\":false}"}"#), r#"{"y":"{\"x\":true }"}"#);
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn a_hash_is_the_same_wherever_a_value_stands_and_keeps_its_type() {
     assert_eq!(document["x"], document["y"]["x"]);
     assert_eq!(document["x"].as_str().unwrap().len(), Key::HASH_CHARS);
     let numbers: serde_json::Value = serde_json::from_str(&masked(&hash, r#"{"x":[2147483647,true,1.5]}"#)).unwrap();
-    assert!(numbers["x"][0].as_i64().unwrap() < 1_000_000_000 && numbers["x"][1] == false && numbers["x"][2].is_f64());
+    assert!(numbers["x"][0].as_i64().unwrap() < 1_000_000_000 && numbers["x"][1] == true && numbers["x"][2].is_f64());
 }
 
 #[test]

@@ -12,6 +12,9 @@ type Error = Box<dyn std::error::Error>;
 /// How deep JSON may nest.
 const DEPTH_MAX: usize = 128;
 
+/// How many rules the plans have.
+pub const COUNTS: [usize; 4] = [1, 8, 64, 512];
+
 /// One way to mask.
 pub struct Contestant {
     pub name: String,
@@ -41,7 +44,7 @@ impl Contestant {
 pub fn contestants() -> Result<Vec<Contestant>, Error> {
     let mut all =
         vec![Contestant::new("serde_json: decode, mask, encode", SENSITIVE.len(), decode_and_encode), regex()?];
-    for count in [1, 8, 64, 512] {
+    for count in COUNTS {
         all.push(plan(count)?);
     }
     all.push(detectors()?);
@@ -100,8 +103,8 @@ fn rule(path: &str) -> Result<Rule, Error> {
     Ok(Rule { fields, detect: Detectors::default(), action, unparsable, nested_json: false })
 }
 
-/// A plan of so many rules: the first are about the sensitive fields, the others about fields of other systems.
-fn plan(count: usize) -> Result<Contestant, Error> {
+/// So many rules: the first are about the sensitive fields, the others about fields of other systems.
+pub fn rules(count: usize) -> Result<Vec<Rule>, Error> {
     const WORDS: [&str; 16] = [
         "tax",
         "salary",
@@ -127,9 +130,16 @@ fn plan(count: usize) -> Result<Contestant, Error> {
     ];
     let known = SENSITIVE.iter().map(|(name, _)| (*name).to_owned());
     let others = ENDS.iter().flat_map(|end| WORDS.iter().map(move |word| format!("{word}_{end}")));
-    let rules: Result<Vec<Rule>, Error> =
-        known.chain(others).take(count).map(|name| rule(&format!("**.{name}"))).collect();
-    let plan = Plan::compile(&rules?, DEPTH_MAX);
+    known.chain(others).take(count).map(|name| rule(&format!("**.{name}"))).collect()
+}
+
+/// What these rules come to.
+pub fn compile(rules: &[Rule]) -> Plan {
+    Plan::compile(rules, DEPTH_MAX)
+}
+
+fn plan(count: usize) -> Result<Contestant, Error> {
+    let plan = compile(&rules(count)?);
     let contestant = of_plan(format!("weir: {count} rules"), count.min(SENSITIVE.len()), plan);
     Ok(Contestant { rules: Some(count), ..contestant })
 }
@@ -139,7 +149,7 @@ fn detectors() -> Result<Contestant, Error> {
     let detectors = [Detector::PaymentCard, Detector::Iban, Detector::Email];
     let rule = Rule { detect: Detectors::new(detectors)?, fields: Vec::new(), ..rule("x")? };
     let name = "weir: detectors of cards, IBANs, emails".to_owned();
-    Ok(Contestant { by_name: false, ..of_plan(name, 3, Plan::compile(&[rule], DEPTH_MAX)) })
+    Ok(Contestant { by_name: false, ..of_plan(name, 3, compile(&[rule])) })
 }
 
 fn of_plan(name: String, fields: usize, plan: Plan) -> Contestant {

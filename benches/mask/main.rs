@@ -9,10 +9,13 @@ mod events;
 
 use std::time::{Duration, Instant};
 
-use contestants::{Contestant, contestants};
+use contestants::{COUNTS, Contestant, compile, contestants, rules};
 
 const ROUNDS: usize = 7;
 const TURN: Duration = Duration::from_millis(120);
+
+/// Compilations of one plan.
+const COMPILATIONS: usize = 50;
 
 /// Characters of the longest bar.
 const PLOT_WIDTH: f64 = 64.0;
@@ -38,6 +41,23 @@ fn main() -> Result<(), Error> {
         println!("{title}");
         report(&contestants, &speeds);
     }
+    println!(
+        "us to compile a plan, which the shard does that meets its rules first: median of {COMPILATIONS} (slowest)"
+    );
+    COUNTS.into_iter().try_for_each(report_compilation)
+}
+
+/// How long a plan of so many rules takes.
+fn report_compilation(count: usize) -> Result<(), Error> {
+    let rules = rules(count)?;
+    let once = |_| {
+        let began = Instant::now();
+        std::hint::black_box(compile(&rules));
+        began.elapsed().as_secs_f64() * 1e6
+    };
+    let times: Vec<f64> = (0..COMPILATIONS).map(once).collect();
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    println!("  {count:4} rules {:6.0} ({slowest:.0})", median(times.into_iter()));
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! that lead on from there. A field costs one look into a table of all names that paths have, and work only for the places in
 //! the set: rules that are about other names cost nothing.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::names::{NameId, Names};
@@ -43,11 +44,14 @@ impl Fields {
     /// Compiles paths; an empty one is about the document itself, and not for here.
     pub(super) fn new<'a>(paths: impl IntoIterator<Item = (&'a [Segment], ActionId)>) -> Fields {
         let mut fields = Fields { nodes: vec![Node::default()], names: Names::default(), steps: Vec::new() };
+        let mut known = HashMap::new();
         for (path, action) in paths {
-            let end = path.iter().fold(0, |place, segment| fields.step_or_add(place, segment));
+            let end = path.iter().fold(0, |place, segment| fields.step_or_add(place, segment, &mut known));
             let node = &mut fields.nodes[end as usize];
             node.action = node.action.max(action);
         }
+        fields.steps.resize(fields.names.len(), Vec::new());
+        known.into_iter().for_each(|((from, name), to)| fields.steps[name as usize].push((from, to)));
         fields.steps.iter_mut().for_each(|steps| steps.sort_unstable());
         fields
     }
@@ -128,22 +132,16 @@ impl Fields {
         Some(steps[at].1)
     }
 
-    fn step_or_add(&mut self, place: Place, segment: &Segment) -> Place {
+    /// The place that a segment leads to, which is added if it is new; `names`: those that names lead to, as far as they are
+    /// known.
+    fn step_or_add(&mut self, place: Place, segment: &Segment, names: &mut HashMap<(Place, NameId), Place>) -> Place {
         let next = self.nodes.len() as Place;
         let known = match segment {
             Segment::Any => *self.nodes[place as usize].any.get_or_insert(next),
             // Twice in a row says no more than once.
             Segment::Deep if self.nodes[place as usize].is_deep => place,
             Segment::Deep => *self.nodes[place as usize].deep.get_or_insert(next),
-            Segment::Name(name) => {
-                let name = self.names.add(name.as_bytes()) as usize;
-                self.steps.resize(self.steps.len().max(name + 1), Vec::new());
-                let known = self.steps[name].iter().find(|(from, _)| *from == place).map(|(_, to)| *to);
-                known.unwrap_or_else(|| {
-                    self.steps[name].push((place, next));
-                    next
-                })
-            }
+            Segment::Name(name) => *names.entry((place, self.names.add(name.as_bytes()))).or_insert(next),
         };
         if known == next {
             self.nodes.push(Node { is_deep: *segment == Segment::Deep, ..Node::default() });

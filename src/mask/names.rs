@@ -38,6 +38,11 @@ impl Names {
         id
     }
 
+    /// How many there are; their numbers are below that.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// The number of a name.
     pub(super) fn find(&self, name: &[u8]) -> Option<NameId> {
         self.look_up(name, End::of_name(name))

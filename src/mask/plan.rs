@@ -146,14 +146,6 @@ impl Plan {
                 }
             }
         }
-        let in_value = |target: &Target| match target {
-            Target::Value(segments) => Some(segments.clone()),
-            Target::Key(_) | Target::Header(_) => None,
-        };
-        let in_key = |target: &Target| match target {
-            Target::Key(segments) => Some(segments.clone()),
-            Target::Value(_) | Target::Header(_) => None,
-        };
         let mut value = Part::compile(rules, depth_max, in_value);
         let actions = &value.sought.actions;
         let detecting = rules.iter().filter(|rule| !rule.detect.is_empty());
@@ -247,6 +239,20 @@ fn actions(rules: &[Rule]) -> Vec<Action> {
     actions
 }
 
+fn in_value(target: &Target) -> Option<&[Segment]> {
+    match target {
+        Target::Value(segments) => Some(segments),
+        Target::Key(_) | Target::Header(_) => None,
+    }
+}
+
+fn in_key(target: &Target) -> Option<&[Segment]> {
+    match target {
+        Target::Key(segments) => Some(segments),
+        Target::Value(_) | Target::Header(_) => None,
+    }
+}
+
 fn id_of(actions: &[Action], action: &Action) -> ActionId {
     let place = actions.iter().rposition(|known| known == action);
     place.unwrap_or(actions.len() - 1) as ActionId
@@ -254,7 +260,7 @@ fn id_of(actions: &[Action], action: &Action) -> ActionId {
 
 impl Part {
     /// What rules name of it by paths.
-    fn compile(rules: &[Rule], depth_max: usize, of_part: impl Fn(&Target) -> Option<Vec<Segment>>) -> Part {
+    fn compile(rules: &[Rule], depth_max: usize, of_part: fn(&Target) -> Option<&[Segment]>) -> Part {
         let actions = actions(rules);
         let (mut paths, mut whole, mut nested, mut unparsable) = (Vec::new(), NONE, false, Unparsable::default());
         for rule in rules {
@@ -269,8 +275,6 @@ impl Part {
                 }
             }
         }
-        let paths: Vec<(&[Segment], ActionId)> =
-            paths.iter().map(|(path, action)| (path.as_slice(), *action)).collect();
         let mut sought = Sought::new(actions, &paths, depth_max);
         (sought.whole, sought.nested) = (whole, nested);
         Part { sought, unparsable }

@@ -5,6 +5,9 @@
 //! `>`, `?`), since one comparison finds all six. Between a name and its sign may stand whatever is of no word: quotes of any
 //! kind, alike or mixed, escaped or missing, brackets, white space.
 //!
+//! A text that does not begin and end as JSON does is of another notation, in which a name may stand before anything: there it
+//! is found wherever it is a word.
+//!
 //! Invariants:
 //! - A name that stands so before a sign, as a word, is found, however the text is made.
 //! - The time grows with the text and its signs, not with the names: nearly every sign costs the same few instructions
@@ -44,8 +47,12 @@ impl Keys {
         Keys { names: known, longest, lengths, lasts, tails }
     }
 
-    /// Whether one of the names stands before a sign.
+    /// Whether one of the names stands where a key could.
     pub(super) fn are_in(&self, text: &[u8]) -> bool {
+        self.stand_before_signs(text) || (!seems_json(text) && self.are_words_in(text))
+    }
+
+    fn stand_before_signs(&self, text: &[u8]) -> bool {
         let mut room = [0; lanes::WINDOW];
         (0..text.len()).step_by(lanes::BLOCK).any(|start| {
             let window = lanes::window(text, start, &mut room);
@@ -77,6 +84,15 @@ impl Keys {
         false
     }
 
+    #[cold]
+    fn are_words_in(&self, text: &[u8]) -> bool {
+        (1..=text.len()).any(|end| {
+            let (last, next) = (text[end - 1], text.get(end));
+            let goes_on = is_of_word(last) && next.is_some_and(|next| is_of_word(*next));
+            !goes_on && self.one_ends_at(&text[..end], last)
+        })
+    }
+
     /// Whether a text ends with one of the names, as a word. Nothing of a word follows.
     fn one_ends_at(&self, text: &[u8], last: u8) -> bool {
         if !self.lasts[usize::from(last)] {
@@ -93,6 +109,21 @@ impl Keys {
         };
         self.names.find(&near[word..]).is_some() || self.lengths.iter().any(composed)
     }
+}
+
+/// Whether what stands behind a text's first bracket, and before its last one, stands there in JSON.
+fn seems_json(text: &[u8]) -> bool {
+    let begins = match text.trim_ascii_start().split_first() {
+        Some((b'{', inner)) => matches!(inner.trim_ascii_start().first(), Some(b'"' | b'}')),
+        Some((b'[', inner)) => match inner.trim_ascii_start() {
+            [b'"' | b'{' | b'[' | b']' | b'-' | b'0'..=b'9', ..] => true,
+            word => [&b"true"[..], b"false", b"null"].iter().any(|known| word.starts_with(known)),
+        },
+        _ => false,
+    };
+    let inner = text.trim_ascii_end().split_last().map(|(_, inner)| inner.trim_ascii_end());
+    let ends = matches!(inner, Some([.., b'"' | b'{' | b'}' | b'[' | b']' | b'e' | b'l' | b'0'..=b'9']));
+    begins && ends
 }
 
 #[inline(always)]

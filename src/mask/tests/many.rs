@@ -61,6 +61,27 @@ fn what_is_no_json_and_holds_a_name_is_not_passed() {
 }
 
 #[test]
+fn in_what_is_of_another_notation_a_name_is_found_wherever_it_stands() {
+    let (few, many) = (few(Action::Redact), many(Action::Redact));
+    for value in [
+        "{pan 41}",
+        "{:pan 41, :x 1}",
+        "{ x 1, card number 41 }",
+        "{'pan', 41}",
+        "[(\"pan\", 41)]",
+        "[fan, pan, 41]",
+        "[\"pan\", 41,]",
+        "{\"a\":1 /* pan */}",
+        "{\"a\":1} // pan 41",
+    ] {
+        assert_eq!(masked(&many, value), whole(value.len()), "{value}");
+        assert_eq!(masked(&few, value), whole(value.len()), "{value}");
+        let other = value.replace("pan", "pam").replace("card number", "cards");
+        assert_eq!(masked(&many, &other), masked(&few, &other), "{other}");
+    }
+}
+
+#[test]
 fn keys_that_resemble_a_name_are_none() {
     let plan = many(Action::Redact);
     for key in ["x_pan", "panx", "Pan", "ard_number", "xcard_number", "other_200_number", "_number", "i", "", "neil"] {

@@ -27,7 +27,7 @@ setup-fuzz: ## ... and what fuzzing needs: cargo-fuzz, a nightly Rust
 build: setup ## Build the gateway
 	$(CARGO) build --release --locked
 
-demo: setup ## A real Kafka, Weir in front, two identities at work; Ctrl-C ends it (ONCE=1: ends by itself)
+demo: setup ## A real Kafka, Weir in front, three identities at work; Ctrl-C ends it (ONCE=1: ends by itself)
 	@$(CARGO) build --release --locked --package weir --package loadtest --bins
 	@ONCE=$(ONCE) $(CARGO) run --release --locked --quiet --package loadtest --bin demo
 

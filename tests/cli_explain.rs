@@ -239,6 +239,15 @@ fn of_two_rules_for_one_field_it_is_told_which_counts() {
         "one rule that refuses counts"
     );
     assert_eq!(told["logins"][0]["masking"]["unparsable_key"], Value::Null);
+
+    // Whichever of them stands first.
+    let rules = "masking:\n  - { fields: [card], action: redact }\n  - { fields: [card.number, a], action: { keep_last: 4 } }\n";
+    let told = Folder::new(CONFIG, rules).json(&["--op", "fetch", "--topic", "payments.eu"]);
+    let number = &told["logins"][0]["masking"]["decisions"][1];
+    assert_eq!(
+        (&number["names"], &number["rule"], &number["over"]),
+        (&json!("card.number"), &json!("masking[0]"), &json!(["masking[1]"]))
+    );
 }
 
 #[test]

@@ -117,6 +117,10 @@ fn a_byte_order_mark_hides_nothing() {
             let utf16: Vec<u8> = format!("{mark}{{\"pan\":\"41\"}}").encode_utf16().flat_map(bytes).collect();
             assert_eq!(masked(&pan(), &utf16), whole(utf16.len()));
         }
+        // Nor from detectors, which would not see the digits together.
+        let card = plan(&[detecting(&[Detector::PaymentCard], Action::Redact)]);
+        let utf16: Vec<u8> = "\u{feff}4111111111111111".encode_utf16().flat_map(bytes).collect();
+        assert_eq!(masked(&card, &utf16), whole(utf16.len()));
     }
 }
 

@@ -27,6 +27,9 @@ const COLUMNS: [(&str, u16); 5] = [("TIME", 12), ("WHAT", 24), ("CLIENT", 6), ("
 /// Characters of a policy's hash that people get, as from `weir reload`.
 const HASH_SHOWN: usize = 12;
 
+/// Said of a policy that takes over.
+const FROM_HERE: &str = "in force from here on";
+
 /// Said where records are asked for and there are none.
 pub(super) const NO_FRAMES: &str = "no records are kept of this session: it was recorded in metadata mode; \
     `recording: [{ mode: full }]` in the policy file keeps them from then on";
@@ -57,8 +60,9 @@ pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError>
     each_event(&recording, args.session, &selection, |_, event| {
         let changed = policies.changed(event).filter(|_| selection.grep.is_none());
         if let Some(policy) = changed {
-            let cells = [clock.time_of_day(event.at_ns), "policy".into(), "".into(), "".into(), "".into(), policy];
-            writeln!(out, "{}", columns.row(cells.into()))?;
+            let [client, weir, broker] = [const { String::new() }; 3];
+            let cells = vec![clock.time_of_day(event.at_ns), policy, client, weir, broker, FROM_HERE.to_owned()];
+            writeln!(out, "{}", columns.row(cells))?;
         }
         let row = columns.row(row(event, &clock));
         let before = selection.grep.as_ref().map(|_| row.clone());
@@ -88,8 +92,8 @@ impl Policies {
             return None;
         }
         let said = match hash {
-            Some(hash) => format!("from here on sha256 {}…", hash.get(..HASH_SHOWN).unwrap_or(hash)),
-            None => "from here on none".to_owned(),
+            Some(hash) => format!("policy {}…", hash.get(..HASH_SHOWN).unwrap_or(hash)),
+            None => "policy none".to_owned(),
         };
         self.latest.replace(hash.clone()).map(|_| said)
     }
@@ -220,9 +224,9 @@ mod tests {
         };
         let (one, two) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
         assert_eq!([said(0, one), said(1, one), said(0, one)], [None, None, None]);
-        assert_eq!(said(0, two).unwrap(), "from here on sha256 fedcba987654…");
+        assert_eq!(said(0, two).unwrap(), "policy fedcba987654…");
         assert_eq!([said(1, one), said(1, two), said(0, two)], [None, None, None]);
-        assert_eq!(said(1, None).unwrap(), "from here on none");
+        assert_eq!(said(1, None).unwrap(), "policy none");
         assert_eq!(said(0, None), None);
     }
 }

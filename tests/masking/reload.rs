@@ -246,8 +246,8 @@ fn the_recording_tells_under_which_policy_an_exchange_happened() {
     .unwrap();
     assert_eq!(policies_of_fetches(&gateway, &["export", &session, "--format", "jsonl"]), hashes);
     let shown = gateway.weir(&["show", &session]).unwrap().stdout;
-    let changes: Vec<&str> =
-        shown.lines().filter_map(|line| line.split_once("from here on sha256 ")).map(|of| of.1).collect();
+    let said = shown.lines().filter_map(|line| line.split_once(" policy ")?.1.split_whitespace().next());
+    let changes: Vec<&str> = said.collect();
     assert_eq!(changes, [1, 2].map(|at| format!("{}…", &hashes[at][..12])), "{shown}");
 }
 

@@ -128,7 +128,9 @@ fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 fn record(offset: u8, form: u8) -> Vec<u8> {
     let value = VALUES[usize::from(form) % VALUES.len()].replace("CANARY", CANARY);
     let mut record = vec![0, 0, offset << 1];
-    field(&mut record, (form & 0x10 != 0).then_some(value.as_bytes()));
+    // Of a key, rules name what lies at its top.
+    let key = VALUES[0].replace("CANARY", CANARY);
+    field(&mut record, (form & 0x10 != 0).then_some(key.as_bytes()));
     field(&mut record, (form & 0x20 == 0).then_some(value.as_bytes()));
     let headers = form >> 6;
     record.push(headers << 1);

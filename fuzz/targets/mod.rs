@@ -23,6 +23,7 @@ pub mod sasl;
 mod smoke;
 pub mod walks;
 
+use crate::limits::GATHERED_RESPONSE_BYTES_MAX;
 use crate::recorder::journal::fuzz_target as journal;
 
 /// A fuzz target.
@@ -53,7 +54,13 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "mask", run: mask::run, seeds: mask::seeds, memory: (256 * KIB, 64) },
     Target { name: "masked", run: masked::run, seeds: masked::seeds, memory: (128 * KIB * KIB, 512) },
     Target { name: "inbound", run: pipeline::inbound, seeds: pipeline::inbound_seeds, memory: (1024 * KIB, 256) },
-    Target { name: "outbound", run: pipeline::outbound, seeds: pipeline::outbound_seeds, memory: (1024 * KIB, 256) },
+    // An answer that is gathered gets its room at once, out of its shard's budget.
+    Target {
+        name: "outbound",
+        run: pipeline::outbound,
+        seeds: pipeline::outbound_seeds,
+        memory: (GATHERED_RESPONSE_BYTES_MAX as usize + 1024 * KIB, 256),
+    },
 ];
 
 /// The target of this name.

@@ -64,7 +64,9 @@ fn masked_answers_that_nobody_takes_are_bounded_and_make_room_for_those_that_are
         let before = own_memory_mib(&gateway);
         let mut sitters: Vec<Connection> =
             (0..CONSUMERS).map(|_| Connection::open(door).unwrap().with_client_id("sitter")).collect();
-        sitters.iter_mut().for_each(|sitter| drop(sitter.send(FETCH, &request).unwrap()));
+        for sitter in &mut sitters {
+            sitter.send(FETCH, &request).unwrap();
+        }
         std::thread::sleep(Duration::from_secs(4));
         let grown = own_memory_mib(&gateway).saturating_sub(before);
         // Two shards with 64 MiB each for what was masked, and read buffers of 256 KiB; what was asked for is 480 MiB.

@@ -197,6 +197,21 @@ pub const MASKED_INFLATED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// one bounds what a shard makes of it; bytes.
 pub const MASKED_BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// What the partitions of a frame may come to by masking: as much as the largest answer that is gathered, and a batch more;
+/// bytes. A reader is given less and asks for the rest.
+pub const MASKED_FRAME_BYTES_MAX: usize = GATHERED_RESPONSE_BYTES_MAX as usize;
+
+/// Partitions of one Produce whose records are refused one by one, each of which is remembered until the answer comes: more
+/// than clients write to at a time. A request with more of them ends its connection.
+pub const REFUSED_PARTITIONS_MAX: usize = 1024;
+
+/// Partitions of one frame whose records do not pass that the log names; the rest are counted.
+pub const REFUSED_TOLD: usize = 16;
+
+/// What an answer may come to without its records, where it was asked for before rules held for it and is too large to be
+/// masked: some 10,000 partitions; bytes.
+pub const EMPTIED_BYTES_MAX: u64 = 1024 * 1024;
+
 // What a shard holds.
 
 /// Read buffers of one direction on one shard: 256 connections that wait for a slow peer with a large buffer each, after
@@ -205,6 +220,14 @@ pub const SHARD_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Gathered frames of one direction on one shard; at least twice the largest frame, so that one cannot stop all; bytes.
 pub const SHARD_GATHER_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Frames of one direction on one shard that are gathered to be masked, and what has become of them until the peer has taken
+/// it: apart from the others', so that who does not take what was masked holds up nobody else; bytes.
+pub const SHARD_MASKED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a peer may leave what was masked for it while others wait for the room that it takes: what a line of 10 Mbit/s
+/// needs for [`MASKED_FETCH_BYTES_MAX`], and half as long again. Then its connection ends.
+pub const MASKED_UNTAKEN: Duration = Duration::from_secs(10);
 
 /// Gathered frames of logins and of ApiVersions on one shard, which anybody may send: apart from the others', so that who
 /// has not logged in cannot hold what those need who have; some 70 of the largest, and thousands of usual ones; bytes.

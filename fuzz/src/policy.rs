@@ -8,4 +8,5 @@ mod patterns;
 mod recording;
 
 pub use masking::*;
+pub use patterns::Patterns;
 pub use recording::*;

@@ -37,8 +37,10 @@ pub fn run(bytes: &[u8]) {
     if plan.same_length() {
         assert_eq!(masked.len(), value.len());
     }
-    // Among many names, for which there is another prefilter, none is missed.
-    if choice % PATHS.len() < 3 && unparsable == 0 {
+    // Among many names, for which there is another prefilter, none is missed. What holds one of them is another matter: a
+    // string that it stands in may be no JSON.
+    let holds_another = value.windows(5).any(|window| window == b"_name");
+    if choice % PATHS.len() < 3 && unparsable == 0 && !holds_another {
         let others = (0..100).map(|n| format!("other_{n}_name").parse().unwrap());
         let many = Rule { fields: rule.fields.iter().cloned().chain(others).collect(), ..rule };
         let outcome =

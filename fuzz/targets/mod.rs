@@ -16,12 +16,14 @@ pub mod events;
 pub mod frames;
 pub mod input;
 pub mod mask;
+pub mod masked;
 pub mod pipeline;
 pub mod sasl;
 #[cfg(test)]
 mod smoke;
 pub mod walks;
 
+use crate::limits::GATHERED_RESPONSE_BYTES_MAX;
 use crate::recorder::journal::fuzz_target as journal;
 
 /// A fuzz target.
@@ -40,7 +42,7 @@ pub struct Target {
 const KIB: usize = 1024;
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "frames", run: frames::run, seeds: frames::seeds, memory: (16 * KIB, 16) },
     Target { name: "walks", run: walks::run, seeds: walks::seeds, memory: (64 * KIB, 64) },
     Target { name: "addresses", run: addresses::run, seeds: addresses::seeds, memory: (64 * KIB, 128) },
@@ -50,8 +52,15 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "journal", run: journal::run, seeds: journal::seeds, memory: (1024 * KIB, 64) },
     Target { name: "events", run: events::run, seeds: events::seeds, memory: (48 * KIB * KIB, 512) },
     Target { name: "mask", run: mask::run, seeds: mask::seeds, memory: (256 * KIB, 64) },
+    Target { name: "masked", run: masked::run, seeds: masked::seeds, memory: (128 * KIB * KIB, 512) },
     Target { name: "inbound", run: pipeline::inbound, seeds: pipeline::inbound_seeds, memory: (1024 * KIB, 256) },
-    Target { name: "outbound", run: pipeline::outbound, seeds: pipeline::outbound_seeds, memory: (1024 * KIB, 256) },
+    // An answer that is gathered gets its room at once, out of its shard's budget.
+    Target {
+        name: "outbound",
+        run: pipeline::outbound,
+        seeds: pipeline::outbound_seeds,
+        memory: (GATHERED_RESPONSE_BYTES_MAX as usize + 1024 * KIB, 256),
+    },
 ];
 
 /// The target of this name.

@@ -16,6 +16,7 @@ use crate::control::{PolicyReload, PolicyReloaded};
 use crate::mask::detect::PatternError;
 use crate::pipeline::masking::plans::Book;
 use crate::policy::PolicySnapshot;
+use crate::recorder::PolicyHash;
 use crate::shard::{Command, Policy, ShardEar};
 use crate::tls::Reload;
 
@@ -113,7 +114,7 @@ impl PolicyKeeper {
 fn told(policy: &PolicySnapshot) -> PolicyReloaded {
     PolicyReloaded {
         changed: false,
-        hash: hex(&policy.hash),
+        hash: PolicyHash(policy.hash).to_string(),
         recording_rules: policy.recording.iter().count(),
         masking_rules: policy.masking.len(),
         shards: 0,
@@ -122,16 +123,12 @@ fn told(policy: &PolicySnapshot) -> PolicyReloaded {
     }
 }
 
-fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Says in the metrics which policy is in force (1) or no longer is (0), and in the log what is worth a warning of it.
 fn publish(policy: &PolicySnapshot, in_force: f64) {
     if in_force > 0.0 {
         policy.masking.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     }
-    metrics::gauge!("weir_policy_info", "hash" => hex(&policy.hash)).set(in_force);
+    metrics::gauge!("weir_policy_info", "hash" => PolicyHash(policy.hash).to_string()).set(in_force);
 }
 
 fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {

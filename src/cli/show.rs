@@ -1,5 +1,6 @@
 //! `weir show`: a session's head, then a line for each exchange, in order, and below it its records if they are asked for.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 
@@ -22,6 +23,12 @@ use crate::recorder::EventCursor;
 
 /// Columns of an event but for its result.
 const COLUMNS: [(&str, u16); 5] = [("TIME", 12), ("WHAT", 24), ("CLIENT", 6), ("WEIR", 6), ("BROKER", 6)];
+
+/// Characters of a policy's hash that people get, as from `weir reload`.
+const HASH_SHOWN: usize = 12;
+
+/// Said of a policy that takes over.
+const FROM_HERE: &str = "in force from here on";
 
 /// Said where records are asked for and there are none.
 pub(super) const NO_FRAMES: &str = "no records are kept of this session: it was recorded in metadata mode; \
@@ -48,8 +55,15 @@ pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError>
     }
     let mut shower = records.then(|| Shower::new(&recording, args.session, args.since.unwrap_or(0)));
     let mut columns = Columns::new(&COLUMNS, "RESULT");
+    let mut policies = Policies::default();
     let style = Style::of_stdout();
     each_event(&recording, args.session, &selection, |_, event| {
+        let changed = policies.changed(event).filter(|_| selection.grep.is_none());
+        if let Some(policy) = changed {
+            let [client, weir, broker] = [const { String::new() }; 3];
+            let cells = vec![clock.time_of_day(event.at_ns), policy, client, weir, broker, FROM_HERE.to_owned()];
+            writeln!(out, "{}", columns.row(cells))?;
+        }
         let row = columns.row(row(event, &clock));
         let before = selection.grep.as_ref().map(|_| row.clone());
         if before.is_none() {
@@ -59,6 +73,30 @@ pub(super) fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), CliError>
         shower.as_mut().map_or(Ok(()), |shower| shower.show(event, &mut lines))?;
         Ok(ControlFlow::Continue(()))
     })
+}
+
+/// The policies under which events happened. Shards take a new one over one after the other: where one of them is behind,
+/// that is no change back.
+#[derive(Default)]
+struct Policies {
+    latest: Option<Option<String>>,
+    of_shard: HashMap<(u32, u16), Option<String>>,
+}
+
+impl Policies {
+    /// What is said of the policy before this event, where it is another than before.
+    fn changed(&mut self, event: &Event) -> Option<String> {
+        let hash = &event.policy_hash;
+        let stays = self.of_shard.insert((event.boot, event.shard), hash.clone()).is_some_and(|before| before == *hash);
+        if stays || self.latest.as_ref() == Some(hash) {
+            return None;
+        }
+        let said = match hash {
+            Some(hash) => format!("policy {}…", hash.get(..HASH_SHOWN).unwrap_or(hash)),
+            None => "policy none".to_owned(),
+        };
+        self.latest.replace(hash.clone()).map(|_| said)
+    }
 }
 
 fn row(event: &Event, clock: &Clock) -> Vec<String> {
@@ -167,4 +205,28 @@ fn head(session: &Session, clock: &Clock, out: &mut impl Write) -> Result<(), Cl
     )?;
     writeln!(out, "topics     {}\n", session.topics())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_change_of_the_policy_is_told_once_however_late_a_shard_takes_it_over() {
+        let mut policies = Policies::default();
+        let mut said = |shard: u16, hash: Option<&str>| {
+            let event = json!({ "id": "1", "at_ns": 1, "boot": 1, "shard": shard, "connection": 1, "policy_hash": hash,
+                                "event": "not_captured", "events": 1 });
+            policies.changed(&Event::deserialize(&event).unwrap())
+        };
+        let (one, two) = (Some("0123456789abcdef"), Some("fedcba9876543210"));
+        assert_eq!([said(0, one), said(1, one), said(0, one)], [None, None, None]);
+        assert_eq!(said(0, two).unwrap(), "policy fedcba987654…");
+        assert_eq!([said(1, one), said(1, two), said(0, two)], [None, None, None]);
+        assert_eq!(said(1, None).unwrap(), "policy none");
+        assert_eq!(said(0, None), None);
+    }
 }

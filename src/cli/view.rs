@@ -56,6 +56,8 @@ pub(super) struct Event {
     pub(super) boot: u32,
     pub(super) shard: u16,
     pub(super) connection: u64,
+    /// None without a policy file.
+    pub(super) policy_hash: Option<String>,
     #[serde(flatten)]
     pub(super) kind: EventKind,
 }

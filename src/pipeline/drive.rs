@@ -246,7 +246,7 @@ impl Requests for Awaited<'_> {
     fn take(&mut self, correlation_id: i32) -> Result<Box<Exchange>, Surprise> {
         self.ring.take_forwarded(correlation_id)
     }
-    fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
+    fn reserve(&mut self, bytes: u64, _: bool) -> Option<Reservation> {
         self.budget.reserve(bytes)
     }
     fn outward(&mut self, _learns: bool) -> &mut dyn Outward {
@@ -317,6 +317,7 @@ pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<
         unanswered: false,
         bare: false,
         group: None,
+        lowered: false,
         refused: Vec::new(),
         moments: Moments::default(),
         capture,
@@ -341,6 +342,9 @@ fn take_back(
                 ended
             }
             response::Action::Replace { bytes, ended } => {
+                if let Some(room) = &step.room {
+                    assert!(room.bytes() >= bytes.len() as u64, "what is passed on is counted");
+                }
                 passed.captured.add(step.cuts, &bytes);
                 passed.bytes.extend(bytes);
                 ended

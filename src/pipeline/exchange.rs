@@ -52,6 +52,8 @@ pub struct Exchange {
     pub bare: bool,
     /// The consumer group that it names, where rules ask for those.
     pub group: Option<Named>,
+    /// It asks for no more records than can be masked, whatever the client asked for.
+    pub lowered: bool,
     /// Partitions of a Produce whose records did not go on to the broker.
     pub refused: Vec<Refused>,
     /// When.
@@ -101,6 +103,7 @@ impl Exchange {
             unanswered: false,
             bare: true,
             group: None,
+            lowered: false,
             refused: Vec::new(),
             capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
@@ -211,6 +214,7 @@ mod tests {
             unanswered: false,
             bare: false,
             group: None,
+            lowered: false,
             refused: Vec::new(),
             moments,
             capture: None,

@@ -147,6 +147,7 @@ mod tests {
             unanswered: false,
             bare: false,
             group: None,
+            lowered: false,
             refused: Vec::new(),
             moments: Moments::default(),
             capture: None,

@@ -18,14 +18,16 @@ use std::borrow::Cow;
 
 use super::describe::TopicDirectory;
 use crate::limits;
+use crate::wire::kafka::api::key;
 use crate::wire::kafka::compression::InflateError;
 use crate::wire::kafka::layout::Direction;
 use crate::wire::kafka::records::Record;
-use crate::wire::kafka::records::body::{self, Frame, Partitions, Refused, Treatment};
+use crate::wire::kafka::records::body::{self, Frame, FrameBounds, Partitions, Refused, Treatment};
 use crate::wire::kafka::records::locate::Topic;
 use crate::wire::kafka::records::rewrite::{Bounds, Refusal, Replacement, Rewriter, Verdict};
 use crate::wire::kafka::records::{RecordsError, locate};
 use crate::wire::kafka::walk::Malformed;
+use crate::wire::wipe;
 
 /// Kafka's UNKNOWN_SERVER_ERROR.
 const UNKNOWN_SERVER_ERROR: i16 = -1;
@@ -81,15 +83,37 @@ pub struct Tools<'a> {
 
 /// Masks the records of a frame. An error means that its body leaves its layout, and nothing of it may pass.
 pub fn mask<'a>(mut frame: Frame<'a>, on: On, tools: &mut Tools<'_>) -> Result<Masked<'a>, Malformed> {
-    let bounds = Bounds {
-        inflated: limits::MASKED_INFLATED_BYTES_MAX,
-        batch: limits::MASKED_BATCH_BYTES_MAX,
-        may_drop: frame.direction == Direction::Response || on == On::Recording,
+    let bounds = FrameBounds {
+        batch: Bounds {
+            inflated: limits::MASKED_INFLATED_BYTES_MAX,
+            batch: limits::MASKED_BATCH_BYTES_MAX,
+            may_drop: frame.direction == Direction::Response || on == On::Recording,
+        },
+        rewritten: limits::MASKED_FRAME_BYTES_MAX,
+        // Of a ShareFetch the client would take what is not there for lost, and say so.
+        may_cut: on == On::Fetch && frame.api_key == key::FETCH,
     };
     let Tools { masking, rewriter, topics } = tools;
     let mut judge = Judge { on, masking: &mut **masking, topics: *topics, refused: Vec::new() };
-    body::rewrite(&mut frame, rewriter, &bounds, &mut judge)?;
+    body::rewrite(&mut frame, rewriter, &bounds, &mut judge).inspect_err(|_| {
+        // What does not pass stays nowhere either.
+        if let Cow::Owned(bytes) = &mut frame.bytes {
+            wipe(bytes);
+        }
+    })?;
     Ok(Masked { frame: frame.bytes, refused: judge.refused })
+}
+
+/// Ids of topics in a whole Produce that have no name yet: rules are by name. At most as many as a request is held up for.
+pub fn unnamed(version: i16, body: &[u8], topics: &dyn TopicDirectory) -> Vec<[u8; 16]> {
+    let mut unnamed = Vec::new();
+    locate::each_topic_id(key::PRODUCE, version, Direction::Request, body, &mut |id| {
+        let is_new = id != [0; 16] && !unnamed.contains(&id) && topics.name(&id).is_none();
+        if is_new && unnamed.len() < limits::EVENT_ITEMS_MAX {
+            unnamed.push(id);
+        }
+    });
+    unnamed
 }
 
 struct Judge<'a> {
@@ -118,8 +142,8 @@ impl Partitions for Judge<'_> {
     fn refused(&mut self, topic: &Topic, partition: i32, why: Option<&Refusal>) -> Option<i16> {
         let code = code(self.on, why);
         let why = match why {
-            None => "weir: the topic's name is not known yet, and rules are by name".to_owned(),
-            Some(refusal) => format!("weir: {refusal}"),
+            None => "weir: the topic's name is not known yet, and rules are by name".into(),
+            Some(refusal) => format!("weir: {refusal}").into(),
         };
         self.refused.push(Refused { topic: topic.clone(), partition, code, why });
         (self.on == On::Fetch).then_some(code)
@@ -132,7 +156,7 @@ fn code(on: On, why: Option<&Refusal>) -> i16 {
     let Some(refusal) = why else { return UNKNOWN_TOPIC_ID };
     match (on, refusal) {
         (_, Refusal::Checksum) => CORRUPT_MESSAGE,
-        (On::Produce, Refusal::Grown { .. })
+        (On::Produce, Refusal::Grown { .. } | Refusal::FrameGrown { .. })
         | (On::Produce, Refusal::Unreadable(RecordsError::Inflate(InflateError::TooLarge { .. }))) => MESSAGE_TOO_LARGE,
         (On::Produce, Refusal::Unreadable(_)) => INVALID_RECORD,
         (On::Produce, Refusal::OldFormat(_) | Refusal::ByRule { .. }) => POLICY_VIOLATION,

@@ -18,6 +18,7 @@ use crate::event::piece::Way;
 use crate::limits;
 use crate::wire::kafka::api;
 use crate::wire::kafka::walk::Walker;
+use crate::wire::wipe;
 use zeroize::Zeroizing;
 
 /// What may be done with a request, by its head alone.
@@ -123,6 +124,13 @@ pub struct Inbound {
     frame_bytes_max: u64,
     /// The next frame is a bare SASL token.
     pub token_next: bool,
+}
+
+impl Drop for Inbound {
+    /// What was kept of a frame that never became whole stays nowhere.
+    fn drop(&mut self) {
+        wipe(&mut self.partial);
+    }
 }
 
 impl Inbound {
@@ -309,6 +317,7 @@ impl Inbound {
             unanswered: false,
             bare: false,
             group: None,
+            lowered: false,
             refused: Vec::new(),
             frame_bytes: head.frame_bytes,
             moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },

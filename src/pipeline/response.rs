@@ -27,14 +27,16 @@ use crate::wire::kafka::api::key;
 use crate::wire::kafka::correlation::Surprise;
 use crate::wire::kafka::layout::Direction;
 use crate::wire::kafka::records::body::{self, Frame};
+use crate::wire::kafka::records::emptied::Emptied;
 use crate::wire::kafka::walk::{Malformed, Walker};
+use crate::wire::wipe;
 
 /// What the way back needs from its connection.
 pub trait Requests {
     /// The request that the next answer belongs to, by order and correlation id.
     fn take(&mut self, correlation_id: i32) -> Result<Box<Exchange>, Surprise>;
-    /// Sets bytes aside for an answer that has to be gathered.
-    fn reserve(&mut self, bytes: u64) -> Option<Reservation>;
+    /// Sets bytes aside for an answer that has to be gathered. `masked`: it may be masked, and takes room until it was taken.
+    fn reserve(&mut self, bytes: u64, masked: bool) -> Option<Reservation>;
     /// Broker addresses as clients may know them. `learns`: the answer's own are those at which brokers serve clients.
     fn outward(&mut self, learns: bool) -> &mut dyn Outward;
     /// Topic names.
@@ -84,11 +86,13 @@ pub struct Step {
     pub action: Action,
     /// What full recording keeps of the bytes passed on, and of the exchange when it has ended.
     pub cuts: Vec<Cut>,
+    /// Set aside for what is passed on, until it has left.
+    pub room: Option<Reservation>,
 }
 
 impl Step {
     fn new(taken: usize, action: Action) -> Self {
-        Step { taken, action, cuts: Vec::new() }
+        Step { taken, action, cuts: Vec::new(), room: None }
     }
 }
 
@@ -100,6 +104,14 @@ enum Plan {
     RelayThenTail,
     /// Gather and rewrite.
     Gather,
+    /// The same with its records, which may be masked.
+    Mask,
+}
+
+impl Plan {
+    fn gathers(self) -> bool {
+        matches!(self, Plan::Gather | Plan::Mask)
+    }
 }
 
 struct Answer {
@@ -110,6 +122,8 @@ struct Answer {
     frame_bytes: u64,
     body_at: usize,
     reservation: Option<Reservation>,
+    /// Its records are left out while it is gathered.
+    emptied: Option<Box<Emptied>>,
 }
 
 enum State {
@@ -136,6 +150,13 @@ pub struct Outbound {
 impl Default for Outbound {
     fn default() -> Self {
         Outbound { state: State::Head, partial: Vec::new(), matched: None }
+    }
+}
+
+impl Drop for Outbound {
+    /// What was kept of a frame that never became whole stays nowhere.
+    fn drop(&mut self) {
+        wipe(&mut self.partial);
     }
 }
 
@@ -191,15 +212,18 @@ impl Outbound {
         let in_place = in_place && self.partial.is_empty();
         let plan = self.matched.as_ref().map_or(Plan::Relay, |e| plan(e, requests));
         let whole = in_place && bytes.len() as u64 >= head.frame_bytes;
+        let emptied = self.matched.as_ref().and_then(|exchange| emptied(exchange, plan, &head));
+        let to_gather = if emptied.is_some() { limits::EMPTIED_BYTES_MAX } else { head.frame_bytes };
         let reservation = match (plan, whole) {
-            (Plan::Gather, false) => match self.reserve(head.frame_bytes, requests)? {
+            // One that lies whole in the buffer may come out larger.
+            (Plan::Gather, false) | (Plan::Mask, _) => match self.reserve(to_gather, plan, requests)? {
                 Some(reservation) => Some(reservation),
                 None => return Ok(Step::new(taken, Action::Wait)),
             },
             _ => None,
         };
         let Some(exchange) = self.matched.take() else { return Ok(Step::new(taken, Action::Absorb)) };
-        let answer = Box::new(Answer::new(exchange, plan, &head, reservation, now_ns));
+        let answer = Box::new(Answer { emptied, ..Answer::new(exchange, plan, &head, reservation, now_ns) });
         self.begin(bytes, taken, in_place, &head, answer, now_ns, requests)
     }
 
@@ -216,8 +240,8 @@ impl Outbound {
     ) -> Result<Step, Fault> {
         let left = head.frame_bytes - head.bytes as u64;
         match (answer.plan, in_place) {
-            (Plan::Gather, true) => self.gather(bytes, head.frame_bytes, answer, now_ns, requests),
-            (Plan::Gather, false) => {
+            (plan, true) if plan.gathers() => self.gather(bytes, head.frame_bytes, answer, now_ns, requests),
+            (plan, false) if plan.gathers() => {
                 // Nothing more may come: then it is whole.
                 let step = self.gather(&[], left, answer, now_ns, requests)?;
                 Ok(Step { taken, ..step })
@@ -238,18 +262,18 @@ impl Outbound {
                     self.state = State::Relay { left, answer };
                     None
                 };
-                Ok(Step { taken, action: Action::Replace { bytes, ended }, cuts })
+                Ok(Step { cuts, ..Step::new(taken, Action::Replace { bytes, ended }) })
             }
         }
     }
 
-    fn reserve(&self, bytes: u64, requests: &mut dyn Requests) -> Result<Option<Reservation>, Fault> {
+    fn reserve(&self, bytes: u64, plan: Plan, requests: &mut dyn Requests) -> Result<Option<Reservation>, Fault> {
         if bytes > limits::GATHERED_RESPONSE_BYTES_MAX {
             let max = limits::GATHERED_RESPONSE_BYTES_MAX;
             let text = format!("an answer that has to be rewritten has {bytes} bytes, at most {max} can be");
             return Err(Fault::AnswerLimit(text));
         }
-        Ok(requests.reserve(bytes))
+        Ok(requests.reserve(bytes, plan == Plan::Mask))
     }
 
     fn relay(
@@ -267,10 +291,10 @@ impl Outbound {
         let mut cuts = answer.exchange.pass(&bytes[..taken], settled, now_ns);
         if left == 0 {
             let ended = Some(answer.end_relayed(&mut cuts, now_ns, requests.topics())?);
-            return Ok(Step { taken, action: Action::Relay { ended }, cuts });
+            return Ok(Step { cuts, ..Step::new(taken, Action::Relay { ended }) });
         }
         self.state = if answer.in_tail() { State::Gather { left, answer } } else { State::Relay { left, answer } };
-        Ok(Step { taken, action: Action::Relay { ended: None }, cuts })
+        Ok(Step { cuts, ..Step::new(taken, Action::Relay { ended: None }) })
     }
 
     fn gather(
@@ -286,7 +310,15 @@ impl Outbound {
         }
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let in_place = self.partial.is_empty() && taken as u64 == left;
-        if !in_place {
+        if let Some(emptied) = &mut answer.emptied {
+            // Of what is kept there is the head, if anything.
+            emptied.feed(&std::mem::take(&mut self.partial)).map_err(Fault::UpstreamBody)?;
+            emptied.feed(&bytes[..taken]).map_err(Fault::UpstreamBody)?;
+            if emptied.bytes() as u64 > limits::EMPTIED_BYTES_MAX {
+                let text = "an answer is too large to be masked, and to be passed on without its records";
+                return Err(Fault::AnswerLimit(text.to_owned()));
+            }
+        } else if !in_place {
             // At once, within what is reserved: a buffer that grows leaves copies of records behind.
             self.partial.reserve_exact(usize::try_from(left).unwrap_or(0));
             self.partial.extend_from_slice(&bytes[..taken]);
@@ -297,15 +329,24 @@ impl Outbound {
             return Ok(Step::new(taken, Action::Absorb));
         }
         let kept = std::mem::take(&mut self.partial);
-        let gathered = if in_place { Cow::Borrowed(&bytes[..taken]) } else { Cow::Owned(kept) };
+        let gathered = match answer.emptied.take() {
+            Some(emptied) => {
+                let bytes = answer.frame_bytes;
+                tracing::info!("an answer of {bytes} bytes from before rules held for it passes without its records");
+                Cow::Owned(emptied.finish().map_err(Fault::UpstreamBody)?)
+            }
+            None if in_place => Cow::Borrowed(&bytes[..taken]),
+            None => Cow::Owned(kept),
+        };
         let frame = answer.rewrite(gathered, requests)?;
         let cuts = answer.cut_gathered(&frame, requests, now_ns)?;
+        let room = if let Cow::Owned(bytes) = &frame { answer.room(bytes) } else { None };
         let ended = Some(answer.end(now_ns, requests.topics()));
         let action = match frame {
             Cow::Borrowed(_) => Action::Relay { ended },
             Cow::Owned(bytes) => Action::Replace { bytes, ended },
         };
-        Ok(Step { taken, action, cuts })
+        Ok(Step { taken, action, cuts, room })
     }
 }
 
@@ -320,7 +361,7 @@ impl Answer {
         let body_bytes = head.frame_bytes - head.bytes as u64;
         let walker = Walker::response(exchange.api_key, exchange.version, body_bytes);
         // One that is gathered is opened when it is whole.
-        if let Some(capture) = exchange.capture.as_mut().filter(|_| plan != Plan::Gather) {
+        if let Some(capture) = exchange.capture.as_mut().filter(|_| !plan.gathers()) {
             capture.open(Way::Response, head.frame_bytes, head.bytes, now_ns);
             if walker.is_none() {
                 capture.lose_sight(0);
@@ -334,6 +375,7 @@ impl Answer {
             frame_bytes: head.frame_bytes,
             body_at: head.bytes,
             reservation,
+            emptied: None,
         }
     }
 
@@ -373,7 +415,7 @@ impl Answer {
     /// frame, or the tail behind the records.
     fn cut_gathered(&mut self, bytes: &[u8], requests: &mut dyn Requests, now_ns: u64) -> Result<Vec<Cut>, Fault> {
         let mut cuts = match self.plan {
-            Plan::Gather => match self.recorded(bytes, requests)? {
+            Plan::Gather | Plan::Mask => match self.recorded(bytes, requests)? {
                 Some(recorded) => {
                     let topics = requests.topics();
                     let cuts = self.exchange.pass_whole(Way::Response, &recorded, self.body_at, topics, now_ns);
@@ -400,6 +442,11 @@ impl Answer {
             Cow::Borrowed(_) => None,
             Cow::Owned(recorded) => Some(recorded),
         })
+    }
+
+    /// The room that bytes of our own take until they have left; only where they may be masked are they counted so long.
+    fn room(&mut self, bytes: &Vec<u8>) -> Option<Reservation> {
+        self.reservation.take().filter(|_| self.plan == Plan::Mask).map(|room| room.of(bytes))
     }
 
     /// Whether it carries records that a client reads.
@@ -500,12 +547,25 @@ fn tells_where_clients_are_served(api_key: i16) -> bool {
     !matches!(api_key, key::DESCRIBE_CONFIGS | key::DESCRIBE_QUORUM | key::DESCRIBE_CLUSTER)
 }
 
+/// For an answer that is to be masked, too large for that, and was asked for when no rule held for it: its records are left
+/// out, and its client asks for them again, then for fewer.
+fn emptied(exchange: &Exchange, plan: Plan, head: &ResponseHead) -> Option<Box<Emptied>> {
+    let bytes = head.frame_bytes;
+    // A ShareFetch says what its client now owes an answer for.
+    let may_be = plan == Plan::Mask && exchange.api_key == key::FETCH && !exchange.lowered;
+    if !may_be || bytes <= limits::GATHERED_RESPONSE_BYTES_MAX {
+        return None;
+    }
+    Emptied::response(exchange.api_key, exchange.version, head.bytes, bytes).map(Box::new)
+}
+
 fn plan(exchange: &Exchange, requests: &dyn Requests) -> Plan {
     let masks = |on| requests.masks(on, exchange.reads_for());
     let may_be_masked = masking::records_in(exchange.api_key) == Some(On::Fetch)
         && (masks(On::Fetch) || (exchange.capture.is_some() && masks(On::Recording)));
     match addresses::place(exchange.api_key, exchange.version) {
-        _ if may_be_masked || !exchange.refused.is_empty() => Plan::Gather,
+        _ if may_be_masked => Plan::Mask,
+        _ if !exchange.refused.is_empty() => Plan::Gather,
         Place::Nowhere => Plan::Relay,
         Place::Tail => Plan::RelayThenTail,
         Place::Anywhere => Plan::Gather,

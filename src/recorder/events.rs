@@ -19,7 +19,7 @@ use super::rows::{BlockKind, SessionRow};
 use super::session_blocks::{BlockOfSession, SessionBlocks};
 use super::store::{Family, Store};
 use super::summary::Rfc3339;
-use crate::event::block::Block;
+use crate::event::block::{Block, BlockHeader};
 use crate::event::{ConnectionNo, Event, EventKind, Outcome, RequestPart, ResponsePart, SessionId};
 
 /// The place of an event among all of its node's. The default is before the first.
@@ -69,6 +69,22 @@ impl Serialize for EventCursor {
     }
 }
 
+/// Which policy was in force: the SHA-256 of its file; zeros without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyHash(pub [u8; 32]);
+
+impl fmt::Display for PolicyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for PolicyHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 == [0; 32] { serializer.serialize_none() } else { serializer.collect_str(self) }
+    }
+}
+
 /// An event as it was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecordedEvent {
@@ -86,6 +102,8 @@ pub struct RecordedEvent {
     pub shard: u16,
     /// Which of the shard's connections.
     pub connection: ConnectionNo,
+    /// The policy under which it happened.
+    pub policy_hash: PolicyHash,
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
@@ -135,7 +153,7 @@ impl<'a> EventReader<'a> {
             if !ours.contains(&event.connection) {
                 continue;
             }
-            let event = recorded(event, &wanted.key, place, &block.header.node);
+            let event = recorded(event, &wanted.key, place, &block.header);
             if event.id > self.from {
                 self.ready.insert(event.id, event);
             }
@@ -144,12 +162,13 @@ impl<'a> EventReader<'a> {
     }
 }
 
-/// An event with its place: the `place`th of its block, from 1.
-pub(super) fn recorded(event: Event, block: &BlockKey, place: u32, node: &str) -> RecordedEvent {
+/// An event with its place: the `place`th of the block with this header, from 1.
+pub(super) fn recorded(event: Event, block: &BlockKey, place: u32, header: &BlockHeader) -> RecordedEvent {
     let BlockKey { boot, shard, sequence, .. } = *block;
     let Event { connection, at_ns, kind } = event;
     let id = EventCursor { at_ns, boot, shard, sequence, place };
-    RecordedEvent { id, at: Rfc3339(at_ns), at_ns, node: node.to_owned(), boot, shard, connection, kind }
+    let (node, policy_hash) = (header.node.clone(), PolicyHash(header.policy_hash));
+    RecordedEvent { id, at: Rfc3339(at_ns), at_ns, node, boot, shard, connection, policy_hash, kind }
 }
 
 /// Which exchange: connection of shard of boot, and its ordinal.

@@ -189,7 +189,7 @@ impl Followed {
         for (event, place) in all.zip(1u32..) {
             let event = event.map_err(RecorderError::damaged("block"))?;
             if new.contains(&event.connection) && event.at_ns >= from_ns {
-                let event = events::recorded(event, &wanted.key, place, &block.header.node);
+                let event = events::recorded(event, &wanted.key, place, &block.header);
                 self.join(event, events);
             }
         }
@@ -220,6 +220,7 @@ impl Followed {
                         *request = Some(noted);
                     }
                     (event.id, event.at, event.at_ns) = (note.id, note.at, note.at_ns);
+                    event.policy_hash = note.policy_hash;
                 }
             }
             EventKind::Closed { .. } => {

@@ -45,7 +45,7 @@ mod writer;
 pub use access::{AccessRow, AccessStore, open_access};
 pub use addresses::AddressRange;
 pub use error::RecorderError;
-pub use events::{EventCursor, RecordedEvent};
+pub use events::{EventCursor, PolicyHash, RecordedEvent};
 pub use follow::{FollowFilter, FollowedEvent, FollowedSession, Follower};
 pub use frames::{CapturedFrame, FrameCursor, FramePage, Stretch};
 pub use health::RecorderHealth;

@@ -101,6 +101,10 @@ pub(super) struct Traffic {
     pub last_ns: Cell<u64>,
     /// Since when bytes of an unfinished request are kept, ns; 0 when none are.
     pub kept_since_ns: Cell<u64>,
+    /// Since when a request is written to the broker that room is set aside for, ns; 0 when none is.
+    pub request_held_since_ns: Cell<u64>,
+    /// The same of an answer to the client.
+    pub answer_held_since_ns: Cell<u64>,
     /// When the client closed with requests in flight, ns; 0 before.
     pub lingers_since_ns: Cell<u64>,
     /// No request is under way.

@@ -15,12 +15,13 @@ use arc_swap::Guard;
 use super::connection::Connection;
 use super::members::{Groups, Session};
 use super::runtime::Runtime;
+use crate::limits;
 use crate::pipeline::masking::plans::{ClientPlans, Plans};
 use crate::pipeline::masking::{self, Masked, Masking, On, Tools};
 use crate::pipeline::membership::ReadsFor;
 use crate::policy::MaskClient;
 use crate::wire::kafka::api;
-use crate::wire::kafka::records::body::Frame;
+use crate::wire::kafka::records::body::{Frame, Refused};
 use crate::wire::kafka::records::locate::Topic;
 use crate::wire::kafka::walk::Malformed;
 
@@ -70,13 +71,22 @@ impl<R: Runtime> Connection<R> {
                 masking::mask(frame, on, &mut Tools { masking, rewriter: &mut rewriter, topics: self })
             }
         })?;
-        let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
-        for refused in &masked.refused {
-            let (topic, partition, why) = (name(&refused.topic), refused.partition, &refused.why);
-            tracing::warn!(listener, %peer, connection, api, topic, partition, ?on, "records do not pass, {why}");
-            metrics::counter!("weir_masking_refused_total", "listener" => listener.clone()).increment(1);
+        if !masked.refused.is_empty() {
+            self.tell_of_refused(api, on, &masked.refused);
         }
         Ok(masked)
+    }
+
+    fn tell_of_refused(&self, api: &str, on: On, all: &[Refused]) {
+        let (listener, peer, connection) = (&self.door.listener.name, self.peer, self.number.0);
+        for refused in all.iter().take(limits::REFUSED_TOLD) {
+            let (topic, partition, why) = (name(&refused.topic), refused.partition, &refused.why);
+            tracing::warn!(listener, %peer, connection, api, topic, partition, ?on, "records do not pass, {why}");
+        }
+        if let Some(more) = all.len().checked_sub(limits::REFUSED_TOLD).filter(|more| *more > 0) {
+            tracing::warn!(listener, %peer, connection, api, ?on, "records of {more} more partitions do not pass");
+        }
+        metrics::counter!("weir_masking_refused_total", "listener" => listener.clone()).increment(all.len() as u64);
     }
 
     fn with_masking<T>(&self, reads_for: ReadsFor<'_>, run: impl FnOnce(Option<&mut ClientPlans>) -> T) -> T {

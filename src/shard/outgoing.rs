@@ -1,13 +1,18 @@
 //! What is about to be written: slices of the read buffer and bytes of our own, in order, in as few system calls as go.
 //!
-//! Invariant: bytes that nothing touched are written from where they were read to; they are never copied.
+//! Invariants:
+//! - Bytes that nothing touched are written from where they were read to; they are never copied.
+//! - Room that was set aside for bytes of our own is given back when they have been written, or never will be.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::time::Instant;
 
+use super::clock::Clock;
 use super::runtime::Stream;
+use crate::pipeline::budget::Reservation;
 
 enum Piece {
     Read(Range<usize>),
@@ -18,6 +23,7 @@ enum Piece {
 #[derive(Default)]
 pub struct Outgoing {
     pieces: Vec<Piece>,
+    rooms: Vec<Reservation>,
 }
 
 /// Slices handed to one system call; more wait for the next.
@@ -42,6 +48,11 @@ impl Outgoing {
         }
     }
 
+    /// Keeps the room that was set aside for bytes of our own until all has been written.
+    pub fn in_room(&mut self, room: Option<Reservation>) {
+        self.rooms.extend(room);
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
@@ -50,6 +61,7 @@ impl Outgoing {
     /// Forgets what was to be written.
     pub fn clear(&mut self) {
         self.pieces.clear();
+        self.rooms.clear();
     }
 
     /// Writes everything, out to the socket; returns how many bytes that were and for how many ns the peer's was full.
@@ -86,7 +98,7 @@ impl Outgoing {
                 first += 1;
             }
         }
-        self.pieces.clear();
+        self.clear();
         let mut since = None;
         poll_fn(|cx| {
             let flushed = stream.poll_flush(cx);
@@ -98,6 +110,25 @@ impl Outgoing {
         .await?;
         blocked_ns += since.map_or(0, nanoseconds_since);
         Ok((written, blocked_ns))
+    }
+}
+
+/// Says since when bytes are written for which room is set aside, as long as they are.
+pub struct Held<'a>(&'a Cell<u64>);
+
+impl<'a> Held<'a> {
+    /// Where no room is set aside, nothing is said.
+    pub fn begin(since_ns: &'a Cell<u64>, out: &Outgoing, clock: Clock) -> Option<Held<'a>> {
+        (!out.rooms.is_empty()).then(|| {
+            since_ns.set(clock.now_ns());
+            Held(since_ns)
+        })
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.set(0);
     }
 }
 

@@ -16,7 +16,7 @@ use futures_lite::future::yield_now;
 use rustix::net::Shutdown;
 
 use super::connection::Connection;
-use super::outgoing::Outgoing;
+use super::outgoing::{Held, Outgoing};
 use super::recording::Durability;
 use super::runtime::Runtime;
 use super::{dial, handshake, login, pool, renew};
@@ -212,23 +212,26 @@ impl<R: Runtime> Requests<R> {
         let c = self.c.clone();
         let Whole { kept, body_at, mut exchange, reservation } = whole;
         let frame = kept.map_or(Cow::Borrowed(&buffer[taken.clone()]), Cow::Owned);
-        let allowed = c.door.listener.allow_security_changes;
-        let mut judged = guard::judge(&exchange, &frame[body_at..], &*c, allowed);
-        if let Ok(Verdict::Forward(description)) = &judged
-            && !description.unnamed.is_empty()
-        {
+        let judge = |exchange: &Exchange, frame: &[u8]| {
+            guard::judge(exchange, &frame[body_at..], &*c, c.door.listener.allow_security_changes)
+        };
+        // Of a Produce, judged and described is what goes on; before it is masked, only its topics' names matter.
+        let produces = masking::records_in(exchange.api_key) == Some(On::Produce);
+        let early = (!produces).then(|| judge(&exchange, &frame));
+        let unnamed = match &early {
+            None => masking::unnamed(exchange.version, &frame[body_at..], &*c),
+            Some(Ok(Verdict::Forward(description))) => description.unnamed.clone(),
+            Some(_) => Vec::new(),
+        };
+        if !unnamed.is_empty() {
             // What came before does not wait for it.
             self.send(batch, buffer).await?;
-            c.look_up_topics(&description.unnamed).await;
-            judged = guard::judge(&exchange, &frame[body_at..], &*c, allowed);
+            c.look_up_topics(&unnamed).await;
         }
         let frame = self.masked(&mut exchange, frame, body_at)?;
         self.keep_whole(&mut exchange, &frame, body_at).await?;
+        let judged = early.filter(|_| unnamed.is_empty()).unwrap_or_else(|| judge(&exchange, &frame));
         let body = &frame[body_at..];
-        if masking::records_in(exchange.api_key) == Some(On::Produce) {
-            // Described is what goes on.
-            judged = guard::judge(&exchange, body, &*c, allowed);
-        }
         match judged? {
             Verdict::Here => {
                 // Answering may take a moment: what came before does not wait for it.
@@ -241,10 +244,13 @@ impl<R: Runtime> Requests<R> {
                 exchange.group = c.asks_for_groups().then(|| Named::of(&description)).flatten();
                 exchange.described(*description);
                 match frame {
-                    Cow::Owned(frame) => batch.out.own(frame),
+                    Cow::Owned(frame) => {
+                        // What was masked takes room until it has left.
+                        batch.out.in_room(reservation.filter(|_| produces).map(|room| room.of(&frame)));
+                        batch.out.own(frame);
+                    }
                     Cow::Borrowed(_) => batch.out.read(taken),
                 }
-                drop(reservation);
                 self.forward(exchange, changes, batch).await
             }
         }
@@ -262,6 +268,12 @@ impl<R: Runtime> Requests<R> {
             Some(On::Produce) if c.masks(On::Produce, ReadsFor::Unknown) => {
                 let frame = Frame { api_key, version, direction: Direction::Request, bytes, body_at };
                 let masked = c.mask(frame, On::Produce, ReadsFor::Unknown).map_err(Fault::ClientBody)?;
+                let (refused, max) = (masked.refused.len(), limits::REFUSED_PARTITIONS_MAX);
+                if refused > max {
+                    return Err(Fault::Limit(format!(
+                        "a Produce with {refused} partitions that may not pass, at most {max} are told of"
+                    )));
+                }
                 exchange.refused = masked.refused;
                 Ok(masked.frame)
             }
@@ -270,6 +282,7 @@ impl<R: Runtime> Requests<R> {
                 if c.masks(On::Fetch, ReadsFor::Unknown)
                     || (exchange.capture.is_some() && c.masks(On::Recording, ReadsFor::Unknown)) =>
             {
+                exchange.lowered = true;
                 Ok(masking::cap_fetch(api_key, version, bytes, body_at))
             }
             _ => Ok(bytes),
@@ -333,7 +346,10 @@ impl<R: Runtime> Requests<R> {
         }
         if !batch.out.is_empty() {
             let upstream = dial::upstream(&self.c).await?;
-            if batch.out.write(upstream, buffer).await.is_err() {
+            let held = Held::begin(&self.c.traffic.request_held_since_ns, &batch.out, self.c.clock);
+            let written = batch.out.write(upstream, buffer).await;
+            drop(held);
+            if written.is_err() {
                 // The answering task sees the same end, passes on what the broker said before it, and tells of it.
                 batch.out.clear();
                 self.c.reads_ended.set(true);
@@ -499,11 +515,13 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         if head.api_key == key::PRODUCE && here.is_none() && !self.c.masks_what_it_writes() {
             return Ok(Admission::Relay);
         }
-        if whole {
+        let masked = head.api_key == key::PRODUCE && here.is_none();
+        if whole && !masked {
             return Ok(Admission::Gather(None));
         }
         let shard = &self.c.shard;
         let (budget, max) = match class {
+            _ if masked => (&shard.masked_requests, shard.limits.gathered_request_bytes),
             // Before a login nobody gets room for more than a login takes, nor any that is others'.
             Some(Class::Here) => (&shard.login_budget, (limits::HEADER_MAX + limits::SASL_MESSAGE_MAX) as u64),
             _ => (&shard.request_budget, shard.limits.gathered_request_bytes),

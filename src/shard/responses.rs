@@ -13,7 +13,7 @@ use futures_lite::future::{or, yield_now};
 
 use super::connection::Connection;
 use super::listener;
-use super::outgoing::Outgoing;
+use super::outgoing::{Held, Outgoing};
 use super::pool;
 use super::recording::Durability;
 use super::renew;
@@ -153,6 +153,7 @@ impl<R: Runtime> Responses<R> {
                 Action::Replace { bytes, ended } => {
                     c.keep(step.cuts, &bytes).await;
                     out.own(bytes);
+                    out.in_room(step.room);
                     ended
                 }
             };
@@ -202,10 +203,13 @@ impl<R: Runtime> Responses<R> {
             out.clear();
             return Ok(());
         }
-        match self.c.write_client(out, buffer).await {
+        let c = &self.c;
+        let held = Held::begin(&c.traffic.answer_held_since_ns, out, c.clock);
+        match c.write_client(out, buffer).await {
             Ok(blocked_ns) => self.blocked_ns += blocked_ns,
-            Err(reason) => self.c.end(reason),
+            Err(reason) => c.end(reason),
         }
+        drop(held);
         Ok(())
     }
 }
@@ -221,8 +225,9 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
         self.c.ring.borrow_mut().take_forwarded(correlation_id)
     }
 
-    fn reserve(&mut self, bytes: u64) -> Option<Reservation> {
-        self.c.shard.response_budget.reserve(bytes)
+    fn reserve(&mut self, bytes: u64, masked: bool) -> Option<Reservation> {
+        let shard = &self.c.shard;
+        if masked { &shard.masked_answers } else { &shard.response_budget }.reserve(bytes)
     }
 
     fn outward(&mut self, learns: bool) -> &mut dyn Outward {

@@ -209,6 +209,9 @@ pub(super) struct Shard<R: Runtime> {
     /// For requests that Weir answers, which need no login.
     pub login_budget: Budget,
     pub response_budget: Budget,
+    /// For what may be masked, until it was taken.
+    pub masked_requests: Budget,
+    pub masked_answers: Budget,
     pub meter: Meter,
     pub connections: RefCell<BTreeMap<u64, Rc<Connection<R>>>>,
     pub doors: RefCell<HashSet<(String, Option<i32>)>>,
@@ -240,6 +243,8 @@ impl<R: Runtime> Shard<R> {
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             login_budget: Budget::new(limits::SHARD_LOGIN_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
+            masked_requests: Budget::new(limits::SHARD_MASKED_BYTES),
+            masked_answers: Budget::new(limits::SHARD_MASKED_BYTES),
             meter: Meter::default(),
             connections: RefCell::default(),
             doors: RefCell::default(),

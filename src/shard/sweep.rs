@@ -26,9 +26,11 @@ pub(super) async fn run<R: Runtime>(shard: Rc<Shard<R>>) {
         if rounds.is_multiple_of(4) {
             shard.publish();
         }
+        let lacking =
+            Lacking { requests: shard.masked_requests.take_shortage(), answers: shard.masked_answers.take_shortage() };
         for connection in connections(&shard) {
             connection.memberships.expire(connection.clock.now_ns());
-            if let Some(fault) = overdue(&connection) {
+            if let Some(fault) = overdue(&connection).or_else(|| untaken(&connection, &lacking)) {
                 connection.fail(&fault);
             } else if is_idle(&connection) {
                 connection.end(CloseReason::Idle);
@@ -61,6 +63,26 @@ fn overdue<R: Runtime>(c: &Rc<Connection<R>>) -> Option<Fault> {
         return Some(Fault::Limit(format!("a request did not come in whole within {limit:?}")));
     }
     login::in_force(c, now_ns).err().map(Fault::Authentication)
+}
+
+/// Whether others have lacked room, since the last look, that what is masked takes until it has left.
+struct Lacking {
+    requests: bool,
+    answers: bool,
+}
+
+fn untaken<R: Runtime>(c: &Connection<R>, lacking: &Lacking) -> Option<Fault> {
+    let limit = limits::MASKED_UNTAKEN;
+    let now_ns = c.clock.now_ns();
+    let sits = |since_ns: u64| since_ns > 0 && u128::from(now_ns.saturating_sub(since_ns)) > limit.as_nanos();
+    let whose = match (&c.traffic, lacking) {
+        (traffic, Lacking { answers: true, .. }) if sits(traffic.answer_held_since_ns.get()) => "client",
+        (traffic, Lacking { requests: true, .. }) if sits(traffic.request_held_since_ns.get()) => "broker",
+        _ => return None,
+    };
+    Some(Fault::Limit(format!(
+        "the {whose} did not take what was masked for it within {limit:?}, and others need its room"
+    )))
 }
 
 fn is_idle<R: Runtime>(c: &Connection<R>) -> bool {

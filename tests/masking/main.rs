@@ -13,6 +13,7 @@ mod hazards_support;
 mod old_batches;
 mod read;
 mod reload;
+mod room;
 mod share;
 mod written;
 

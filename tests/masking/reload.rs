@@ -226,6 +226,47 @@ fn rules_that_take_the_place_of_others_hold_on_connections_that_are_open() {
     }
 }
 
+/// Policies of an identity's fetches, in order, by a command that prints JSON lines.
+fn policies_of_fetches(gateway: &Gateway, command: &[&str]) -> Vec<String> {
+    let lines = gateway.weir(command).unwrap().stdout;
+    let events = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let fetches = events.filter(|event| event["request"]["api_key"] == 1);
+    fetches.map(|event| event["policy_hash"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_recording_tells_under_which_policy_an_exchange_happened() {
+    let gateway = gateway("auto");
+    let mut reader = reader_of_one_card(&gateway, "changing-told").with_client_id("told");
+    let mut hashes = vec![gateway.weir_json(&["reload"]).unwrap()[0]["hash"].as_str().unwrap().to_owned()];
+    let mut read = || {
+        reader.send(FETCH, &fetch("changing-told", 0, 1 << 20, 100)).unwrap();
+        reader.receive_frame().unwrap().unwrap();
+    };
+    read();
+    for rules in [RULES, NO_RULES] {
+        write_policy(&gateway, rules);
+        hashes.push(gateway.weir_json(&["reload"]).unwrap()[0]["hash"].as_str().unwrap().to_owned());
+        read();
+    }
+    assert!(hashes[0] == hashes[2] && hashes[0] != hashes[1]);
+    let session = wait_for("the session in the recording", SOON, || {
+        let sessions = gateway.weir_json(&["sessions", "--topic", "changing-told"])?;
+        let told = sessions.into_iter().find(|session| session["client_id"] == "told");
+        Ok(told.map(|session| session["id"].as_str().unwrap().to_owned()))
+    });
+    let session = session.unwrap();
+    wait_for("the exchanges in the recording", SOON, || {
+        Ok((policies_of_fetches(&gateway, &["show", &session, "--json"]) == hashes).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(policies_of_fetches(&gateway, &["export", &session, "--format", "jsonl"]), hashes);
+    let shown = gateway.weir(&["show", &session]).unwrap().stdout;
+    let said = shown.lines().filter_map(|line| line.split_once(" policy ")?.1.split_whitespace().next());
+    let changes: Vec<&str> = said.collect();
+    assert_eq!(changes, [1, 2].map(|at| format!("{}…", &hashes[at][..12])), "{shown}");
+}
+
 #[test]
 fn a_policy_that_is_wrong_or_gone_changes_nothing_and_its_problems_are_told() {
     let gateway = gateway("auto");

@@ -83,7 +83,11 @@ impl Topics {
         self.met.get(rules)?.get(topic).cloned()
     }
 
+    /// A name that is longer than Kafka's may be is no topic's, and is not kept: clients would fill the memory with those.
     fn remember(&mut self, rules: RuleSet, topic: &str, plan: Option<Rc<Plan>>) {
+        if topic.len() > limits::EVENT_NAME_BYTES_MAX {
+            return;
+        }
         if self.count >= limits::MASKING_TOPICS_KEPT_MAX {
             *self = Topics::default();
         }

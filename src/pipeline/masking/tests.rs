@@ -3,8 +3,9 @@
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, NodeEndpoint, PartitionData};
+use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{BrokerId, FetchResponse, ProduceResponse, TopicName};
+use kafka_protocol::messages::{BrokerId, FetchResponse, ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use kafka_protocol::records::{
     Compression, Record as CodecRecord, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
@@ -196,6 +197,26 @@ fn a_produce_that_went_on_without_a_partition_is_answered_with_the_reason() {
             assert_eq!(passed.responses[0].items[1].error_code, 44, "the recording says what the client was told");
         }
     }
+}
+
+#[test]
+fn a_produce_waits_for_the_names_of_its_topics_that_nobody_has_met_and_for_no_others() {
+    struct Met;
+    impl TopicDirectory for Met {
+        fn name(&self, id: &[u8; 16]) -> Option<std::sync::Arc<str>> {
+            (id[15] == 1).then(|| "met".into())
+        }
+        fn learn(&self, _: Vec<([u8; 16], std::sync::Arc<str>)>) {}
+    }
+    let topic = |id| TopicProduceData::default().with_topic_id(uuid::Uuid::from_u128(id));
+    let request = ProduceRequest::default().with_topic_data([1, 2, 0, 2, 3].map(topic).to_vec());
+    let mut body = BytesMut::new();
+    request.encode(&mut body, 13).unwrap();
+    assert_eq!(unnamed(13, &body, &Met), [2u128, 3].map(u128::to_be_bytes));
+    let many = (0..100u128).map(|id| TopicProduceData::default().with_topic_id(uuid::Uuid::from_u128(id << 8)));
+    body.clear();
+    ProduceRequest::default().with_topic_data(many.collect()).encode(&mut body, 13).unwrap();
+    assert_eq!(unnamed(13, &body, &Met).len(), limits::EVENT_ITEMS_MAX);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #![allow(clippy::expect_used)]
 
 use std::io::Write;
+use std::iter::Cycle;
+use std::slice::Iter;
 
 use super::compression::Codec;
 use super::edit::varint;
@@ -14,8 +16,13 @@ pub const SECRET: [u8; 2] = [0xd5, 0x5d];
 
 /// A lawful body; the same seed gives the same one.
 pub fn body(message: &Message, version: i16, seed: u64) -> Vec<u8> {
-    let mut sample =
-        Sample { version, flexible: message.is_flexible(version), message, dice: Dice(seed | 1), body: Vec::new() };
+    body_of(message, version, seed, &[])
+}
+
+/// The same with these records in its partitions, in turn; without any, with made-up ones.
+pub fn body_of(message: &Message, version: i16, seed: u64, given: &[Vec<u8>]) -> Vec<u8> {
+    let (flexible, dice) = (message.is_flexible(version), Dice(seed | 1));
+    let mut sample = Sample { version, flexible, message, given: given.iter().cycle(), dice, body: Vec::new() };
     sample.structure(&message.fields);
     sample.body
 }
@@ -86,6 +93,7 @@ struct Sample<'a> {
     message: &'a Message,
     version: i16,
     flexible: bool,
+    given: Cycle<Iter<'a, Vec<u8>>>,
     dice: Dice,
     body: Vec<u8>,
 }
@@ -181,7 +189,7 @@ impl Sample<'_> {
                 self.body.extend(of.iter().cycle().take(small as usize));
             }
             Kind::Records => {
-                let records = self.records();
+                let records = self.given.next().cloned().unwrap_or_else(|| self.records());
                 self.length(Some(records.len()), 4);
                 self.body.extend(records);
             }

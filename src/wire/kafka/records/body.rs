@@ -4,8 +4,11 @@
 //! - What is no record of a partition that is rewritten stays byte for byte, but for the lengths around it.
 //! - Records of a partition that may not pass are taken out of the frame, all of them: there is no half of a partition.
 //! - What a response has cut off at the end of a partition's records goes, since it cannot be looked into; readers drop it.
+//! - What is made anew of a frame has a bound, and one batch more. A reader can be given less than was asked for, as
+//!   brokers do, in whole batches and at least one of them; it asks for the rest again.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use super::locate::{RecordsField, Topic, locate};
@@ -55,11 +58,22 @@ pub struct Frame<'a> {
     pub body_at: usize,
 }
 
+/// Bounds within which a frame is rewritten.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameBounds {
+    /// Those of each batch.
+    pub batch: Bounds,
+    /// What the partitions that are made anew may come to together, bytes.
+    pub rewritten: usize,
+    /// Beyond, the frame ends with the batches so far; else the partition is refused.
+    pub may_cut: bool,
+}
+
 /// Rewrites a frame by what `partitions` say. An error means that the body leaves its layout: nothing of it may pass.
 pub fn rewrite(
     frame: &mut Frame<'_>,
     rewriter: &mut Rewriter,
-    bounds: &Bounds,
+    bounds: &FrameBounds,
     partitions: &mut dyn Partitions,
 ) -> Result<(), Malformed> {
     let (key, version, direction) = (frame.api_key, frame.version, frame.direction);
@@ -75,11 +89,12 @@ pub fn rewrite(
     let flexible = walker.is_flexible();
     let mut edits = Edits::new(flexible);
     let (bytes, body_at) = (&mut frame.bytes, frame.body_at);
-    let mut job = Job { bytes, body_at, direction, rewriter: &mut *rewriter, bounds };
+    let mut job = Job { bytes, body_at, direction, rewriter: &mut *rewriter, bounds, made: 0, cut: false };
     for field in &located.fields {
         match partitions.begin(&field.topic, field.partition) {
             Treatment::Pass => {}
             Treatment::Refuse => refuse(&mut edits, field, flexible, partitions, None),
+            Treatment::Rewrite if job.cut => edits.replace(field.field, prefixed(flexible, &[])),
             Treatment::Rewrite => match job.partition(field.span.clone(), partitions) {
                 Ok(None) => {}
                 Ok(Some(records)) => edits.replace(field.field, prefixed(flexible, &records)),
@@ -98,7 +113,7 @@ pub fn rewrite(
 }
 
 /// A records field with its length.
-fn prefixed(flexible: bool, records: &[u8]) -> Vec<u8> {
+pub(super) fn prefixed(flexible: bool, records: &[u8]) -> Vec<u8> {
     let length = records.len() as u32;
     let prefix = if flexible { varint(length + 1) } else { length.to_be_bytes().to_vec() };
     [&prefix, records].concat()
@@ -163,12 +178,32 @@ struct Job<'f, 'a> {
     body_at: usize,
     direction: Direction,
     rewriter: &'f mut Rewriter,
-    bounds: &'f Bounds,
+    bounds: &'f FrameBounds,
+    /// Bytes of the partitions made anew so far.
+    made: usize,
+    /// The frame has come to its bound.
+    cut: bool,
 }
 
 impl Job<'_, '_> {
     /// Rewrites the records at `span` of the body: none where they are right in the frame, changed in place or not at all.
     fn partition(&mut self, span: Range<usize>, partitions: &mut dyn Partitions) -> Result<Option<Vec<u8>>, Refusal> {
+        let new = self.batches(span, partitions)?;
+        self.made += new.as_ref().map_or(0, Vec::len);
+        Ok(new)
+    }
+
+    /// Whether a batch of so many bytes has no place any more behind those of its partition that were made anew.
+    fn is_beyond(&self, before: usize, batch: usize) -> Result<bool, Refusal> {
+        let FrameBounds { rewritten: max, may_cut, .. } = *self.bounds;
+        match (self.made + before).saturating_add(batch) > max {
+            true if !may_cut => Err(Refusal::FrameGrown { max }),
+            // One batch there is in any case: who gets none asks for the same for ever.
+            too_much => Ok(too_much && self.made + before > 0),
+        }
+    }
+
+    fn batches(&mut self, span: Range<usize>, partitions: &mut dyn Partitions) -> Result<Option<Vec<u8>>, Refusal> {
         let (start, end) = (self.body_at + span.start, self.body_at + span.end);
         let mut at = start;
         let mut new: Option<Vec<u8>> = None;
@@ -183,11 +218,16 @@ impl Job<'_, '_> {
                 return Ok(Some(new.unwrap_or_else(|| self.bytes[start..at].to_vec())));
             }
             let decide = &mut |record: &Record<'_>, with: &mut Replacement| partitions.record(record, with);
-            let outcome = self.rewriter.rewrite(&self.bytes[batch.clone()], self.bounds, decide)?;
+            let outcome = self.rewriter.rewrite(&self.bytes[batch.clone()], &self.bounds.batch, decide)?;
             match outcome {
                 Outcome::Untouched => {}
                 Outcome::Patched => self.rewriter.patch(&mut self.bytes.to_mut()[batch.clone()]),
                 Outcome::Replaced => {
+                    let before = new.as_ref().map_or(at - start, Vec::len);
+                    if self.is_beyond(before, self.rewriter.replacement().len())? {
+                        self.cut = true;
+                        return Ok(Some(new.unwrap_or_else(|| self.bytes[start..at].to_vec())));
+                    }
                     let new = new.get_or_insert_with(|| self.bytes[start..at].to_vec());
                     new.extend_from_slice(self.rewriter.replacement());
                 }
@@ -212,7 +252,7 @@ pub struct Refused {
     /// The error code that its client gets.
     pub code: i16,
     /// What a person should know; clients get it from version 8 on.
-    pub why: String,
+    pub why: Cow<'static, str>,
 }
 
 /// The whole answer to a Produce request that went on without these partitions' records, which the broker has answered as
@@ -226,6 +266,8 @@ pub fn answer_refused(
     let body = frame.get(body_at..).unwrap_or_default();
     let Some(mut walker) = Walker::response(key::PRODUCE, version, body.len() as u64) else { return Ok(None) };
     let edits = Edits::new(walker.is_flexible());
+    // A request may name a partition more than once: what was said first.
+    let refused = refused.iter().rev().map(|of| ((&of.topic, of.partition), of)).collect();
     let mut answers = Answers { edits, refused, topic: None, partition: 0, coded: true };
     walker.feed(body, &mut answers)?;
     walker.finish()?;
@@ -238,16 +280,16 @@ pub fn answer_refused(
 
 struct Answers<'a> {
     edits: Edits,
-    refused: &'a [Refused],
+    refused: HashMap<(&'a Topic, i32), &'a Refused>,
     topic: Option<Topic>,
     partition: i32,
     /// The partition's error code has been met.
     coded: bool,
 }
 
-impl Answers<'_> {
-    fn refused(&self) -> Option<&Refused> {
-        self.refused.iter().find(|of| of.partition == self.partition && Some(&of.topic) == self.topic.as_ref())
+impl<'a> Answers<'a> {
+    fn refused(&self) -> Option<&'a Refused> {
+        self.refused.get(&(self.topic.as_ref()?, self.partition)).copied()
     }
 }
 
@@ -264,8 +306,8 @@ impl Visitor for Answers<'_> {
                 }
             }
             (Role::ErrorMessage, Value::Text(_)) => {
-                if let Some(why) = self.refused().map(|of| of.why.clone()) {
-                    self.edits.text(span, Some(&why));
+                if let Some(refused) = self.refused() {
+                    self.edits.text(span, Some(&refused.why));
                 }
             }
             _ => {}

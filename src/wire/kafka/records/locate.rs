@@ -8,7 +8,7 @@ use crate::wire::kafka::layout::{Direction, Group, Role};
 use crate::wire::kafka::walk::{Malformed, Span, Value, Visitor, Walker};
 
 /// How a body names a topic (KIP-516).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// By its name.
     Name(Arc<str>),
@@ -58,6 +58,28 @@ pub fn locate(api_key: i16, version: i16, direction: Direction, body: &[u8]) -> 
     let mut finder = Finder { topic: None, partition: 0, error: None, fields: Vec::new() };
     let walked = walker.feed(body, &mut finder).and_then(|()| walker.finish());
     Some(Located { fields: finder.fields, fault: walked.err() })
+}
+
+/// Tells every topic id that a whole body names.
+pub fn each_topic_id(api_key: i16, version: i16, direction: Direction, body: &[u8], tell: &mut dyn FnMut([u8; 16])) {
+    struct Ids<'a>(&'a mut dyn FnMut([u8; 16]));
+    impl Visitor for Ids<'_> {
+        fn value(&mut self, role: Role, value: Value<'_>, _: Span) {
+            if let (Role::TopicId, Value::Uuid(id)) = (role, value) {
+                (self.0)(id);
+            }
+        }
+
+        fn wants_batches(&self) -> bool {
+            false
+        }
+    }
+    let walker = match direction {
+        Direction::Request => Walker::request(api_key, version, body.len() as u64),
+        Direction::Response => Walker::response(api_key, version, body.len() as u64),
+    };
+    // Where it leaves its layout, whoever reads the body itself says so.
+    let _ = walker.map(|mut walker| walker.feed(body, &mut Ids(tell)));
 }
 
 struct Finder {

@@ -9,6 +9,7 @@
 //! times of old messages, KIP-98 for control records.
 
 pub mod body;
+pub mod emptied;
 mod legacy;
 pub mod locate;
 pub mod rewrite;

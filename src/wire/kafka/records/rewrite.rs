@@ -49,7 +49,7 @@ pub enum Verdict {
 /// Bounds within which a batch is rewritten.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// What its records may inflate to, bytes.
+    /// What its records may inflate to, and what is made anew of them, bytes.
     pub inflated: usize,
     /// What a batch may grow to, bytes; one that was larger before may stay as large as it was.
     pub batch: usize,
@@ -93,6 +93,12 @@ pub enum Refusal {
         from: usize,
         /// After, bytes.
         to: usize,
+        /// The bound, bytes.
+        max: usize,
+    },
+    /// It and the rewritten batches before it in its frame would be larger than is allowed.
+    #[error("the frame's batches would come to more than {max} bytes")]
+    FrameGrown {
         /// The bound, bytes.
         max: usize,
     },
@@ -349,7 +355,13 @@ impl Rewriter {
             self.replacement.clear();
             match decide(&placed.record, &mut self.replacement) {
                 Verdict::Keep => {}
-                Verdict::Replace => self.changes.record(&placed, &self.replacement),
+                Verdict::Replace => {
+                    self.changes.record(&placed, &self.replacement);
+                    let (from, to, max) = (source.plain().len(), self.changes.new.len(), bounds.inflated);
+                    if to > max.max(from) {
+                        return Err(Refusal::Grown { from, to, max });
+                    }
+                }
                 Verdict::Drop if bounds.may_drop => self.changes.leave_out(placed.span),
                 Verdict::Drop | Verdict::Refuse => return Err(Refusal::ByRule { number }),
             }
@@ -390,11 +402,12 @@ impl Rewriter {
 
     /// Gives back buffers that an unusually large batch has left.
     pub fn trim(&mut self) {
-        for buffer in [&mut self.inflated, &mut self.plain, &mut self.batch, &mut self.changes.new] {
-            if buffer.capacity() > KEPT_BYTES_MAX {
-                *buffer = Vec::new();
-            }
+        let Rewriter { inflated, plain, batch, replacement, changes, .. } = self;
+        for buffer in [inflated, plain, batch, &mut replacement.bytes, &mut changes.new, &mut changes.headers] {
+            trim(buffer);
         }
+        trim(&mut replacement.headers);
+        trim(&mut changes.all);
     }
 
     /// After [`Outcome::Patched`]: makes the changes in the batch itself.
@@ -408,6 +421,12 @@ impl Rewriter {
     /// After [`Outcome::Replaced`]: the batch that takes the place of the one that was.
     pub fn replacement(&self) -> &[u8] {
         &self.batch
+    }
+}
+
+fn trim<T>(buffer: &mut Vec<T>) {
+    if buffer.capacity() * size_of::<T>() > KEPT_BYTES_MAX {
+        *buffer = Vec::new();
     }
 }
 

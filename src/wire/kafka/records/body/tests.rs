@@ -17,7 +17,8 @@ use crate::wire::kafka::compression::Codec;
 use crate::wire::kafka::layout;
 use crate::wire::kafka::samples::{self, legacy};
 
-const BOUNDS: Bounds = Bounds { inflated: CAP, batch: CAP, may_drop: true };
+const BOUNDS: FrameBounds =
+    FrameBounds { batch: Bounds { inflated: CAP, batch: CAP, may_drop: true }, rewritten: CAP, may_cut: true };
 
 /// Masks the topic `cards`, by name or id: values become `*`s, as many or one. Remembers what was refused.
 #[derive(Default)]
@@ -353,4 +354,37 @@ fn a_batch_of_another_place_does_not_end_the_masking_of_its_partition() {
     let after: FetchResponse = body(&frame);
     assert!(after.responses[0].partitions[0].records.as_ref().unwrap().is_empty());
     assert_eq!(cards.refused, [(0, Some(Refusal::Checksum))]);
+}
+
+/// Two partitions of one topic: a batch under a codec three times, and once.
+fn several_batches() -> FetchResponse {
+    let one = under(Codec::Lz4, 3, &batch(&["4111111111111111", "more"]));
+    let partition = |(index, times): (i32, usize)| {
+        PartitionData::default().with_partition_index(index).with_records(Some(one.repeat(times).into()))
+    };
+    let topic = FetchableTopicResponse::default().with_topic(TopicName(StrBytes::from_static_str("cards")));
+    FetchResponse::default().with_responses(vec![topic.with_partitions((0..).zip([3, 1]).map(partition).collect())])
+}
+
+#[test]
+fn a_reader_gets_whole_batches_up_to_the_bound_and_at_least_one_but_a_writer_is_refused_beyond_it() {
+    let whole: usize = {
+        let mut frame = frame(key::FETCH, 12, Direction::Response, &several_batches());
+        rewritten(&mut frame, &mut Cards::default());
+        body::<FetchResponse>(&frame).responses[0].partitions[1].records.as_ref().unwrap().len()
+    };
+    for (rewritten, given) in [(4 * whole, [3, 1]), (4 * whole - 1, [3, 0]), (2 * whole, [2, 0]), (1, [1, 0])] {
+        let bounds = FrameBounds { rewritten, ..BOUNDS };
+        let (mut frame, mut cards) = (frame(key::FETCH, 12, Direction::Response, &several_batches()), Cards::default());
+        rewrite(&mut frame, &mut Rewriter::default(), &bounds, &mut cards).unwrap();
+        assert!(cards.refused.is_empty(), "there is no error in it");
+        let after: FetchResponse = body(&frame);
+        let records = after.responses[0].partitions.iter().map(|of| of.records.as_ref().unwrap());
+        assert_eq!(records.clone().map(|records| records.len() / whole).collect::<Vec<_>>(), given, "{rewritten}");
+        assert!(records.clone().all(|records| values(records).iter().all(|value| !value.starts_with("4111"))));
+    }
+    let bounds = FrameBounds { rewritten: whole, may_cut: false, ..BOUNDS };
+    let (mut frame, mut cards) = (frame(key::FETCH, 12, Direction::Response, &several_batches()), Cards::default());
+    rewrite(&mut frame, &mut Rewriter::default(), &bounds, &mut cards).unwrap();
+    assert_eq!(cards.refused, [(0, Some(Refusal::FrameGrown { max: whole }))]);
 }

@@ -264,6 +264,8 @@ fn what_may_not_pass_is_told_apart() {
     let large = Edit::Value(Some(vec![0; 5000]));
     let tight = Bounds { batch: 3000, ..BOUNDS };
     assert!(matches!(told(&batch, tight, large.clone()), Err(Refusal::Grown { max: 3000, .. })));
+    let anew = Bounds { inflated: 3000, ..BOUNDS };
+    assert!(matches!(told(&under(Codec::Gzip, 1, &batch), anew, large.clone()), Err(Refusal::Grown { max: 3000, .. })));
     assert_eq!(told(&batch, BOUNDS, large), Ok(Outcome::Replaced));
     let zeros = under(Codec::Zstd, 4, &batch);
     let narrow = Bounds { inflated: 500, ..BOUNDS };

@@ -61,5 +61,5 @@ fn load(path: &Path, reader: &mut Reader, listeners: &[String]) -> Option<Policy
         None => Some(snapshot.masking),
         Some(node) => masking::read(node, reader, listeners),
     };
-    Some(PolicySnapshot { hash, recording: recording?, masking: masking? })
+    Some(PolicySnapshot { recording: recording?, masking: masking?, ..snapshot })
 }

@@ -248,6 +248,7 @@ impl<'a> Unverified<'a> {
             subject: self.subject(&rules.subject)?,
             groups: self.groups(&rules.groups)?,
             mechanism: Mechanism::Jwt,
+            scopes: None,
         };
         Ok(JwtLogin { principal, expires_ns })
     }

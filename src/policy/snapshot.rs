@@ -1,5 +1,6 @@
 //! What the policy file says, as the data plane uses it: immutable, replaced as a whole.
 
+use super::access::AccessRules;
 use super::masking::MaskingRules;
 use super::recording::RecordingRules;
 
@@ -8,6 +9,8 @@ use super::recording::RecordingRules;
 pub struct PolicySnapshot {
     /// SHA-256 of the file's bytes, so that a recording can say which policy was in force; zeros without a file.
     pub hash: [u8; 32],
+    /// Who may do what.
+    pub access: AccessRules,
     /// How much of an exchange is recorded.
     pub recording: RecordingRules,
     /// What nobody, or not everybody, sees of records.

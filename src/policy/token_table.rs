@@ -199,6 +199,7 @@ fn login(record: &TokenRecord, mechanism: Mechanism) -> Login {
             subject: record.subject.clone(),
             groups: record.groups.clone(),
             mechanism,
+            scopes: None,
         },
         token_id: record.id.clone(),
         expires_ns: record.expires_ns,

@@ -104,6 +104,7 @@ fn a_good_token_names_its_holder_until_it_ends() {
         subject: "analyst-7".to_owned(),
         groups: vec!["dev".to_owned()],
         mechanism: Mechanism::Jwt,
+        scopes: None,
     };
     assert_eq!(login, JwtLogin { principal, expires_ns: (NOW + 300) * SECOND });
 }

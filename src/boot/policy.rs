@@ -114,6 +114,7 @@ fn told(policy: &PolicySnapshot) -> PolicyReloaded {
     PolicyReloaded {
         changed: false,
         hash: hex(&policy.hash),
+        access_rules: policy.access.len(),
         recording_rules: policy.recording.iter().count(),
         masking_rules: policy.masking.len(),
         shards: 0,
@@ -129,7 +130,7 @@ fn hex(hash: &[u8]) -> String {
 /// Says in the metrics which policy is in force (1) or no longer is (0), and in the log what is worth a warning of it.
 fn publish(policy: &PolicySnapshot, in_force: f64) {
     if in_force > 0.0 {
-        policy.masking.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        policy.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     }
     metrics::gauge!("weir_policy_info", "hash" => hex(&policy.hash)).set(in_force);
 }
@@ -139,9 +140,12 @@ fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {
     metrics::counter!("weir_policy_reloads_total", "result" => result).increment(1);
     match reloaded {
         Ok(PolicyReloaded { changed: false, hash, .. }) => tracing::info!(hash, "the policy has not changed"),
-        Ok(PolicyReloaded { hash, recording_rules, masking_rules, connections_closed, took_ms, .. }) => {
+        Ok(PolicyReloaded {
+            hash, access_rules, recording_rules, masking_rules, connections_closed, took_ms, ..
+        }) => {
             tracing::info!(
                 hash,
+                access_rules,
                 recording_rules,
                 masking_rules,
                 connections_closed,

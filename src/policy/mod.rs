@@ -22,7 +22,7 @@ pub use access::{
     Hours, NamePattern, NamePatterns, Network, Operation, Operations, ResourceKind, Rights, Scope, ScopeText, Scopes,
 };
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
-pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
+pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use masking::{
     Direction, MaskClient, MaskDecision, MaskDirections, MaskExemption, MaskMistake, MaskNamed, MaskingRule,

@@ -92,42 +92,46 @@ pub enum AccessExemption {
 }
 
 impl AccessExemption {
-    /// The rule's key that says so.
-    pub fn word(self) -> &'static str {
-        match self {
-            AccessExemption::Listener => "listeners",
-            AccessExemption::Issuer => "issuers",
-            AccessExemption::Subject => "subjects",
-            AccessExemption::Groups => "groups",
-            AccessExemption::ClientId => "client_ids",
-            AccessExemption::Network => "networks",
-            AccessExemption::Hours => "hours",
-        }
-    }
+    /// Each, in the order in which they are looked at.
+    pub const ALL: [AccessExemption; 7] = [
+        AccessExemption::Listener,
+        AccessExemption::Issuer,
+        AccessExemption::Subject,
+        AccessExemption::Groups,
+        AccessExemption::ClientId,
+        AccessExemption::Network,
+        AccessExemption::Hours,
+    ];
 }
 
 impl AccessRule {
     /// Why it is not about a client; none where it is, at one time or another.
-    ///
-    /// A client that states no id is one that a deny is about and an allow is not, whatever ids they name.
     pub fn why_not(&self, client: &AccessClient<'_>) -> Option<AccessExemption> {
-        let by_id = client.client_id.map_or(self.effect == Effect::Deny, |id| self.client_ids.matches(id));
-        let by_group = || self.groups.iter().any(|group| client.groups.contains(group));
-        let by_network = || self.networks.iter().any(|network| network.contains(client.address));
-        if !self.is_on(client.listener) {
-            Some(AccessExemption::Listener)
-        } else if !self.issuers.matches(client.issuer) {
-            Some(AccessExemption::Issuer)
-        } else if !self.subjects.matches(client.subject) {
-            Some(AccessExemption::Subject)
-        } else if !self.groups.is_empty() && !by_group() {
-            Some(AccessExemption::Groups)
-        } else if !self.client_ids.is_everything() && !by_id {
-            Some(AccessExemption::ClientId)
-        } else if !self.networks.is_empty() && !by_network() {
-            Some(AccessExemption::Network)
-        } else {
-            None
+        self.unmet(client).next()
+    }
+
+    /// Everything of it that a client does not meet, whatever the time.
+    pub fn unmet(&self, client: &AccessClient<'_>) -> impl Iterator<Item = AccessExemption> {
+        AccessExemption::ALL.into_iter().filter(|condition| !self.meets(client, *condition))
+    }
+
+    /// A client that states no id is one that a deny is about and an allow is not, whatever ids they name.
+    fn meets(&self, client: &AccessClient<'_>, condition: AccessExemption) -> bool {
+        match condition {
+            AccessExemption::Listener => self.is_on(client.listener),
+            AccessExemption::Issuer => self.issuers.matches(client.issuer),
+            AccessExemption::Subject => self.subjects.matches(client.subject),
+            AccessExemption::Groups => {
+                self.groups.is_empty() || self.groups.iter().any(|group| client.groups.contains(group))
+            }
+            AccessExemption::ClientId => {
+                let unknown = self.client_ids.is_everything() || self.effect == Effect::Deny;
+                client.client_id.map_or(unknown, |id| self.client_ids.matches(id))
+            }
+            AccessExemption::Network => {
+                self.networks.is_empty() || self.networks.iter().any(|network| network.contains(client.address))
+            }
+            AccessExemption::Hours => true,
         }
     }
 

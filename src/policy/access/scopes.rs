@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::patterns::can_be_a_topic;
 use super::names::NamePatterns;
 use super::operation::{Operation, Operations, ResourceKind};
 
@@ -91,8 +92,12 @@ impl TryFrom<ScopeText> for Scope {
             [] => Operations::ALL,
             names => names.iter().map(|name| name.parse::<Operation>()).collect::<Result<_, _>>()?,
         };
+        let topics = NamePatterns::topics(&text.topics)?;
+        if let Some(pattern) = topics.iter().find(|pattern| !can_be_a_topic(pattern.name_text())) {
+            return Err(format!("no topic's name can match `{pattern}`"));
+        }
         Ok(Scope {
-            topics: NamePatterns::topics(&text.topics)?,
+            topics,
             consumer_groups: NamePatterns::names(&text.consumer_groups)?,
             transactional_ids: NamePatterns::names(&text.transactional_ids)?,
             operations,

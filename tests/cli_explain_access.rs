@@ -137,6 +137,12 @@ fn a_token_that_is_narrowed_is_told_apart() {
     let printed = folder.printed(&ask);
     assert!(printed.contains("only all on topics orders.us"), "{printed}");
     assert!(printed.contains("denied, since the token is narrowed to something else"), "{printed}");
+    let other = "log in with a token that is not narrowed, or to this, too";
+    assert_eq!(printed.matches(other).count(), 1, "{printed}");
+    let payments =
+        ["explain", "--listener", "main", "--as", "a", "--address", "10.1.1.1", "--op", "read", "--topic", "b"];
+    let payments = folder.printed(&payments);
+    assert!(payments.contains("be in one of auditors") && payments.contains(other), "{payments}");
     folder.printed(&create);
     let both = folder.printed(&ask);
     assert!(both.contains("different groups or scopes"), "{both}");

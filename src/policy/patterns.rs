@@ -89,8 +89,7 @@ pub(super) fn can_be_a_topic(pattern: &str) -> bool {
     let literal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     // What may stand in a class or between alternatives is not looked at closer.
     let open = pattern.contains(['[', '{']);
-    let lawful =
-        pattern.chars().all(|c| literal(c) || matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '!' | '\\'));
+    let lawful = pattern.chars().all(|c| literal(c) || matches!(c, '*' | '?' | '\\'));
     let shortest = pattern.chars().filter(|c| *c != '*').count();
     !pattern.is_empty() && pattern != "." && pattern != ".." && (open || (lawful && shortest <= NAME_MAX))
 }

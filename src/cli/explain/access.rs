@@ -12,7 +12,8 @@ use crate::cli::args::{Asked, ExplainArgs};
 use crate::cli::error::CliError;
 use crate::config::Auth;
 use crate::policy::{
-    AccessClient, AccessExemption, AccessRule, DecidedBy, Decision, Effect, Operation, Operations, ResourceKind, Rights,
+    AccessClient, AccessExemption, AccessRule, AccessRules, DecidedBy, Decision, Effect, Operation, Operations,
+    ResourceKind, Rights,
 };
 
 /// An operation on a resource.
@@ -99,7 +100,16 @@ impl<'a> Circumstances<'a> {
         };
         let at_s = args.at.and_then(|ns| i64::try_from(ns / 1_000_000_000).ok());
         let now_s = at_s.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-        let subject = args.subject.as_deref().unwrap_or_default();
+        let by_subject = rules.iter().any(|rule| !rule.subjects.is_everything());
+        let subject = match args.subject.as_deref() {
+            Some(subject) => subject,
+            None if issuer == "anonymous" => "anonymous",
+            None if by_subject => {
+                let what = "access rules of this listener name subjects; say who it is, by --as";
+                return Err(CliError::Usage(what.to_owned()));
+            }
+            None => "",
+        };
         Ok(Circumstances { asks: asks(args)?, issuer, subject, address, now_s })
     }
 }
@@ -207,6 +217,17 @@ impl Answer {
             DecidedBy::NoRules => ("no_rules", None),
             DecidedBy::Scope => ("scope", None),
         };
+        let mut changes = changes(question, client, ask, decision, now_s);
+        // What rules deny, the token may be narrowed away from, too.
+        let of_token = AccessRules::default().rights_of(client);
+        let narrowed = of_token
+            .is_some_and(|token| !token.decide(ask.operation, ask.kind, ask.name, ask.partition, now_s).allowed);
+        if narrowed {
+            changes.push(Change {
+                rule: None,
+                text: "log in with a token that is not narrowed, or to this, too".to_owned(),
+            });
+        }
         let until = rights.valid_until(now_s);
         Answer {
             operation: ask.operation.name(),
@@ -218,7 +239,7 @@ impl Answer {
             rule: rule.map(|(number, _)| place(number)),
             rule_name: rule.and_then(|(_, name)| name.map(str::to_owned)),
             valid_until: (until != i64::MAX).then_some(until),
-            changes: changes(question, client, ask, decision, now_s),
+            changes,
         }
     }
 
@@ -251,10 +272,8 @@ fn changes(
             }
             texts.into_iter().map(|text| Change { rule: Some(place(number)), text }).collect()
         }
-        DecidedBy::Scope => {
-            let text = "log in with a token that is not narrowed, or to this, too".to_owned();
-            vec![Change { rule: None, text }]
-        }
+        // What the token leaves is told beside.
+        DecidedBy::Scope => Vec::new(),
         DecidedBy::NoRule | DecidedBy::NoRules | DecidedBy::Kind => {
             let allows = |rule: &AccessRule| {
                 rule.effect == Effect::Allow

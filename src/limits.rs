@@ -81,6 +81,12 @@ pub const SCRAM_TOKENS_MAX: usize = 64;
 
 // What policies may ask.
 
+/// Files of a policy that is a folder: a file a team or topic, and still read within a moment.
+pub const POLICY_FILES_MAX: usize = 1000;
+
+/// Access rules of a policy: each login is held against all of them, and each of them against the others when they are read.
+pub const ACCESS_RULES_MAX: usize = 4096;
+
 /// Masking rules of a policy: a set of them is a bit each, and the key under which what they compile to is kept.
 pub const MASKING_RULES_MAX: usize = 512;
 

@@ -157,3 +157,34 @@ fn a_reader_that_leaves_early_is_no_failure() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
 }
+
+/// A policy may be a folder, and the guide's examples are one: each is read, and all of them together.
+#[test]
+fn the_policies_of_the_guide_to_access_are_good() {
+    let folder = Folder::new();
+    folder.write(&format!("policy: policy.d\n{}", fs::read_to_string(folder.config()).unwrap()));
+    fs::create_dir(folder.0.path().join("policy.d")).unwrap();
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/access.md")).unwrap();
+    let examples: Vec<&str> = guide.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for (number, example) in examples.iter().enumerate() {
+        fs::write(folder.0.path().join(format!("policy.d/{number}.yaml")), example).unwrap();
+        let printed = folder.printed(&["check"]);
+        assert!(printed.lines().count() == 2 && printed.ends_with("policy.d: good\n"), "{printed}\n{example}");
+    }
+}
+
+#[test]
+fn a_token_is_narrowed_to_what_the_command_line_says() {
+    let folder = Folder::new();
+    let create = ["token", "create", "--subject", "analyst-7", "--ttl", "1h", "--operations", "read,write"];
+    let topics = ["--topics", "orders.*", "--topics", "payments[0,2-3]"];
+    let printed = folder.printed(&[&create[..], &topics].concat());
+    assert!(printed.contains("only:     read, write on topics orders.*, payments[0,2-3]\n"), "{printed}");
+    let listed: Value = serde_json::from_str(&folder.printed(&["token", "list", "--json"])).unwrap();
+    let scopes = serde_json::json!([{ "topics": ["orders.*", "payments[0,2-3]"], "operations": ["read", "write"] }]);
+    assert_eq!(listed["scopes"], scopes);
+    let refused = folder.weir(&[&create[..], &["--topics", "orders,payments"]].concat());
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(stderr(&refused).contains("no topic's name can match `orders,payments`"), "{}", stderr(&refused));
+}

@@ -419,7 +419,7 @@ fn a_wrong_question_exits_with_2_and_says_what_there_is() {
     fails(&["--op", "fetch", "--topic", "pay*", "--listener", "main"], "pay* is no topic's name");
     fails(&["--op", "fetch", "--topic", "a", "--listener", "main", "--value", "nowhere"], "nowhere cannot be read");
     fails(&["--op", "fetch", "--topic", "a", "--listener", "main", "--header", "x"], "expected NAME=VALUE");
-    fails(&["--op", "read", "--topic", "a"], "fetch");
+    fails(&["--op", "consume", "--topic", "a"], "fetch");
     fs::write(folder.0.path().join("policy.yaml"), "masking: [{ fields: [x] }]").unwrap();
     fails(&["--op", "fetch", "--topic", "a", "--listener", "main"], "masking[0].action: missing");
 }

@@ -425,13 +425,13 @@ fn a_policy_that_cannot_be_honoured_stops_the_start() {
             "masking: []\nacess: 1\napprovals: 1\nalerts: 1\naccess:\n  - name: x\n",
             &[
                 "policy.yaml:1:10: masking: found an empty list; expected a list of masking rules, at least one",
-                "policy.yaml:2:1: acess: unknown key; expected `recording` or `masking`",
+                "policy.yaml:2:1: acess: unknown key; did you mean `access`?",
                 &format!("policy.yaml:3:1: approvals: {NOT_YET}"),
                 &format!("policy.yaml:4:1: alerts: {NOT_YET}"),
-                &format!("policy.yaml:5:1: access: {NOT_YET}"),
+                "policy.yaml:6:5: access[0].operations: missing; expected a list of operations, such as [read, describe]",
             ],
         ),
-        ("- a\n", &["policy.yaml:1:1: found a list; expected a mapping with `recording` or `masking`"]),
+        ("- a\n", &["policy.yaml:1:1: found a list; expected a mapping with `access`, `masking` or `recording`"]),
     ];
     for (text, expected) in cases {
         fs::write(&policy, text).unwrap();
@@ -505,7 +505,7 @@ listeners:
             "weir.yaml:10:5: listeners[0].auth",
             "weir.yaml:10:14: listeners[0].cluster",
             "weir.yaml:12:14: listeners[0].brokers",
-            "policy.yaml:1:1: access",
+            "policy.yaml:1:9: access",
         ]
     );
 }

@@ -24,6 +24,7 @@ use crate::tls::Reload;
 pub(super) fn for_shards(snapshot: &PolicySnapshot) -> Result<Policy, PatternError> {
     Ok(Policy {
         hash: snapshot.hash,
+        access: snapshot.access.clone(),
         recording: Arc::new(snapshot.recording.clone()),
         masking: Arc::new(Book::new(&snapshot.masking)?),
     })
@@ -115,6 +116,7 @@ fn told(policy: &PolicySnapshot) -> PolicyReloaded {
     PolicyReloaded {
         changed: false,
         hash: PolicyHash(policy.hash).to_string(),
+        access_rules: policy.access.len(),
         recording_rules: policy.recording.iter().count(),
         masking_rules: policy.masking.len(),
         shards: 0,
@@ -126,7 +128,7 @@ fn told(policy: &PolicySnapshot) -> PolicyReloaded {
 /// Says in the metrics which policy is in force (1) or no longer is (0), and in the log what is worth a warning of it.
 fn publish(policy: &PolicySnapshot, in_force: f64) {
     if in_force > 0.0 {
-        policy.masking.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        policy.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     }
     metrics::gauge!("weir_policy_info", "hash" => PolicyHash(policy.hash).to_string()).set(in_force);
 }
@@ -136,9 +138,12 @@ fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {
     metrics::counter!("weir_policy_reloads_total", "result" => result).increment(1);
     match reloaded {
         Ok(PolicyReloaded { changed: false, hash, .. }) => tracing::info!(hash, "the policy has not changed"),
-        Ok(PolicyReloaded { hash, recording_rules, masking_rules, connections_closed, took_ms, .. }) => {
+        Ok(PolicyReloaded {
+            hash, access_rules, recording_rules, masking_rules, connections_closed, took_ms, ..
+        }) => {
             tracing::info!(
                 hash,
+                access_rules,
                 recording_rules,
                 masking_rules,
                 connections_closed,

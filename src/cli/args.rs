@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::replay::Speed;
 use super::time::parse_moment;
 use crate::event::SessionId;
+use crate::policy::Operation;
 use crate::recorder::AddressRange;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -76,15 +77,33 @@ pub(super) struct ExplainArgs {
     /// What their client calls itself
     #[arg(long, value_name = "ID")]
     pub(super) client_id: Option<String>,
-    /// The consumer group that they read for
-    #[arg(long, value_name = "GROUP")]
+    /// Who vouches for them: weir, certificate, anonymous or an issuer's URL
+    #[arg(long, value_name = "ISSUER")]
+    pub(super) issuer: Option<String>,
+    /// Where they connect from
+    #[arg(long, value_name = "IP")]
+    pub(super) address: Option<IpAddr>,
+    /// When: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone). Default: now
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) at: Option<u64>,
+    /// The consumer group that they read for, or do something with
+    #[arg(long, visible_alias = "group", value_name = "GROUP")]
     pub(super) consumer_group: Option<String>,
-    /// What they do
-    #[arg(long, value_enum)]
-    pub(super) op: Operation,
+    /// The transactional id that they write under, or do something with
+    #[arg(long, value_name = "ID")]
+    pub(super) transactional_id: Option<String>,
+    /// They do something with the cluster
+    #[arg(long)]
+    pub(super) cluster: bool,
+    /// What they do: fetch, produce, or an operation of access rules, such as describe or alter_configs
+    #[arg(long, value_name = "OPERATION", value_parser = parse_asked)]
+    pub(super) op: Asked,
     /// The topic
     #[arg(long)]
-    pub(super) topic: String,
+    pub(super) topic: Option<String>,
+    /// The topic's partition; where none is given, all of them
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(super) partition: Option<i32>,
     /// A file with a record's value, - for standard input: shown as they get it and as the recording keeps it
     #[arg(long, value_name = "FILE")]
     pub(super) value: Option<PathBuf>,
@@ -99,13 +118,15 @@ pub(super) struct ExplainArgs {
     pub(super) json: bool,
 }
 
-/// What somebody does with records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Operation {
-    /// Read records
+/// What somebody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Read records.
     Fetch,
-    /// Write records
+    /// Write records.
     Produce,
+    /// One operation on one resource.
+    Operation(Operation),
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +167,19 @@ pub(super) struct TokenCreateArgs {
     /// Groups it carries
     #[arg(long, value_delimiter = ',', value_name = "GROUP,…")]
     pub(super) groups: Vec<String>,
+    /// Only these topics, whatever the policy allows: names, `orders.*`, `orders[0-3]` for partitions; may be given several
+    /// times
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) topics: Vec<String>,
+    /// Only these consumer groups; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) consumer_groups: Vec<String>,
+    /// Only these transactional ids; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) transactional_ids: Vec<String>,
+    /// Only these operations (read, write, create, …) and what they imply
+    #[arg(long, value_delimiter = ',', value_name = "OPERATION,…")]
+    pub(super) operations: Vec<String>,
     /// How long it lives, such as 30m, 24h or 7d
     #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
     pub(super) ttl: u64,
@@ -317,6 +351,17 @@ pub(super) enum ExportFormat {
     Frames,
     /// The same as a capture file of TCP connections, for Wireshark and tshark
     Pcapng,
+}
+
+fn parse_asked(text: &str) -> Result<Asked, String> {
+    match text {
+        "fetch" => Ok(Asked::Fetch),
+        "produce" => Ok(Asked::Produce),
+        name => name.parse().map(Asked::Operation).map_err(|_| {
+            let all: Vec<&str> = Operation::all().map(Operation::name).collect();
+            format!("expected fetch, produce, {}", all.join(", "))
+        }),
+    }
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {

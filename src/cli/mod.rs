@@ -99,7 +99,7 @@ fn check(config: &ConfigArg, out: &mut impl Write) -> Result<(), CliError> {
         Some(path) => writeln!(out, "{}: good", path.display())?,
         None => {}
     }
-    for warning in config.policy.snapshot.masking.warnings() {
+    for warning in config.policy.snapshot.warnings() {
         writeln!(out, "{warning}")?;
     }
     Ok(())

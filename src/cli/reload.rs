@@ -25,11 +25,12 @@ pub(super) fn run(args: &ReloadArgs, out: &mut impl Write) -> Result<(), CliErro
     if !reloaded.changed {
         return Ok(writeln!(out, "{policy}: in force already (sha256 {hash}…)")?);
     }
-    let PolicyReloaded { recording_rules, masking_rules, shards, connections_closed, took_ms, .. } = reloaded;
+    let PolicyReloaded { access_rules, recording_rules, masking_rules, shards, connections_closed, took_ms, .. } =
+        reloaded;
     writeln!(
         out,
-        "{policy}: in force on all {shards} shards after {took_ms} ms (sha256 {hash}…); rules: {recording_rules} for \
-         recording, {masking_rules} for masking"
+        "{policy}: in force on all {shards} shards after {took_ms} ms (sha256 {hash}…); rules: {access_rules} for access, \
+         {recording_rules} for recording, {masking_rules} for masking"
     )?;
     if connections_closed > 0 {
         writeln!(

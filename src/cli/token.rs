@@ -9,6 +9,7 @@ use super::terminal::{self, harmless};
 use super::time::Clock;
 use crate::config::Config;
 use crate::control::{NewToken, TokenState, TokenView};
+use crate::policy::ScopeText;
 
 pub(super) fn run(command: TokenCommand, out: &mut impl Write) -> Result<(), CliError> {
     match command {
@@ -20,7 +21,13 @@ pub(super) fn run(command: TokenCommand, out: &mut impl Write) -> Result<(), Cli
 
 fn create(args: TokenCreateArgs, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&args.config.file)?;
-    let new = NewToken { subject: args.subject, groups: args.groups, ttl_seconds: args.ttl };
+    let scope = ScopeText {
+        topics: args.topics,
+        consumer_groups: args.consumer_groups,
+        transactional_ids: args.transactional_ids,
+        operations: args.operations,
+    };
+    let new = NewToken { subject: args.subject, groups: args.groups, ttl_seconds: args.ttl, scope };
     let created = Tokens::find(&config)?.create(new)?;
     if args.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&created)?)?);
@@ -30,6 +37,9 @@ fn create(args: TokenCreateArgs, out: &mut impl Write) -> Result<(), CliError> {
     writeln!(out, "id:       {}", created.view.id)?;
     writeln!(out, "subject:  {}", harmless(&created.view.subject))?;
     writeln!(out, "groups:   {}", groups(&created.view))?;
+    if let Some(scopes) = &created.view.scopes {
+        writeln!(out, "only:     {}", harmless(&scopes.to_string()))?;
+    }
     writeln!(out, "expires:  {expires} {}", clock.zone_name())?;
     writeln!(out, "token:    {}", *created.token)?;
     writeln!(
@@ -57,8 +67,8 @@ fn list(args: &TokenListArgs, out: &mut impl Write) -> Result<(), CliError> {
 fn print(tokens: &[TokenView], out: &mut impl Write) -> io::Result<()> {
     let clock = Clock::local();
     let expires = format!("EXPIRES ({})", clock.zone_name());
-    let mut table = terminal::table(&["ID", "SUBJECT", "GROUPS", "STATE", &expires, "MINTED BY"], &[0, 3]);
-    terminal::at_least(&mut table, 4, "2026-11-22".len());
+    let mut table = terminal::table(&["ID", "SUBJECT", "GROUPS", "ONLY", "STATE", &expires, "MINTED BY"], &[0, 4]);
+    terminal::at_least(&mut table, 5, "2026-11-22".len());
     for token in tokens {
         let state = match token.state {
             TokenState::Active => "active",
@@ -69,6 +79,7 @@ fn print(tokens: &[TokenView], out: &mut impl Write) -> io::Result<()> {
             token.id.clone(),
             harmless(&token.subject),
             groups(token),
+            token.scopes.as_ref().map_or_else(|| "-".to_owned(), |scopes| harmless(&scopes.to_string())),
             state.to_owned(),
             clock.moment(token.expires_ns),
             harmless(&token.minted_by),

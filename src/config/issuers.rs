@@ -5,12 +5,25 @@ use reqwest::Url;
 
 use super::clusters::unique;
 use super::reader::{Reader, Section, found, keys};
-use super::yaml::Node;
-use super::{Issuer, sasl, value};
-use crate::policy::{ALGORITHMS, ClaimPath, IssuerRules, is_loopback};
+use super::yaml::{Data, Node};
+use super::{Issuer, access, sasl, value};
+use crate::policy::{ALGORITHMS, ClaimPath, IssuerRules, Scope, ScopeMapping, is_loopback};
 
-const KEYS: &[&str] =
-    &["name", "issuer", "jwks", "audience", "algorithms", "subject", "groups", "clock_skew", "ca", "allow_http"];
+const KEYS: &[&str] = &[
+    "name",
+    "issuer",
+    "jwks",
+    "audience",
+    "algorithms",
+    "subject",
+    "groups",
+    "scopes",
+    "clock_skew",
+    "ca",
+    "allow_http",
+];
+
+const SCOPE_KEYS: &[&str] = &["topics", "consumer_groups", "transactional_ids", "operations"];
 
 const ALGORITHMS_BY_DEFAULT: &[Algorithm] = &[Algorithm::RS256, Algorithm::PS256, Algorithm::ES256];
 
@@ -51,6 +64,7 @@ fn issuer(node: &Node, path: &str, reader: &mut Reader, names: &mut Vec<String>)
     let algorithms = algorithms(&section, reader);
     let subject = section.or(reader, "subject", ClaimPath::new("sub"), claim);
     let groups = section.or(reader, "groups", ClaimPath::new("groups"), claim);
+    let scopes = section.node("scopes").map(|node| scopes(node, &section.path("scopes"), reader));
     let clock_skew = section.or(reader, "clock_skew", CLOCK_SKEW_BY_DEFAULT, value::duration("0s", "5m"));
     let ca = sasl::ca(&section, reader);
     let (text, url) = issuer?;
@@ -61,6 +75,10 @@ fn issuer(node: &Node, path: &str, reader: &mut Reader, names: &mut Vec<String>)
         algorithms: algorithms?,
         subject: subject?,
         groups: groups?,
+        scopes: match scopes {
+            None => None,
+            Some(scopes) => Some(scopes?),
+        },
         clock_skew_ns: u64::try_from(clock_skew?.as_nanos()).unwrap_or(u64::MAX),
     };
     Some(Issuer { rules, url, jwks: jwks?.map(|(_, url)| url), ca: ca?, allow_http: allow_http? })
@@ -86,6 +104,45 @@ fn claim(node: &Node) -> Result<ClaimPath, String> {
     let expected = "the name of a claim, with dots into objects, such as `realm_access.roles`";
     let text = value::text(node).map_err(|_| expected.to_owned())?;
     if text.split('.').any(str::is_empty) { Err(expected.to_owned()) } else { Ok(ClaimPath::new(text)) }
+}
+
+/// Where scopes are, and what each of them is here.
+fn scopes(node: &Node, path: &str, reader: &mut Reader) -> Option<ScopeMapping> {
+    let section = reader.section(node, path, &["claim", "map"], &[])?;
+    let claim = section.or(reader, "claim", ClaimPath::new("scope"), claim);
+    let expected =
+        "what each scope is here, such as { \"read:orders\": { topics: [\"orders.*\"], operations: [read] } }";
+    let node = section.needed(reader, "map", expected)?;
+    let path = section.path("map");
+    let Data::Mapping(entries) = &node.data else {
+        reader.report(node.at, format!("{path}: found {}; expected {expected}", found(node)));
+        return None;
+    };
+    let mut map: Option<Vec<(String, Scope)>> = Some(Vec::new());
+    for (index, (key, node)) in entries.iter().enumerate() {
+        if entries[..index].iter().any(|(earlier, _)| earlier.name == key.name) {
+            reader.report(key.at, format!("{path}: found `{}` a second time; expected once", key.name));
+        }
+        let scope = scope(node, &format!("{path}.{}", key.name), reader);
+        map = map.zip(scope).map(|(mut map, scope)| {
+            map.push((key.name.clone(), scope));
+            map
+        });
+    }
+    Some(ScopeMapping { claim: claim?, map: map? })
+}
+
+fn scope(node: &Node, path: &str, reader: &mut Reader) -> Option<Scope> {
+    let section = reader.section(node, path, SCOPE_KEYS, &[])?;
+    if SCOPE_KEYS.iter().all(|key| section.node(key).is_none()) {
+        reader.report(node.at, format!("{path}: found nothing; expected one or more of {}", keys(SCOPE_KEYS)));
+        return None;
+    }
+    let topics = access::topics(&section, reader);
+    let consumer_groups = access::resource_names(&section, reader, "consumer_groups", "patterns of consumer groups");
+    let ids = access::resource_names(&section, reader, "transactional_ids", "patterns of transactional ids");
+    let operations = access::operations(&section, reader);
+    Some(Scope { topics: topics?, consumer_groups: consumer_groups?, transactional_ids: ids?, operations: operations? })
 }
 
 /// A list of texts that must be there.

@@ -2,7 +2,7 @@
 //!
 //! A rule that does nothing, or that costs more than is measured, is a mistake of whoever wrote it, and is told like one.
 
-use super::problem::Mark;
+use super::gathered::{Gathered, Part};
 use super::reader::{Reader, Section, found, keys, suggestion};
 use super::yaml::{Data, Node};
 use super::{rule, secret, value};
@@ -12,7 +12,7 @@ use crate::policy::{
     Unparsable,
 };
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "name",
     "listeners",
     "topics",
@@ -34,29 +34,21 @@ const ACTIONS: &str = "`redact`, `null`, `drop_field`, `drop_record`, `{ keep_fi
 
 const UNPARSABLE: &[(&str, Unparsable)] = &[("redact", Unparsable::Redact), ("refuse", Unparsable::Refuse)];
 
-pub(super) fn read(node: &Node, reader: &mut Reader, listeners: &[String]) -> Option<MaskingRules> {
-    let items = reader.list(node, "masking", "masking rules")?;
-    let (mut rules, mut places): (Vec<MaskingRule>, Vec<(usize, Mark)>) = (Vec::new(), Vec::new());
-    for (index, item) in items.iter().enumerate() {
-        let section = reader.section(item, &format!("masking[{index}]"), KEYS, &[]);
-        if let Some(rule) = section.and_then(|section| one(&section, reader, listeners)) {
-            rules.push(rule);
-            places.push((index, item.at));
-        }
-    }
-    MaskingRules::new(rules).map_err(|mistakes| report(mistakes, &places, reader)).ok()
-}
-
-/// `places`: where the rules stand that could be read.
-fn report(mistakes: Vec<(usize, MaskMistake)>, places: &[(usize, Mark)], reader: &mut Reader) {
-    for (number, mistake) in mistakes {
-        let (index, at) = places[number];
+pub(super) fn read(parts: &mut [Part<'_>], listeners: &[String]) -> Option<MaskingRules> {
+    let one = |section: &Section<'_>, reader: &mut Reader| one(section, reader, listeners);
+    let gathered = Gathered::read(parts, "masking", "masking rules", KEYS, one);
+    let mistakes = match MaskingRules::new(gathered.rules.clone()) {
+        Ok(rules) => return Some(rules),
+        Err(mistakes) => mistakes,
+    };
+    for (place, mistake) in mistakes {
         let mistake = match mistake {
-            MaskMistake::Shadowed(other) => MaskMistake::Shadowed(places[other].0),
+            MaskMistake::Shadowed(other) => MaskMistake::Shadowed(gathered.number(other)),
             other => other,
         };
-        reader.report(at, format!("masking[{index}]: {mistake}"));
+        gathered.report(parts, place, mistake);
     }
+    None
 }
 
 fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<MaskingRule> {

@@ -6,8 +6,10 @@
 //!
 //! `yaml` is the tree with places, `reader` takes typed values off it, `value` knows scalars; then a file a section.
 
+mod access;
 mod clusters;
 mod control;
+mod gathered;
 mod issuers;
 mod limits;
 mod listeners;
@@ -23,6 +25,8 @@ mod rule;
 mod sasl;
 mod secret;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod told;
 mod value;
@@ -131,12 +135,12 @@ pub struct Control {
     pub socket: PathBuf,
 }
 
-/// The policy file and what it says.
+/// The policy and what it says.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// The file that is named, resolved; none when the configuration names none.
+    /// The file or folder that is named, resolved; none when the configuration names none.
     pub path: Option<PathBuf>,
-    /// A file is named and does not exist: no rules apply, which is worth a loud warning at start.
+    /// It is named and does not exist: no rules apply, which is worth a loud warning at start.
     pub missing: bool,
     /// What it says.
     pub snapshot: Arc<PolicySnapshot>,

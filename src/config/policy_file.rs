@@ -1,21 +1,29 @@
-//! The policy file: read with the same care as the configuration, and refused where this version cannot honour it.
+//! The policy: one file, or a folder whose `*.yaml` files are read in the order of their names as if their lists were one.
+//! Read with the same care as the configuration, and refused where this version cannot honour it.
 //!
 //! A rule that is silently ignored is an open door, hence fail closed: whatever this version does not understand stops
-//! the start. A named file that does not exist is no rule that is ignored; it is warned about.
+//! the start, and so does a folder without a file, or one with a file that would be passed over. A named file that does not
+//! exist is no rule that is ignored; it is warned about.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
 use sha2::{Digest, Sha256};
 
+use super::gathered::Part;
+use super::problem::Mark;
 use super::reader::{Reader, Section};
-use super::yaml::Data;
-use super::{Policy, Problems, masking, recording, value, yaml};
+use super::yaml::{Data, Node};
+use super::{Policy, Problems, access, masking, recording, value, yaml};
+use crate::limits::POLICY_FILES_MAX;
 use crate::policy::PolicySnapshot;
 
+/// Sections that are honoured.
+pub(super) const SECTIONS: &[&str] = &["access", "masking", "recording"];
+
 /// Sections that DESIGN names and later versions understand.
-const LATER: &[&str] = &["access", "approvals", "alerts"];
+const LATER: &[&str] = &["approvals", "alerts"];
 
 /// `listeners`: the names that rules may use.
 pub(super) fn read(root: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<Policy> {
@@ -28,38 +36,97 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader, listeners: &[String]
     if fs::symlink_metadata(&path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound) {
         return Some(Policy { path: Some(path), missing: true, snapshot: Arc::new(PolicySnapshot::default()) });
     }
-    let mut own = Reader::new(&path);
-    let snapshot = load(&path, &mut own, listeners);
-    reader.adopt(own);
+    let snapshot = load(&path, listeners, |file| reader.adopt(file));
     Some(Policy { path: Some(path), missing: false, snapshot: Arc::new(snapshot?) })
 }
 
-/// Reads the policy file at `path` alone, while the gateway runs.
+/// Reads the policy at `path` alone, while the gateway runs.
 pub(super) fn read_again(path: &Path, listeners: &[String]) -> Result<PolicySnapshot, Problems> {
-    let mut reader = Reader::new(path);
-    let snapshot = load(path, &mut reader, listeners);
-    match (snapshot, reader.into_problems()) {
-        (Some(snapshot), problems) if problems.is_empty() => Ok(snapshot),
-        (_, problems) => Err(Problems(problems)),
+    let mut problems = Vec::new();
+    let snapshot = load(path, listeners, |file| problems.extend(file.into_problems()));
+    match snapshot {
+        Some(snapshot) if problems.is_empty() => Ok(snapshot),
+        _ => Err(Problems(problems)),
     }
 }
 
-fn load(path: &Path, reader: &mut Reader, listeners: &[String]) -> Option<PolicySnapshot> {
-    let text = yaml::read_text(path);
-    let hash = text.as_ref().map(|text| Sha256::digest(text.as_bytes()).into()).unwrap_or_default();
-    let tree = reader.parse(text)?;
-    let snapshot = PolicySnapshot { hash, ..PolicySnapshot::default() };
-    if matches!(tree.data, Data::Null) {
-        return Some(snapshot);
+/// `finish` is given the reader of each file, once all that is wrong with it was noted.
+fn load(path: &Path, listeners: &[String], mut finish: impl FnMut(Reader)) -> Option<PolicySnapshot> {
+    let files = match files(path) {
+        Ok(files) => files,
+        Err((file, what)) => {
+            let mut reader = Reader::new(&file);
+            reader.report(Mark::START, what);
+            finish(reader);
+            return None;
+        }
+    };
+    let texts: Vec<Result<String, String>> = files.iter().map(|file| yaml::read_text(file)).collect();
+    let hash = hash(path, &files, &texts);
+    let mut readers: Vec<Reader> = files.iter().map(|file| Reader::new(file)).collect();
+    let trees: Vec<Option<Node>> = readers.iter_mut().zip(texts).map(|(reader, text)| reader.parse(text)).collect();
+    let mut parts: Vec<Part<'_>> =
+        readers.into_iter().zip(&trees).map(|(reader, tree)| part(reader, tree.as_ref())).collect();
+    let access = access::read(&mut parts, listeners);
+    let masking = masking::read(&mut parts, listeners);
+    let recording = recording::read(&mut parts, listeners);
+    parts.into_iter().for_each(|part| finish(part.reader));
+    Some(PolicySnapshot { hash, access: access?, masking: masking?, recording })
+}
+
+/// A file and its sections; an empty one has none.
+fn part(mut reader: Reader, tree: Option<&Node>) -> Part<'_> {
+    let tree = tree.filter(|tree| !matches!(tree.data, Data::Null));
+    let sections = tree.and_then(|tree| reader.section(tree, "", SECTIONS, LATER));
+    Part { reader, sections }
+}
+
+/// The files of the policy, or why they cannot be told.
+fn files(path: &Path) -> Result<Vec<PathBuf>, (PathBuf, String)> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
     }
-    let section = reader.section(&tree, "", &["recording", "masking"], LATER)?;
-    let recording = match section.node("recording") {
-        None => Some(snapshot.recording),
-        Some(node) => recording::read(node, reader, listeners),
-    };
-    let masking = match section.node("masking") {
-        None => Some(snapshot.masking),
-        Some(node) => masking::read(node, reader, listeners),
-    };
-    Some(PolicySnapshot { hash, recording: recording?, masking: masking? })
+    let of_folder = |what: String| (path.to_owned(), what);
+    let unreadable = |error: io::Error| of_folder(format!("cannot be read: {error}"));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        // What begins with a dot is an editor's or, in Kubernetes, the folder that names lead to.
+        let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let ending = file.extension().map(|ending| ending.as_encoded_bytes().to_ascii_lowercase());
+        match ending.as_deref() {
+            _ if hidden => {}
+            Some(b"yaml") => files.push(file),
+            Some(b"yml") => return Err((file, "would be passed over; expected the ending `.yaml`".to_owned())),
+            _ => {}
+        }
+    }
+    files.sort();
+    match files.len() {
+        0 => Err(of_folder("holds no file that ends in `.yaml`; expected one or more".to_owned())),
+        count if count > POLICY_FILES_MAX => {
+            Err(of_folder(format!("holds {count} files; expected at most {POLICY_FILES_MAX}")))
+        }
+        _ => Ok(files),
+    }
+}
+
+/// Of one file its SHA-256. Of a folder that of each name and content behind its length, so that neither what is moved from
+/// one file to another nor a new name passes for the same.
+fn hash(path: &Path, files: &[PathBuf], texts: &[Result<String, String>]) -> [u8; 32] {
+    let text = |text: &Result<String, String>| text.as_deref().unwrap_or_default().as_bytes().to_vec();
+    if let ([file], [only]) = (files, texts)
+        && file == path
+    {
+        return Sha256::digest(text(only)).into();
+    }
+    let mut hash = Sha256::new();
+    for (file, content) in files.iter().zip(texts) {
+        let name = file.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
+        for bytes in [name, text(content)] {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        }
+    }
+    hash.finalize().into()
 }

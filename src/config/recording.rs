@@ -2,26 +2,24 @@
 //!
 //! A rule that can never decide anything is a mistake of whoever wrote it, and is told like one.
 
+use super::gathered::{Gathered, Part};
 use super::reader::{Reader, Section, found};
 use super::yaml::Node;
 use super::{rule, value};
 use crate::policy::{RecordingMode, RecordingRule, RecordingRules, Sample};
 
-const KEYS: &[&str] = &["name", "listeners", "groups", "topics", "mode", "sample"];
+pub(super) const KEYS: &[&str] = &["name", "listeners", "groups", "topics", "mode", "sample"];
 
-pub(super) fn read(node: &Node, reader: &mut Reader, listeners: &[String]) -> Option<RecordingRules> {
-    let items = reader.list(node, "recording", "recording rules")?;
-    let mut rules: Vec<(usize, RecordingRule)> = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let path = format!("recording[{index}]");
-        let section = reader.section(item, &path, KEYS, &[]);
-        let Some(rule) = section.and_then(|section| one(&section, reader, listeners)) else { continue };
-        if let Some((earlier, _)) = rules.iter().find(|(_, earlier)| earlier.covers(&rule)) {
-            reader.report(item.at, format!("{path}: never decides: recording[{earlier}] matches all that it does"));
+pub(super) fn read(parts: &mut [Part<'_>], listeners: &[String]) -> RecordingRules {
+    let one = |section: &Section<'_>, reader: &mut Reader| one(section, reader, listeners);
+    let gathered = Gathered::read(parts, "recording", "recording rules", KEYS, one);
+    for (place, rule) in gathered.rules.iter().enumerate() {
+        if let Some(earlier) = gathered.rules[..place].iter().position(|earlier| earlier.covers(rule)) {
+            let earlier = gathered.number(earlier);
+            gathered.report(parts, place, format!("never decides: recording[{earlier}] matches all that it does"));
         }
-        rules.push((index, rule));
     }
-    Some(RecordingRules::new(rules.into_iter().map(|(_, rule)| rule).collect()))
+    RecordingRules::new(gathered.rules)
 }
 
 fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<RecordingRule> {

@@ -22,6 +22,8 @@ pub struct PolicyReloaded {
     pub changed: bool,
     /// SHA-256 of the file in force, in hexadecimal.
     pub hash: String,
+    /// Rules about access.
+    pub access_rules: usize,
     /// Rules about recording.
     pub recording_rules: usize,
     /// Rules about masking.

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::client::{Client, ClientError};
 use super::*;
+use crate::policy::ScopeText;
 use crate::recorder::{Recorder, RecorderOptions, ShardJournal, open_access};
 
 /// A gateway whose store can be made to fail.
@@ -125,7 +126,8 @@ fn only_the_owner_can_reach_the_tokens() {
 }
 
 fn new_token(ttl_seconds: u64) -> NewToken {
-    NewToken { subject: "analyst-7".to_owned(), groups: vec!["analysts".to_owned()], ttl_seconds }
+    let (subject, groups) = ("analyst-7".to_owned(), vec!["analysts".to_owned()]);
+    NewToken { subject, groups, ttl_seconds, scope: ScopeText::default() }
 }
 
 #[test]
@@ -168,6 +170,29 @@ fn tokens_outlive_the_gateway() {
     let reopened = TokenRegistry::open(open_access(&folder.path().join("store")).unwrap()).unwrap();
     let table = reopened.table().load_full();
     assert!(table.verify("analyst-7", &created.token, created.view.created_ns).is_ok());
+}
+
+#[test]
+fn what_a_token_is_narrowed_to_is_shown_and_outlives_the_gateway_and_older_versions_do_not_know_the_token() {
+    let running = Running::start();
+    let scope =
+        ScopeText { topics: vec!["orders.*".to_owned()], operations: vec!["read".to_owned()], ..ScopeText::default() };
+    let new = NewToken { scope, ..new_token(60) };
+    let created: CreatedToken = running.client().post("/api/v1/tokens", &new).unwrap();
+    let listed: Value = running.client().get("/api/v1/tokens").unwrap();
+    assert_eq!(listed["tokens"][0]["scopes"], json!([{ "topics": ["orders.*"], "operations": ["read"] }]));
+    let wrong = json!({ "subject": "a", "ttl_seconds": 1, "scope": { "operations": ["reed"] } });
+    let wrong = running.client().post::<Value>("/api/v1/tokens", &wrong).unwrap_err();
+    assert!(matches!(&wrong, ClientError::Problem(what) if what.contains("reed")), "{wrong}");
+    let Running { handle, tokens, recorder, folder, .. } = running;
+    handle.stop();
+    drop(tokens);
+    recorder.shutdown().unwrap();
+    let store = || open_access(&folder.path().join("store")).unwrap();
+    assert_eq!(store().scan(b"token/").unwrap(), [], "where versions without scopes look");
+    let table = TokenRegistry::open(store()).unwrap().table().load_full();
+    let login = table.verify("analyst-7", &created.token, created.view.created_ns).unwrap();
+    assert_eq!(login.principal.scopes.unwrap().to_string(), "read on topics orders.*");
 }
 
 #[test]

@@ -10,11 +10,15 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::policy::{TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError, TokenTable};
+use crate::policy::{ScopeText, Scopes, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError, TokenTable};
 use crate::recorder::{AccessStore, RecorderError, Rfc3339};
 
 /// Keys in the store: this and the token's id.
 const PREFIX: &[u8] = b"token/";
+
+/// The same for tokens that narrow their holders. Versions that know no scopes would let them do all; they do not look here,
+/// and do not know the token.
+const SCOPED_PREFIX: &[u8] = b"scoped-token/";
 
 /// The tokens of one store.
 pub struct TokenRegistry {
@@ -63,6 +67,9 @@ pub struct NewToken {
     pub groups: Vec<String>,
     /// How long it lives, seconds.
     pub ttl_seconds: u64,
+    /// What it narrows its holder to; where it says nothing, nothing is narrowed.
+    #[serde(default)]
+    pub scope: ScopeText,
 }
 
 /// A token as it is shown: everything but what proves it.
@@ -74,6 +81,9 @@ pub struct TokenView {
     pub subject: String,
     /// The groups it carries, sorted.
     pub groups: Vec<String>,
+    /// What it narrows its holder to: whatever one of these allows; none: nothing is narrowed.
+    #[serde(default)]
+    pub scopes: Option<Scopes>,
     /// Whether it can be used, at the time of asking.
     pub state: TokenState,
     /// When it was created, RFC 3339 in UTC.
@@ -133,7 +143,7 @@ impl TokenRegistry {
     /// Reads all tokens of `store`.
     pub fn open(store: AccessStore) -> Result<Self, TokenError> {
         let mut records = Vec::new();
-        for (key, value) in store.scan(PREFIX)? {
+        for (key, value) in store.scan(PREFIX)?.into_iter().chain(store.scan(SCOPED_PREFIX)?) {
             let key = String::from_utf8_lossy(&key).into_owned();
             let record = serde_json::from_slice(&value).map_err(|source| TokenError::Corrupt { key, source })?;
             records.push(record);
@@ -162,6 +172,7 @@ impl TokenRegistry {
             groups: new.groups,
             ttl_ns: new.ttl_seconds.saturating_mul(1_000_000_000),
             minted_by: minted_by.to_owned(),
+            scope: new.scope,
         };
         let now_ns = now_ns();
         let minted = request.mint(&random, now_ns)?;
@@ -182,7 +193,8 @@ impl TokenRegistry {
 
     fn change(&self, record: TokenRecord) -> Result<(), TokenError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = [PREFIX, record.id.as_bytes()].concat();
+        let prefix = if record.scopes.is_some() { SCOPED_PREFIX } else { PREFIX };
+        let key = [prefix, record.id.as_bytes()].concat();
         let value =
             serde_json::to_vec(&record).map_err(|source| TokenError::Corrupt { key: record.id.clone(), source })?;
         self.store.put(&key, &value)?;
@@ -201,6 +213,7 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
         id: record.id.clone(),
         subject: record.subject.clone(),
         groups: record.groups.clone(),
+        scopes: record.scopes.clone(),
         state,
         created: Rfc3339(record.created_ns).to_string(),
         created_ns: record.created_ns,

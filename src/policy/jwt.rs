@@ -8,6 +8,10 @@
 //!
 //! Sources: RFC 7515 (JWS), RFC 7519 (JWT), RFC 8725 (best current practice), RFC 9068 (access tokens).
 
+mod scopes;
+
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use jsonwebtoken::Algorithm;
@@ -17,6 +21,8 @@ use serde_json::{Map, Value};
 use super::key_set::{self, KeySet};
 use super::principal::{Mechanism, Principal};
 use super::token::{NAME_BYTES_MAX, clock_time};
+pub use scopes::ScopeMapping;
+
 use crate::limits::{JWT_BYTES_MAX, JWT_GROUPS_MAX, JWT_KEY_ID_BYTES_MAX};
 
 /// Keys of one name that are tried: names are meant to be unique, and each try costs a verification.
@@ -37,6 +43,8 @@ pub struct IssuerRules {
     pub subject: ClaimPath,
     /// Where the groups are.
     pub groups: ClaimPath,
+    /// What its tokens narrow their holders to; none: nothing.
+    pub scopes: Option<ScopeMapping>,
     /// How far the issuer's clock may be from ours, ns.
     pub clock_skew_ns: u64,
 }
@@ -248,6 +256,7 @@ impl<'a> Unverified<'a> {
             subject: self.subject(&rules.subject)?,
             groups: self.groups(&rules.groups)?,
             mechanism: Mechanism::Jwt,
+            scopes: rules.scopes.as_ref().map(|mapping| Arc::new(mapping.of(&self.claims))),
         };
         Ok(JwtLogin { principal, expires_ns })
     }

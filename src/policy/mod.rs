@@ -2,6 +2,7 @@
 //!
 //! Shards hold a snapshot through an `arc-swap` and never wait for anybody who changes one.
 
+mod access;
 mod issuer_table;
 mod jwt;
 mod key_set;
@@ -16,8 +17,12 @@ mod token_table;
 
 pub use crate::mask::detect::{Detector, Detectors};
 pub use crate::mask::{Action as MaskAction, Key as HashKey, Path as FieldPath, Unparsable};
+pub use access::{
+    AccessClient, AccessExemption, AccessMistake, AccessRule, AccessRules, DecidedBy, Decision, Effect, HOURS_DAYS,
+    Hours, NamePattern, NamePatterns, Network, Operation, Operations, ResourceKind, Rights, Scope, ScopeText, Scopes,
+};
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
-pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, USERNAME as JWT_USERNAME, looks_like_jwt};
+pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
 pub use masking::{
     Direction, MaskClient, MaskDecision, MaskDirections, MaskExemption, MaskMistake, MaskNamed, MaskingRule,

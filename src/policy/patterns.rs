@@ -3,7 +3,7 @@
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 /// What begins a part of a pattern that is no letter of the name.
-const META: &[char] = &['*', '?', '[', '{', '\\'];
+pub(super) const META: &[char] = &['*', '?', '[', '{', '\\'];
 
 /// Patterns of names; the default is everything.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +81,17 @@ fn overlap(one: &str, two: &str) -> bool {
 /// Whether the names of `outer`, where none means all, surely hold all of `inner`.
 pub(super) fn covers_names(outer: &[String], inner: &[String]) -> bool {
     outer.is_empty() || (!inner.is_empty() && inner.iter().all(|name| outer.contains(name)))
+}
+
+/// Whether a name that Kafka takes for a topic can match: told by the pattern's own letters, which all have to be there.
+pub(super) fn can_be_a_topic(pattern: &str) -> bool {
+    const NAME_MAX: usize = 249;
+    let literal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    // What may stand in a class or between alternatives is not looked at closer.
+    let open = pattern.contains(['[', '{']);
+    let lawful = pattern.chars().all(|c| literal(c) || matches!(c, '*' | '?' | '\\'));
+    let shortest = pattern.chars().filter(|c| *c != '*').count();
+    !pattern.is_empty() && pattern != "." && pattern != ".." && (open || (lawful && shortest <= NAME_MAX))
 }
 
 #[cfg(test)]

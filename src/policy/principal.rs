@@ -1,5 +1,9 @@
 //! Who a client is, as rules see it.
 
+use std::sync::Arc;
+
+use super::access::Scopes;
+
 /// The outcome of a login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Principal {
@@ -11,6 +15,8 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// How it was proven.
     pub mechanism: Mechanism,
+    /// What its token narrows it to; none: nothing is narrowed.
+    pub scopes: Option<Arc<Scopes>>,
 }
 
 /// How a principal was proven.
@@ -41,6 +47,7 @@ impl Principal {
             subject: "anonymous".to_owned(),
             groups: Vec::new(),
             mechanism: Mechanism::Anonymous,
+            scopes: None,
         }
     }
 }

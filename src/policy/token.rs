@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::access::{Scope, ScopeText, Scopes};
 use crate::limits::SCRAM_ITERATIONS_MIN;
 use crate::scram::{self, Hash, ScramError};
 
@@ -26,6 +27,7 @@ const SECRET_BYTES: usize = 32;
 /// Kafka's user names and Weir's groups are short; recordings repeat them.
 pub(super) const NAME_BYTES_MAX: usize = 255;
 const GROUPS_MAX: usize = 64;
+const SCOPE_PATTERNS_MAX: usize = 64;
 
 /// Ten years, in nanoseconds: longer than a token should live, short enough for arithmetic to be safe.
 const TTL_NS_MAX: u64 = 3650 * 24 * 3600 * 1_000_000_000;
@@ -52,6 +54,9 @@ pub struct TokenRecord {
     /// What SCRAM checks a proof against; none in tokens of versions that had no SCRAM.
     #[serde(default)]
     pub scram: Option<ScramVerifiers>,
+    /// What it narrows its holder to; none in one that narrows nothing, and in tokens of versions that had no scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scopes>,
 }
 
 /// What is kept of a token for SCRAM; no proof can be made from it.
@@ -96,6 +101,8 @@ pub struct TokenRequest {
     pub ttl_ns: u64,
     /// Who asks for it.
     pub minted_by: String,
+    /// What it narrows its holder to; where it says nothing, nothing is narrowed.
+    pub scope: ScopeText,
 }
 
 /// Why a token cannot be made.
@@ -112,6 +119,12 @@ pub enum TokenRequestError {
     /// It would not live at all, or for ever.
     #[error("the time to live must be more than nothing and at most ten years")]
     Ttl,
+    /// What it should be narrowed to cannot be read.
+    #[error("what it is narrowed to: {0}")]
+    Scope(String),
+    /// It names more than is held against each name.
+    #[error("it may be narrowed to at most {SCOPE_PATTERNS_MAX} patterns of 1 to {NAME_BYTES_MAX} bytes of each kind")]
+    ScopePatterns,
     /// Its keys for SCRAM cannot be derived.
     #[error("its keys for SCRAM cannot be derived: {0}")]
     Scram(#[from] ScramError),
@@ -140,6 +153,7 @@ impl TokenRequest {
         if self.ttl_ns == 0 || self.ttl_ns > TTL_NS_MAX {
             return Err(TokenRequestError::Ttl);
         }
+        let scopes = scopes(self.scope)?;
         let mut groups = self.groups;
         groups.sort();
         groups.dedup();
@@ -158,9 +172,23 @@ impl TokenRequest {
             minted_by: self.minted_by,
             secret_sha256: digest(&secret),
             scram,
+            scopes,
         };
         Ok(Minted { record, text })
     }
+}
+
+fn scopes(text: ScopeText) -> Result<Option<Scopes>, TokenRequestError> {
+    if text == ScopeText::default() {
+        return Ok(None);
+    }
+    let lawful = |patterns: &[String]| {
+        patterns.len() <= SCOPE_PATTERNS_MAX && patterns.iter().all(|p| !p.is_empty() && p.len() <= NAME_BYTES_MAX)
+    };
+    if ![&text.topics, &text.consumer_groups, &text.transactional_ids].into_iter().all(|patterns| lawful(patterns)) {
+        return Err(TokenRequestError::ScopePatterns);
+    }
+    Ok(Some(Scopes(vec![Scope::try_from(text).map_err(TokenRequestError::Scope)?])))
 }
 
 /// Whether a text claims to be a token of Weir.
@@ -217,6 +245,7 @@ mod tests {
             groups: vec!["dev".to_owned(), "analysts".to_owned(), "dev".to_owned()],
             ttl_ns: 1_000,
             minted_by: "uid 0".to_owned(),
+            scope: ScopeText::default(),
         }
     }
 
@@ -249,7 +278,20 @@ mod tests {
         assert_eq!(serde_json::from_value::<TokenRecord>(kept.clone()).unwrap(), minted.record);
         kept.as_object_mut().unwrap().remove("scram");
         let old: TokenRecord = serde_json::from_value(kept).unwrap();
-        assert_eq!((old.id, old.scram), (minted.record.id, None));
+        assert_eq!((old.id, old.scram, old.scopes), (minted.record.id, None, None));
+    }
+
+    #[test]
+    fn what_a_token_is_narrowed_to_is_kept_with_it() {
+        let text = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<String>>();
+        let scope = ScopeText { topics: text(&["orders[0-3]"]), operations: text(&["read"]), ..ScopeText::default() };
+        let narrowed = TokenRequest { scope, ..request() };
+        let minted = narrowed.mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10).unwrap();
+        let kept = serde_json::to_string(&minted.record).unwrap();
+        assert!(kept.contains(r#""scopes":[{"topics":["orders[0-3]"],"operations":["read"]}]"#), "{kept}");
+        assert_eq!(serde_json::from_str::<TokenRecord>(&kept).unwrap(), minted.record);
+        let unnarrowed = request().mint(&Zeroizing::new([7; TOKEN_RANDOM_BYTES]), 10).unwrap().record;
+        assert!(unnarrowed.scopes.is_none() && !serde_json::to_string(&unnarrowed).unwrap().contains("scopes"));
     }
 
     #[test]
@@ -273,5 +315,10 @@ mod tests {
         assert_eq!(with(|r| r.groups = vec!["a,b".to_owned()]), Some(TokenRequestError::Groups));
         assert_eq!(with(|r| r.ttl_ns = 0), Some(TokenRequestError::Ttl));
         assert_eq!(with(|r| r.ttl_ns = u64::MAX), Some(TokenRequestError::Ttl));
+        assert_eq!(with(|r| r.scope.topics = vec![String::new()]), Some(TokenRequestError::ScopePatterns));
+        for scope in [r#"{"topics":["orders,payments"]}"#, r#"{"topics":["a[2-1]"]}"#, r#"{"operations":["reed"]}"#] {
+            let request = TokenRequest { scope: serde_json::from_str(scope).unwrap(), ..request() };
+            assert!(matches!(request.mint(&random, 10).err(), Some(TokenRequestError::Scope(_))), "{scope}");
+        }
     }
 }

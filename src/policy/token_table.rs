@@ -4,6 +4,7 @@
 //! the same. Once the secret matched, the client holds the token, and is told what is the matter with it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
@@ -199,6 +200,7 @@ fn login(record: &TokenRecord, mechanism: Mechanism) -> Login {
             subject: record.subject.clone(),
             groups: record.groups.clone(),
             mechanism,
+            scopes: record.scopes.clone().map(Arc::new),
         },
         token_id: record.id.clone(),
         expires_ns: record.expires_ns,
@@ -226,7 +228,7 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::policy::{Minted, TOKEN_RANDOM_BYTES, TokenRequest};
+    use crate::policy::{Minted, ScopeText, TOKEN_RANDOM_BYTES, TokenRequest};
     use crate::scram::{ClientExchange, ClientFirst, ServerExchange, salt_password};
 
     const CREATED: u64 = 1_000;
@@ -238,6 +240,7 @@ mod tests {
             groups: vec!["analysts".to_owned()],
             ttl_ns: TTL,
             minted_by: "uid 0".to_owned(),
+            scope: ScopeText::default(),
         };
         request.mint(&Zeroizing::new([seed; TOKEN_RANDOM_BYTES]), CREATED).unwrap()
     }

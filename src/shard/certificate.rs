@@ -48,7 +48,8 @@ pub(super) fn learn<R: Runtime>(c: &Connection<R>, tls: &TlsStream<R::Stream>) -
     let mut groups = if subjects.units_are_groups { read.units } else { Vec::new() };
     groups.sort_unstable();
     groups.dedup();
-    let principal = Principal { issuer: ISSUER.to_owned(), subject: name, groups, mechanism: Mechanism::Certificate };
+    let issuer = ISSUER.to_owned();
+    let principal = Principal { issuer, subject: name, groups, mechanism: Mechanism::Certificate, scopes: None };
     login::count(c, MECHANISM, true);
     c.login.borrow_mut().certificate = Some(CertificateHold { principal, expires_ns: read.expires_ns });
     Ok(())

@@ -89,10 +89,10 @@ struct Decision {
 impl Section {
     pub(super) fn of(question: &Question<'_>, groups: &[String]) -> Section {
         let (rules, client) = (question.rules(), question.client(groups));
-        let applying = rules.on_topic(rules.of_client(question.direction, &client), Some(question.topic));
+        let applying = rules.on_topic(rules.of_client(question.direction(), &client), Some(question.topic));
         let numbered = || rules.iter().enumerate();
         let rule = |(number, rule): (usize, &MaskingRule)| {
-            let why_not = rule.why_not(question.direction, &client, Some(question.topic));
+            let why_not = rule.why_not(question.direction(), &client, Some(question.topic));
             let why_not = why_not.map(|why| WhyNot { reason: why.word(), text: words::exemption(&why, rule) });
             Rule::of(question, number, rule, why_not)
         };

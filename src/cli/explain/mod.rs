@@ -1,14 +1,17 @@
 //! `weir explain`: why somebody sees what they see.
 //!
 //! Told from the configuration and its policy file; only for the groups of a subject's tokens is the gateway asked, or the
-//! store. A file a section, each an object of its own: what it found, as JSON has it, and how people read it. Access rules
-//! and approvals add theirs beside `masking` and `recording`.
+//! store. A file a section, each an object of its own: what it found, as JSON has it, and how people read it. Approvals add
+//! theirs beside `access`, `masking` and `recording`. Of reading and writing records all is told, of other operations only
+//! whether they are allowed.
 //!
-//! Invariant: nothing is decided here. Which rules hold is what the policy says ([`MaskingRule::why_not`]), what becomes of
-//! a record is done by the plan that the data path compiles ([`Book::compile`]).
+//! Invariant: nothing is decided here. Which rules hold is what the policy says ([`Rights::decide`], [`MaskingRule::why_not`]),
+//! what becomes of a record is done by the plan that the data path compiles ([`Book::compile`]).
 //!
+//! [`Rights::decide`]: crate::policy::Rights::decide
 //! [`MaskingRule::why_not`]: crate::policy::MaskingRule::why_not
 
+mod access;
 mod masking;
 mod page;
 mod record;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::args::{ExplainArgs, Operation};
+use super::args::{Asked, ExplainArgs};
 use super::error::CliError;
 use super::terminal;
 use crate::config::{Config, Listener};
@@ -35,7 +38,8 @@ struct Question<'a> {
     config: &'a Config,
     policy: &'a PolicySnapshot,
     listener: &'a Listener,
-    direction: Direction,
+    /// Which way records go; none where it is not about records.
+    records: Option<Direction>,
     topic: &'a str,
     client_id: Option<&'a str>,
     consumer_groups: Vec<Arc<str>>,
@@ -48,11 +52,16 @@ impl<'a> Question<'a> {
             config,
             policy: &config.policy.snapshot,
             listener: listener(config, args.listener.as_deref())?,
-            direction: match args.op {
-                Operation::Fetch => Direction::Fetch,
-                Operation::Produce => Direction::Produce,
+            records: match args.op {
+                Asked::Fetch => Some(Direction::Fetch),
+                Asked::Produce => Some(Direction::Produce),
+                Asked::Operation(_) => None,
             },
-            topic: topic(&args.topic)?,
+            topic: match (&args.topic, args.op) {
+                (Some(name), _) => topic(name)?,
+                (None, Asked::Operation(_)) => "",
+                (None, _) => return Err(CliError::Usage("say which topic, by --topic".to_owned())),
+            },
             client_id: filled(&args.client_id),
             consumer_groups: filled(&args.consumer_group).map(Arc::from).into_iter().collect(),
         })
@@ -67,8 +76,12 @@ impl<'a> Question<'a> {
         MaskClient { listener, groups, client_id, consumer_groups: &self.consumer_groups }
     }
 
+    fn direction(&self) -> Direction {
+        self.records.unwrap_or(Direction::Fetch)
+    }
+
     fn is_read(&self) -> bool {
-        self.direction == Direction::Fetch
+        self.direction() == Direction::Fetch
     }
 }
 
@@ -77,7 +90,7 @@ impl<'a> Question<'a> {
 struct Explanation<'a> {
     subject: Option<&'a str>,
     op: &'static str,
-    topic: &'a str,
+    topic: Option<&'a str>,
     listener: &'a str,
     client_id: Option<&'a str>,
     consumer_group: Option<&'a str>,
@@ -96,8 +109,11 @@ struct PolicyFile {
 struct Verdict {
     #[serde(flatten)]
     login: Login,
-    masking: masking::Section,
-    recording: recording::Section,
+    /// None where nothing is decided: the listener has no access rules and the token no scopes.
+    access: Option<access::Section>,
+    /// What becomes of records; none where it is not about records.
+    masking: Option<masking::Section>,
+    recording: Option<recording::Section>,
     record: Option<record::Section>,
 }
 
@@ -105,19 +121,27 @@ pub(super) fn run(args: &ExplainArgs, out: &mut impl Write) -> Result<(), CliErr
     let config = Config::load(&args.config.file)?;
     let question = Question::new(&config, args)?;
     let given = record::Given::read(args)?;
+    if given.is_some() && question.records.is_none() {
+        return Err(CliError::Usage("a record goes with --op fetch or --op produce".to_owned()));
+    }
     let book = Book::new(question.rules()).map_err(|error| CliError::Usage(error.to_string()))?;
+    let asked = access::Circumstances::of(args, &question)?;
     let verdict = |login: Login| {
-        let recording = recording::Section::of(&question, &login.groups);
-        let record = given.as_ref().map(|given| {
-            let kept = recording.keeps_records();
-            record::Section::of(&question, &book, &login.groups, given, kept)
+        let of_records = question.records.is_some();
+        let recording = of_records.then(|| recording::Section::of(&question, &login.groups));
+        let record = given.as_ref().zip(recording.as_ref()).map(|(given, recording)| {
+            record::Section::of(&question, &book, &login.groups, given, recording.keeps_records())
         });
-        Verdict { masking: masking::Section::of(&question, &login.groups), recording, record, login }
+        let masking = of_records.then(|| masking::Section::of(&question, &login.groups));
+        Verdict { access: access::Section::of(&question, &asked, &login), masking, recording, record, login }
     };
     let explanation = Explanation {
         subject: args.subject.as_deref(),
-        op: words::operation(question.is_read()),
-        topic: question.topic,
+        op: match args.op {
+            Asked::Operation(operation) => operation.name(),
+            Asked::Fetch | Asked::Produce => words::operation(question.is_read()),
+        },
+        topic: Some(question.topic).filter(|topic| !topic.is_empty()),
         listener: &question.listener.name,
         client_id: question.client_id,
         consumer_group: question.consumer_groups.first().map(|group| &**group),
@@ -127,33 +151,42 @@ pub(super) fn run(args: &ExplainArgs, out: &mut impl Write) -> Result<(), CliErr
     if args.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&explanation)?)?);
     }
-    print(&question, &explanation, &mut Page::new(out))
+    print(&question, &asked, &explanation, &mut Page::new(out))
 }
 
 fn print(
     question: &Question<'_>,
+    asked: &access::Circumstances<'_>,
     explanation: &Explanation<'_>,
     page: &mut Page<'_, impl Write>,
 ) -> Result<(), CliError> {
     let who = explanation.subject.unwrap_or("somebody");
-    let does = if question.is_read() { "reads from" } else { "writes to" };
-    page.head(&format!("{who} {does} {} through listener {}", question.topic, question.listener.name))?;
+    let does = match (question.records, asked.asks.first()) {
+        (None, Some(ask)) => format!("asks to {}", ask.words()),
+        (Some(Direction::Produce), _) => format!("writes to {}", question.topic),
+        _ => format!("reads from {}", question.topic),
+    };
+    page.head(&format!("{who} {does} through listener {}", question.listener.name))?;
     let [only] = explanation.logins.as_slice() else {
         print_head(question, explanation, page)?;
+        let narrowed = explanation.logins.iter().any(|verdict| verdict.login.scopes.is_some());
+        let or_scopes = if narrowed { " or scopes" } else { "" };
         page.text(
             2,
-            &format!("{who} has active tokens with different groups: it depends on the one that it logs in with."),
+            &format!(
+                "{who} has active tokens with different groups{or_scopes}: it depends on the one that it logs in with."
+            ),
         )?;
         for verdict in &explanation.logins {
             page.space()?;
             page.head(&format!("With groups {}", verdict.login.words(who, question)))?;
-            print_sections(question, who, verdict, page)?;
+            print_sections(question, asked, who, verdict, page)?;
         }
         return Ok(());
     };
     page.entry(2, "groups", &only.login.words(who, question))?;
     print_head(question, explanation, page)?;
-    print_sections(question, who, only, page)
+    print_sections(question, asked, who, only, page)
 }
 
 fn print_head(
@@ -180,12 +213,20 @@ fn print_head(
 
 fn print_sections(
     question: &Question<'_>,
+    asked: &access::Circumstances<'_>,
     who: &str,
     verdict: &Verdict,
     page: &mut Page<'_, impl Write>,
 ) -> Result<(), CliError> {
-    verdict.masking.print(question, page)?;
-    verdict.recording.print(page)?;
+    match &verdict.access {
+        Some(access) => access.print(asked, page)?,
+        None if question.records.is_none() => {
+            page.section("ACCESS", "allowed: the listener has no access rules, whoever is let in may do all")?;
+        }
+        None => {}
+    }
+    verdict.masking.iter().try_for_each(|masking| masking.print(question, page))?;
+    verdict.recording.iter().try_for_each(|recording| recording.print(page))?;
     verdict.record.iter().try_for_each(|record| record.print(question, who, page))
 }
 

@@ -85,7 +85,7 @@ impl Section {
     pub(super) fn of(question: &Question<'_>, book: &Book, groups: &[String], given: &Given, is_kept: bool) -> Section {
         let (rules, client) = (question.rules(), question.client(groups));
         let plan = |on| book.compile(rules.on_topic(rules.of_client(on, &client), Some(question.topic)));
-        let passed = mask(&plan(question.direction), given);
+        let passed = mask(&plan(question.direction()), given);
         let recorded = match &passed {
             _ if !is_kept => Fate::NotKept,
             // The recording has what passed, masked once more.

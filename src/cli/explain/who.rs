@@ -9,12 +9,15 @@ use crate::cli::args::ExplainArgs;
 use crate::cli::error::CliError;
 use crate::cli::source::Tokens;
 use crate::config::Auth;
-use crate::control::TokenState;
+use crate::control::{TokenState, TokenView};
+use crate::policy::Scopes;
 
 /// One way to log in.
 #[derive(Debug, Serialize)]
 pub(super) struct Login {
     pub(super) groups: Vec<String>,
+    /// What its tokens narrow it to; none: nothing is narrowed, or not known to be.
+    pub(super) scopes: Option<Scopes>,
     groups_from: GroupsFrom,
     /// The tokens that have just these groups.
     tokens: Vec<String>,
@@ -38,7 +41,7 @@ enum GroupsFrom {
 
 impl Login {
     fn without(groups_from: GroupsFrom) -> Login {
-        Login { groups: Vec::new(), groups_from, tokens: Vec::new() }
+        Login { groups: Vec::new(), scopes: None, groups_from, tokens: Vec::new() }
     }
 
     /// The groups, and how they are known.
@@ -50,7 +53,8 @@ impl Login {
             GroupsFrom::Given => format!("{groups} (as given)"),
             GroupsFrom::Tokens => {
                 let plural = if self.tokens.len() == 1 { "" } else { "s" };
-                format!("{groups} (by token{plural} {})", self.tokens.join(", "))
+                let only = self.scopes.as_ref().map(|scopes| format!("; only {scopes}")).unwrap_or_default();
+                format!("{groups} (by token{plural} {}){only}", self.tokens.join(", "))
             }
             GroupsFrom::NoToken => format!("none: {who} has no active token of Weir's{outside}"),
             GroupsFrom::NoTokensTaken if question.listener.auth == [Auth::Anonymous] => {
@@ -62,8 +66,8 @@ impl Login {
     }
 }
 
-/// The ways in which whoever is asked about may log in: one for each set of groups, since no login has those of two
-/// tokens together.
+/// The ways in which whoever is asked about may log in: one for each set of groups and scopes, since no login has
+/// those of two tokens together.
 pub(super) fn logins(question: &Question<'_>, args: &ExplainArgs) -> Result<Vec<Login>, CliError> {
     if let Some(given) = &args.groups {
         let mut groups: Vec<String> = given.iter().filter(|group| !group.is_empty()).cloned().collect();
@@ -75,19 +79,23 @@ pub(super) fn logins(question: &Question<'_>, args: &ExplainArgs) -> Result<Vec<
     if !question.listener.auth.iter().any(|auth| matches!(auth, Auth::WeirToken | Auth::Scram)) {
         return Ok(vec![Login::without(GroupsFrom::NoTokensTaken)]);
     }
-    let mut by_groups: BTreeMap<Vec<String>, Vec<String>> = BTreeMap::new();
-    for (id, groups) in active_tokens(question, subject)? {
-        by_groups.entry(groups).or_default().push(id);
+    let mut alike: BTreeMap<(Vec<String>, String), Login> = BTreeMap::new();
+    for TokenView { id, groups, scopes, .. } in active_tokens(question, subject)? {
+        let narrowed = scopes.as_ref().map(ToString::to_string).unwrap_or_default();
+        let login = alike.entry((groups.clone(), narrowed)).or_insert_with(|| Login {
+            groups,
+            scopes,
+            ..Login::without(GroupsFrom::Tokens)
+        });
+        login.tokens.push(id);
     }
-    if by_groups.is_empty() {
+    if alike.is_empty() {
         return Ok(vec![Login::without(GroupsFrom::NoToken)]);
     }
-    let login = |(groups, tokens)| Login { groups, groups_from: GroupsFrom::Tokens, tokens };
-    Ok(by_groups.into_iter().map(login).collect())
+    Ok(alike.into_values().collect())
 }
 
-/// Ids and groups.
-fn active_tokens(question: &Question<'_>, subject: &str) -> Result<Vec<(String, Vec<String>)>, CliError> {
+fn active_tokens(question: &Question<'_>, subject: &str) -> Result<Vec<TokenView>, CliError> {
     // Looking must not make a store; where there is none, no token was ever made.
     if !question.config.store.path.exists() {
         return Ok(Vec::new());
@@ -96,5 +104,5 @@ fn active_tokens(question: &Question<'_>, subject: &str) -> Result<Vec<(String, 
         CliError::Unsuitable(format!("{error}\nthe groups of {subject} are not known; say them by --groups"))
     })?;
     let of_subject = listed.into_iter().filter(|token| token.subject == subject && token.state == TokenState::Active);
-    Ok(of_subject.map(|token| (token.id, token.groups)).collect())
+    Ok(of_subject.collect())
 }

@@ -58,6 +58,7 @@ fn rules() -> IssuerRules {
         algorithms: vec![Algorithm::RS256, Algorithm::PS256, Algorithm::ES256],
         subject: ClaimPath::new("sub"),
         groups: ClaimPath::new("groups"),
+        scopes: None,
         clock_skew_ns: SKEW * SECOND,
     }
 }
@@ -104,6 +105,7 @@ fn a_good_token_names_its_holder_until_it_ends() {
         subject: "analyst-7".to_owned(),
         groups: vec!["dev".to_owned()],
         mechanism: Mechanism::Jwt,
+        scopes: None,
     };
     assert_eq!(login, JwtLogin { principal, expires_ns: (NOW + 300) * SECOND });
 }
@@ -348,4 +350,19 @@ fn no_refusal_repeats_the_token() {
     let (_, signature) = token.rsplit_once('.').unwrap();
     let told = format!("{refusal} {refusal:?} {}", refusal.for_client());
     assert!(!told.contains(signature) && !told.contains(&"x".repeat(100)), "{told}");
+}
+
+#[test]
+fn scopes_narrow_their_holder_where_they_are_mapped_and_else_nobody() {
+    assert_eq!(claimed(&with(json!({ "scope": "read:orders" }))).unwrap().principal.scopes, None);
+    let scope = serde_json::from_value(json!({ "topics": ["orders.*"], "operations": ["read"] })).unwrap();
+    let scopes = ScopeMapping { claim: ClaimPath::new("scope"), map: vec![("read:orders".to_owned(), scope)] };
+    let table = table(IssuerRules { scopes: Some(scopes), ..rules() }, &[&signer().public]);
+    let narrowed = |claims: &Value| {
+        let login = verify(&table, &signer().sign(Some("key-1"), claims)).unwrap();
+        login.principal.scopes.unwrap().to_string()
+    };
+    assert_eq!(narrowed(&with(json!({ "scope": "openid read:orders" }))), "read on topics orders.*");
+    assert_eq!(narrowed(&with(json!({ "scope": "openid" }))), "nothing");
+    assert_eq!(narrowed(&claims()), "nothing");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::patterns::covers_names;
+use super::super::patterns::{can_be_a_topic, covers_names};
 use super::MaskingRule;
 use super::strictest::covers_path;
 use crate::limits;
@@ -108,18 +108,6 @@ fn alone(rule: &MaskingRule) -> Vec<MaskMistake> {
     add(recording_only && (by_group || by_client || by_consumer_group), MaskMistake::NobodyInRecording);
     add(!recording_only && by_consumer_group && !rule.on.fetch, MaskMistake::NothingConsumed);
     found
-}
-
-/// Whether a name that Kafka takes for a topic can match: told by the pattern's own letters, which all have to be there.
-fn can_be_a_topic(pattern: &str) -> bool {
-    const NAME_MAX: usize = 249;
-    let literal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    // What may stand in a class or between alternatives is not looked at closer.
-    let open = pattern.contains(['[', '{']);
-    let lawful =
-        pattern.chars().all(|c| literal(c) || matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '!' | '\\'));
-    let shortest = pattern.chars().filter(|c| *c != '*').count();
-    !pattern.is_empty() && pattern != "." && pattern != ".." && (open || (lawful && shortest <= NAME_MAX))
 }
 
 /// The first other rule that does all of this one's work. Of two that are equal the later one does nothing.

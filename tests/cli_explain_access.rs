@@ -1,0 +1,168 @@
+//! `weir explain` on access rules, the built command, without a gateway: what decides, and what would have to change.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const CONFIG: &str = r#"store: { path: ./data }
+policy: policy.yaml
+control: { bind: "127.0.0.1:9280" }
+clusters: [{ name: main, bootstrap: ["127.0.0.1:19092"] }]
+listeners:
+  - { name: main, cluster: main, bind: "127.0.0.1:9292", brokers: "127.0.0.1:9300-9399", auth: [weir_token] }
+  - { name: open, cluster: main, bind: "127.0.0.1:9293", brokers: "127.0.0.1:9400-9499", auth: [anonymous] }
+"#;
+
+const RULES: &str = r#"access:
+  - name: analysts read orders
+    listeners: [main]
+    groups: [analysts]
+    operations: [read]
+    topics: ["orders.*", "events[0-3]"]
+    consumer_groups: ["analytics-*"]
+  - name: auditors
+    listeners: [main]
+    groups: [auditors]
+    networks: ["10.0.0.0/8"]
+    operations: [read]
+    topics: ["*"]
+  - name: no secrets at night
+    listeners: [main]
+    effect: deny
+    hours: { from: "22:00", to: "06:00" }
+    groups: [analysts]
+    operations: [read]
+    topics: [orders.secret]
+"#;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        fs::write(folder.0.path().join("weir.yaml"), CONFIG).unwrap();
+        fs::write(folder.0.path().join("policy.yaml"), RULES).unwrap();
+        folder
+    }
+
+    fn weir(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args(arguments)
+            .arg("--config")
+            .arg(self.0.path().join("weir.yaml"))
+            .env("COLUMNS", "100")
+            .env_remove("WEIR_CONFIG")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn printed(&self, arguments: &[&str]) -> String {
+        let output = self.weir(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What is explained to an analyst at noon who connects from 10.1.1.1, but for what `arguments` say.
+    fn explain(&self, arguments: &[&str]) -> String {
+        let who = ["explain", "--listener", "main", "--groups", "analysts"];
+        let from: &[&str] = if arguments.contains(&"--address") { &[] } else { &["--address", "10.1.1.1"] };
+        self.printed(&[&who[..], from, arguments].concat())
+    }
+
+    fn answer(&self, arguments: &[&str]) -> Value {
+        let noon: &[&str] = if arguments.contains(&"--at") { &[] } else { &["--at", "2026-11-30T12:00:00Z"] };
+        let told: Value = serde_json::from_str(&self.explain(&[arguments, noon, &["--json"]].concat())).unwrap();
+        told["logins"][0]["access"][0].clone()
+    }
+}
+
+#[test]
+fn the_deciding_rule_is_named() {
+    let folder = Folder::new();
+    let allowed = folder.answer(&["--op", "read", "--topic", "orders.eu"]);
+    assert_eq!(allowed["allowed"], true, "{allowed}");
+    assert_eq!((&allowed["by"], &allowed["rule"]), (&json!("rule"), &json!("access[0]")));
+    assert_eq!(allowed["changes"], json!([]));
+    let denied = folder.answer(&["--op", "read", "--topic", "orders.secret", "--at", "2026-11-30T23:00:00Z"]);
+    assert_eq!((&denied["allowed"], &denied["rule"]), (&json!(false), &json!("access[2]")));
+    assert_eq!(denied["rule_name"], "no secrets at night");
+    let texts: Vec<&str> = denied["changes"].as_array().unwrap().iter().map(|c| c["text"].as_str().unwrap()).collect();
+    let elsewhere = "come through a listener other than main";
+    assert_eq!(texts, [elsewhere, "be in none of analysts", "do it at another time than from 22:00 to 06:00 (UTC)"]);
+    let noon = folder.answer(&["--op", "read", "--topic", "orders.secret"]);
+    assert_eq!((&noon["allowed"], &noon["rule"]), (&json!(true), &json!("access[0]")));
+}
+
+#[test]
+fn what_would_have_to_change_is_told() {
+    let folder = Folder::new();
+    let payments = folder.answer(&["--op", "fetch", "--topic", "payments", "--address", "192.0.2.1"]);
+    let text = "be in one of auditors, and connect from 10.0.0.0/8";
+    assert_eq!(payments["by"], "no_rule", "{payments}");
+    assert_eq!(payments["changes"], json!([{ "rule": "access[1] \"auditors\"", "text": text }]));
+    let nobody = folder.answer(&["--op", "write", "--topic", "orders.eu"]);
+    let text = "a rule with `operations: [write]` and `topics: [orders.eu]`; none allows it to anybody";
+    assert_eq!(nobody["changes"], json!([{ "rule": null, "text": text }]));
+    let partition = |number| folder.answer(&["--op", "read", "--topic", "events", "--partition", number]);
+    assert_eq!((&partition("3")["allowed"], &partition("4")["allowed"]), (&json!(true), &json!(false)));
+    let printed = folder.explain(&["--op", "read", "--group", "other"]);
+    assert!(
+        printed.contains("ACCESS  denied\n\n  read consumer group other: denied, since no rule allows it\n"),
+        "{printed}"
+    );
+    assert!(!printed.contains("MASKING"), "{printed}");
+}
+
+#[test]
+fn a_fetch_needs_its_topic_and_its_group_and_tells_masking_too() {
+    let folder = Folder::new();
+    let printed = folder.explain(&["--op", "fetch", "--topic", "orders.eu", "--consumer-group", "other"]);
+    assert!(printed.contains("ACCESS  denied"), "{printed}");
+    assert!(printed.contains("read topic orders.eu: allowed by access[0] \"analysts read orders\""), "{printed}");
+    assert!(printed.contains("read consumer group other: denied") && printed.contains("MASKING"), "{printed}");
+}
+
+#[test]
+fn a_token_that_is_narrowed_is_told_apart() {
+    let folder = Folder::new();
+    let create = ["token", "create", "--subject", "a", "--groups", "analysts", "--ttl", "1h"];
+    folder.printed(&[&create[..], &["--topics", "orders.us"]].concat());
+    let ask =
+        ["explain", "--listener", "main", "--as", "a", "--address", "10.1.1.1", "--op", "read", "--topic", "orders.eu"];
+    let printed = folder.printed(&ask);
+    assert!(printed.contains("only all on topics orders.us"), "{printed}");
+    assert!(printed.contains("denied, since the token is narrowed to something else"), "{printed}");
+    let other = "log in with a token that is not narrowed, or to this, too";
+    assert_eq!(printed.matches(other).count(), 1, "{printed}");
+    let payments =
+        ["explain", "--listener", "main", "--as", "a", "--address", "10.1.1.1", "--op", "read", "--topic", "b"];
+    let payments = folder.printed(&payments);
+    assert!(payments.contains("be in one of auditors") && payments.contains(other), "{payments}");
+    folder.printed(&create);
+    let both = folder.printed(&ask);
+    assert!(both.contains("different groups or scopes"), "{both}");
+}
+
+#[test]
+fn what_has_to_be_said_is_asked_for() {
+    let folder = Folder::new();
+    for (arguments, expected) in [
+        (&["--op", "read", "--topic", "a"][..], "--address"),
+        (&["--op", "read", "--address", "10.1.1.1"], "--topic, --group"),
+        (&["--op", "fetch", "--address", "10.1.1.1"], "--topic"),
+        (&["--op", "create", "--group", "a", "--address", "10.1.1.1"], "cannot be done with a consumer group"),
+        (&["--op", "consume", "--topic", "a"], "expected fetch, produce, read"),
+    ] {
+        let output = folder.weir(&[&["explain", "--listener", "main", "--groups", "analysts"], arguments].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    let open = folder.printed(&["explain", "--listener", "open", "--op", "create", "--cluster"]);
+    assert!(open.contains("allowed: the listener has no access rules"), "{open}");
+}

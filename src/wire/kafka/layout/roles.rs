@@ -26,6 +26,8 @@ words! {
         "allow_auto_topic_creation" = AllowAutoTopicCreation,
         /// An API key that the broker serves.
         "api_key" = ApiKey,
+        /// What the asker may do to what it stands beside, a bit for each of Kafka's operations (KIP-430).
+        "authorized_operations" = AuthorizedOperations,
         /// The offset at which a produced batch was written.
         "base_offset" = BaseOffset,
         /// A configuration's name.

@@ -146,7 +146,7 @@ impl Kind {
     }
 
     /// Bytes on the wire, for types of one size.
-    pub(super) fn fixed_size(self) -> Option<u32> {
+    pub(in crate::wire::kafka) fn fixed_size(self) -> Option<u32> {
         match self {
             Kind::Bool | Kind::Int8 => Some(1),
             Kind::Int16 | Kind::Uint16 => Some(2),

@@ -374,3 +374,10 @@ pub const PORTS_WAIT: Duration = Duration::from_secs(2);
 
 /// How long it waits between two looks.
 pub const PORTS_PAUSE: Duration = Duration::from_millis(50);
+
+/// Names of topics whose rights a connection keeps: clients have a few hundred; more are looked up again.
+pub const KNOWN_RIGHTS_MAX: usize = 4096;
+
+/// Fetch sessions that a connection is known to have opened: clients have one a broker (KIP-227), and open another when one
+/// is not known.
+pub const FETCH_SESSIONS_MAX: usize = 16;

@@ -68,6 +68,8 @@ pub struct Description {
     pub generation: Option<i32>,
     /// JoinGroup's session timeout, ms.
     pub session_timeout_ms: Option<u32>,
+    /// The fetch session that an answer goes on with or opens (KIP-227).
+    pub session_id: Option<i32>,
     /// Metadata that may create the topics it names.
     pub may_create_topics: bool,
     /// The body only asks what would happen.
@@ -85,6 +87,8 @@ pub struct Description {
     topic: Option<Arc<str>>,
     topic_id: Option<[u8; 16]>,
     group_error: i16,
+    /// The topic that is being read stands there with an error of its own: what it says of it is not known to be so.
+    topic_in_error: bool,
     depth: u32,
     items_before_topic: usize,
     item: Option<usize>,
@@ -108,6 +112,7 @@ impl Description {
             replica_id: None,
             generation: None,
             session_timeout_ms: None,
+            session_id: None,
             may_create_topics: false,
             validate_only: false,
             secret: false,
@@ -118,6 +123,7 @@ impl Description {
             topic: None,
             topic_id: None,
             group_error: 0,
+            topic_in_error: false,
             depth: 0,
             items_before_topic: 0,
             item: None,
@@ -172,6 +178,7 @@ impl Description {
 
     fn error(&mut self, code: i16) {
         let in_a_group = self.depth > 0;
+        self.topic_in_error |= self.depth == 1 && code != 0;
         match self.current() {
             Some(item) => item.error_code = code,
             None if in_a_group => self.group_error = code,
@@ -267,6 +274,7 @@ impl<'a> Describer<'a> {
             Role::Acks => description.acks = i16::try_from(number).ok(),
             Role::ReplicaId => description.replica_id = i32::try_from(number).ok(),
             Role::Generation => description.generation = i32::try_from(number).ok(),
+            Role::SessionId => description.session_id = i32::try_from(number).ok(),
             Role::SessionTimeoutMs => description.session_timeout_ms = u32::try_from(number).ok(),
             Role::ResourceType => {
                 description.resource = resource_of(description.api_key, number);
@@ -348,6 +356,7 @@ impl Visitor for Describer<'_> {
         if matches!(group, Group::Topic | Group::ForgottenTopic) {
             description.topic = None;
             description.topic_id = None;
+            description.topic_in_error = false;
             description.items_before_topic = description.items.len();
             description.item = None;
             description.group_error = 0;
@@ -362,6 +371,7 @@ impl Visitor for Describer<'_> {
                 if let (Side::Response, Some(id), Some(topic)) =
                     (description.side, description.topic_id, description.topic.clone())
                     && description.topics_only()
+                    && !description.topic_in_error
                 {
                     description.learnt.push((id, topic));
                 }

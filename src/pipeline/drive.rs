@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::access::{self, Amends};
 use super::budget::{Budget, Reservation};
 use super::capture::{Beginning, Capture, Cut, Kept, SampleBudgets, Scope};
 use super::describe::TopicDirectory;
@@ -100,7 +102,7 @@ struct EveryOther {
 }
 
 impl Gate for EveryOther {
-    fn admit(&mut self, head: &RequestHead<'_>, whole: bool) -> Result<Admission, Fault> {
+    fn admit(&mut self, head: &RequestHead<'_>, _: &[u8], whole: bool) -> Result<Admission, Fault> {
         self.asked += 1;
         Ok(match (head.api_key == key::PRODUCE, whole, self.asked % 2) {
             (_, _, 0) => Admission::Later,
@@ -258,6 +260,15 @@ impl Requests for Awaited<'_> {
     fn masks(&self, on: On, _: ReadsFor<'_>) -> bool {
         self.masking.as_ref().is_some_and(|masking| masking.any(on))
     }
+    fn rights_changed(&self, _: u64) -> bool {
+        false
+    }
+    fn amend(&mut self, amends: &Amends, key: i16, version: i16, body: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
+        access::amend(amends, key, version, body, None)
+    }
+    fn without_unreadable<'a>(&mut self, frame: Frame<'a>) -> Result<Cow<'a, [u8]>, Malformed> {
+        Ok(frame.bytes)
+    }
     fn mask<'a>(&mut self, frame: Frame<'a>, on: On, _: ReadsFor<'_>) -> Result<Masked<'a>, Malformed> {
         let Some(masking) = &mut self.masking else { return Ok(Masked { frame: frame.bytes, refused: Vec::new() }) };
         let rewriter = &mut Rewriter::default();
@@ -319,6 +330,8 @@ pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<
         group: None,
         lowered: false,
         refused: Vec::new(),
+        amends: None,
+        rights: 0,
         moments: Moments::default(),
         capture,
     }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what a `Noted` event said is not said again by the `Exchange` event of the same ordinal.
 
+use super::access::Amends;
 use super::capture::{Capture, Cut, WholeFrame};
 use super::describe::{Description, TopicDirectory, text_of};
 use super::head::ResponseHead;
@@ -56,6 +57,10 @@ pub struct Exchange {
     pub lowered: bool,
     /// Partitions of a Produce whose records did not go on to the broker.
     pub refused: Vec<Refused>,
+    /// What access rules change in its answer.
+    pub amends: Option<Box<Amends>>,
+    /// Under which rights it was judged, as its connection counts them.
+    pub rights: u64,
     /// When.
     pub moments: Moments,
     /// What full recording keeps of its frames; none where no rule asks for any.
@@ -105,6 +110,8 @@ impl Exchange {
             group: None,
             lowered: false,
             refused: Vec::new(),
+            amends: None,
+            rights: 0,
             capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
         }
@@ -216,6 +223,8 @@ mod tests {
             group: None,
             lowered: false,
             refused: Vec::new(),
+            amends: None,
+            rights: 0,
             moments,
             capture: None,
         }

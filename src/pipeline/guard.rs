@@ -149,6 +149,8 @@ mod tests {
             group: None,
             lowered: false,
             refused: Vec::new(),
+            amends: None,
+            rights: 0,
             moments: Moments::default(),
             capture: None,
         };

@@ -42,6 +42,16 @@ impl<'a> RequestHead<'a> {
     }
 }
 
+/// A frame with the head of another, length prefix included, and a body of its own.
+pub fn reframed(head: &[u8], body: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(head.len() - PREFIX_LEN + body.len()).unwrap_or(i32::MAX);
+    let mut frame = Vec::with_capacity(head.len() + body.len());
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(&head[PREFIX_LEN..]);
+    frame.extend_from_slice(body);
+    frame
+}
+
 /// A response's head.
 #[derive(Debug, Clone, Copy)]
 pub struct ResponseHead {

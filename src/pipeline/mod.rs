@@ -12,6 +12,7 @@
 //! - A request reaches [`request::Gate`] before its first byte is passed on, and is described before its last one is.
 //! - An answer is matched to its request by order and correlation id before any of it is passed on.
 
+pub mod access;
 pub mod budget;
 pub mod capture;
 pub mod describe;

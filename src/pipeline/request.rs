@@ -33,8 +33,8 @@ pub enum Admission {
 
 /// Decides by the head.
 pub trait Gate {
-    /// `whole`: the frame lies whole in the buffer at hand and needs no reservation.
-    fn admit(&mut self, head: &RequestHead<'_>, whole: bool) -> Result<Admission, Fault>;
+    /// `body`: what is at hand of its body; `whole`: the frame lies whole in the buffer at hand and needs no reservation.
+    fn admit(&mut self, head: &RequestHead<'_>, body: &[u8], whole: bool) -> Result<Admission, Fault>;
 
     /// What full recording keeps of the exchange that begins; asked after it was admitted.
     fn capture(&mut self, ordinal: u64, api_key: i16, request_bytes: u64) -> Option<Box<Capture>>;
@@ -200,7 +200,8 @@ impl Inbound {
     ) -> Result<Step, Fault> {
         let whole = bytes.len() as u64 >= head.frame_bytes;
         let body_bytes = head.frame_bytes - head.bytes as u64;
-        match gate.admit(head, whole)? {
+        let at_hand = usize::try_from(head.frame_bytes).unwrap_or(usize::MAX).min(bytes.len());
+        match gate.admit(head, &bytes[head.bytes..at_hand], whole)? {
             Admission::Later => Ok(Step::new(0, Action::Wait)),
             Admission::Relay => {
                 let mut exchange = self.exchange(head, now_ns, gate);
@@ -245,7 +246,8 @@ impl Inbound {
             return Ok(Step::new(taken, Action::Absorb));
         };
         let left = head.frame_bytes - head.bytes as u64;
-        match gate.admit(&head, false)? {
+        let at_hand = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - taken);
+        match gate.admit(&head, &bytes[taken..taken + at_hand], false)? {
             Admission::Later => {
                 // The head's last byte is left to come again: where no body follows it, nothing else would.
                 kept.pop();
@@ -319,6 +321,8 @@ impl Inbound {
             group: None,
             lowered: false,
             refused: Vec::new(),
+            amends: None,
+            rights: 0,
             frame_bytes: head.frame_bytes,
             moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },
             capture,

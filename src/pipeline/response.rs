@@ -11,12 +11,13 @@
 
 use std::borrow::Cow;
 
+use super::access::Amends;
 use super::budget::Reservation;
 use super::capture::{Both, Cut, held, shifted};
 use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
-use super::head::ResponseHead;
+use super::head::{self, ResponseHead};
 use super::masking::{self, Masked, On};
 use super::membership::ReadsFor;
 use crate::event::piece::Way;
@@ -43,6 +44,13 @@ pub trait Requests {
     fn topics(&self) -> &dyn TopicDirectory;
     /// Whether a rule may apply to records that go this way.
     fn masks(&self, on: On, reads_for: ReadsFor<'_>) -> bool;
+    /// Whether what was asked under rights that were counted so has to be looked at again, since they are others now.
+    fn rights_changed(&self, since: u64) -> bool;
+    /// An answer's body as access rules let its reader have it; none where it stays as it came.
+    fn amend(&mut self, amends: &Amends, api_key: i16, version: i16, body: &[u8])
+    -> Result<Option<Vec<u8>>, Malformed>;
+    /// Takes out of an answer what its reader may not read any more.
+    fn without_unreadable<'a>(&mut self, frame: Frame<'a>) -> Result<Cow<'a, [u8]>, Malformed>;
     /// Masks the records of an answer.
     fn mask<'a>(&mut self, frame: Frame<'a>, on: On, reads_for: ReadsFor<'_>) -> Result<Masked<'a>, Malformed>;
 }
@@ -54,6 +62,8 @@ pub struct Ended {
     pub exchange: Box<Exchange>,
     /// What it says; its latency is not known yet.
     pub response: ResponsePart,
+    /// The fetch session that it goes on with or opens.
+    pub session_id: Option<i32>,
 }
 
 /// What to do with the bytes of a step.
@@ -472,7 +482,8 @@ impl Answer {
             let tail = addresses::rewrite_tail(key, version, &gathered, requests.outward(learns));
             return Ok(tail.map_err(Fault::UpstreamBody)?.map_or(gathered, Cow::Owned));
         }
-        let frame = self.masked(gathered, requests)?;
+        let frame = self.let_through(gathered, requests)?;
+        let frame = self.masked(frame, requests)?;
         let (head, body) = frame.split_at(self.body_at);
         self.walker = Walker::response(key, version, body.len() as u64);
         if let Some(walker) = &mut self.walker {
@@ -485,12 +496,24 @@ impl Answer {
         }
         let rewritten = addresses::rewrite(key, version, body, requests.outward(learns));
         let Some(body) = rewritten.map_err(Fault::UpstreamBody)? else { return Ok(frame) };
-        let length = i32::try_from(head.len() - 4 + body.len()).unwrap_or(i32::MAX);
-        let mut frame = Vec::with_capacity(head.len() + body.len());
-        frame.extend_from_slice(&length.to_be_bytes());
-        frame.extend_from_slice(&head[4..]);
-        frame.extend_from_slice(&body);
-        Ok(Cow::Owned(frame))
+        Ok(Cow::Owned(head::reframed(head, &body)))
+    }
+
+    /// The frame as access rules let its reader have it.
+    fn let_through<'a>(&self, gathered: Cow<'a, [u8]>, requests: &mut dyn Requests) -> Result<Cow<'a, [u8]>, Fault> {
+        let (key, version) = (self.exchange.api_key, self.exchange.version);
+        let mut frame = gathered;
+        if let Some(amends) = &self.exchange.amends {
+            let (head, body) = frame.split_at(self.body_at);
+            let amended = requests.amend(amends, key, version, body).map_err(Fault::UpstreamBody)?;
+            if let Some(body) = amended {
+                frame = Cow::Owned(head::reframed(head, &body));
+            }
+        }
+        if self.is_read() && requests.rights_changed(self.exchange.rights) {
+            frame = requests.without_unreadable(self.frame(frame)).map_err(Fault::UpstreamBody)?;
+        }
+        Ok(frame)
     }
 
     /// The frame with its records masked; or, of a Produce, with the errors of what did not go on.
@@ -538,7 +561,7 @@ impl Answer {
             items: description.items,
             ..ResponsePart::default()
         };
-        Ended { exchange, response }
+        Ended { exchange, response, session_id: description.session_id }
     }
 }
 
@@ -561,11 +584,12 @@ fn emptied(exchange: &Exchange, plan: Plan, head: &ResponseHead) -> Option<Box<E
 
 fn plan(exchange: &Exchange, requests: &dyn Requests) -> Plan {
     let masks = |on| requests.masks(on, exchange.reads_for());
-    let may_be_masked = masking::records_in(exchange.api_key) == Some(On::Fetch)
-        && (masks(On::Fetch) || (exchange.capture.is_some() && masks(On::Recording)));
+    let reads = masking::records_in(exchange.api_key) == Some(On::Fetch);
+    let may_be_masked = reads && (masks(On::Fetch) || (exchange.capture.is_some() && masks(On::Recording)));
     match addresses::place(exchange.api_key, exchange.version) {
         _ if may_be_masked => Plan::Mask,
-        _ if !exchange.refused.is_empty() => Plan::Gather,
+        _ if reads && (exchange.amends.is_some() || requests.rights_changed(exchange.rights)) => Plan::Mask,
+        _ if !exchange.refused.is_empty() || exchange.amends.is_some() => Plan::Gather,
         Place::Nowhere => Plan::Relay,
         Place::Tail => Plan::RelayThenTail,
         Place::Anywhere => Plan::Gather,

@@ -21,6 +21,7 @@ use futures_lite::FutureExt;
 use rustix::net::Shutdown;
 use tokio::sync::Notify;
 
+use super::access::Access;
 use super::clock::Clock;
 use super::listener::Door;
 use super::login::Login;
@@ -69,6 +70,8 @@ pub(super) struct Connection<R: Runtime> {
     pub scope: RefCell<Option<Option<Rc<Scope>>>>,
     /// What it called itself with the first request that needed somebody.
     pub client_id: OnceCell<String>,
+    /// What its client may do.
+    pub access: Access,
     /// What masks its records; none until it was looked up.
     pub masking: RefCell<Option<Masks>>,
     /// The consumer groups that it is a member of, and its session's.
@@ -148,6 +151,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         scope_before_login: RefCell::default(),
         scope: RefCell::default(),
         client_id: OnceCell::new(),
+        access: Access::default(),
         masking: RefCell::default(),
         memberships: Memberships::default(),
         requests_passing: Passing::default(),

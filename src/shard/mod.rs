@@ -12,6 +12,7 @@
 //! - A connection never moves to another shard, and one that is slow stops nobody but itself.
 //! - What a connection did is in the shard's journal before the client has the last byte of the answer.
 
+mod access;
 mod census;
 mod certificate;
 mod clock;

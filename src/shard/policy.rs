@@ -26,7 +26,7 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::masking::On;
 use crate::pipeline::masking::plans::{Book, Plans};
 use crate::pipeline::membership::ReadsFor;
-use crate::policy::RecordingRules;
+use crate::policy::{AccessRules, RecordingRules};
 use crate::wire::kafka::records::rewrite::Rewriter;
 
 /// How often connections are looked at that still pass on what an older policy decided.
@@ -39,6 +39,8 @@ pub struct Policy {
     pub hash: [u8; 32],
     /// Whose frames are kept.
     pub recording: Arc<RecordingRules>,
+    /// Who may do what.
+    pub access: AccessRules,
     /// What is masked.
     pub masking: Arc<Book>,
 }
@@ -56,6 +58,7 @@ pub(super) struct InForce {
     generation: u64,
     pub recording: Arc<RecordingRules>,
     pub samples: SampleBudgets,
+    pub access: AccessRules,
     /// None where nothing is masked.
     pub masking: Option<Rc<Plans>>,
     /// What clients read may depend on the consumer group that they read for.
@@ -69,6 +72,7 @@ impl InForce {
             generation,
             recording: policy.recording.clone(),
             samples: SampleBudgets::new(&policy.recording, shards as u64),
+            access: policy.access.clone(),
             asks_for_groups: masking.as_ref().is_some_and(|plans| plans.ask_for_consumer_groups()),
             masking,
         }
@@ -115,7 +119,7 @@ impl<R: Runtime> Connection<R> {
     fn lags_behind(&self, generation: u64) -> bool {
         let older = self.requests_passing.is_older_than(generation) || self.answers_passing.is_older_than(generation);
         let masks = |on| self.masks(on, ReadsFor::Unknown);
-        older && [On::Produce, On::Fetch, On::Recording].into_iter().any(masks)
+        older && (self.is_governed() || [On::Produce, On::Fetch, On::Recording].into_iter().any(masks))
     }
 
     /// Whatever was looked up in the policy before is looked up again.
@@ -123,6 +127,7 @@ impl<R: Runtime> Connection<R> {
         self.scope_before_login.take();
         self.scope.take();
         self.masking.take();
+        self.access.forget();
         self.reconsider_groups();
     }
 }
@@ -140,6 +145,9 @@ pub(super) async fn adopt<R: Runtime>(shard: &Rc<Shard<R>>, policy: &Policy, don
     shard.rewriter.replace(Rewriter::new(policy.masking.levels()));
     let connections: Vec<Rc<Connection<R>>> = shard.connections.borrow().values().cloned().collect();
     connections.iter().for_each(|connection| connection.forget_policy());
+    for connection in connections.iter().filter(|connection| connection.may_do_nothing()) {
+        connection.fail(&Fault::Refused("the policy has changed and leaves its identity no right".to_owned()));
+    }
     let lagging = connections.into_iter().filter(|connection| connection.lags_behind(generation)).collect();
     shard.spawn(async move {
         // The other end may have gone away, which does not matter.

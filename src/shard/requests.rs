@@ -5,6 +5,8 @@
 //! - A request that changes something is in the journal before its last byte leaves.
 //! - An answer given here takes its place in the ring behind what was forwarded before.
 
+mod rights;
+
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
@@ -210,7 +212,7 @@ impl<R: Runtime> Requests<R> {
         batch: &mut Batch,
     ) -> Result<(), Fault> {
         let c = self.c.clone();
-        let Whole { kept, body_at, mut exchange, reservation } = whole;
+        let Whole { kept, body_at, exchange, reservation } = whole;
         let frame = kept.map_or(Cow::Borrowed(&buffer[taken.clone()]), Cow::Owned);
         let judge = |exchange: &Exchange, frame: &[u8]| {
             guard::judge(exchange, &frame[body_at..], &*c, c.door.listener.allow_security_changes)
@@ -228,6 +230,7 @@ impl<R: Runtime> Requests<R> {
             self.send(batch, buffer).await?;
             c.look_up_topics(&unnamed).await;
         }
+        let Some((mut exchange, frame)) = self.let_through(exchange, frame, body_at).await? else { return Ok(()) };
         let frame = self.masked(&mut exchange, frame, body_at)?;
         self.keep_whole(&mut exchange, &frame, body_at).await?;
         let judged = early.filter(|_| unnamed.is_empty()).unwrap_or_else(|| judge(&exchange, &frame));
@@ -279,7 +282,8 @@ impl<R: Runtime> Requests<R> {
             }
             // When the answer comes, its session may be a member of other groups than now, or of none.
             Some(On::Fetch)
-                if c.masks(On::Fetch, ReadsFor::Unknown)
+                if c.is_governed()
+                    || c.masks(On::Fetch, ReadsFor::Unknown)
                     || (exchange.capture.is_some() && c.masks(On::Recording, ReadsFor::Unknown)) =>
             {
                 exchange.lowered = true;
@@ -503,7 +507,7 @@ struct Doorkeeper<'a, R: Runtime> {
 }
 
 impl<R: Runtime> Gate for Doorkeeper<'_, R> {
-    fn admit(&mut self, head: &RequestHead<'_>, whole: bool) -> Result<Admission, Fault> {
+    fn admit(&mut self, head: &RequestHead<'_>, body: &[u8], whole: bool) -> Result<Admission, Fault> {
         let class = api::lookup(head.api_key).map(|api| api.class);
         if class != Some(Class::Here) {
             self.must_be_somebody(head)?;
@@ -512,7 +516,12 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
             self.c.decides(&self.c.requests_passing);
         }
         let here = guard::judge_head(head.api_key, head.api_version, true);
-        if head.api_key == key::PRODUCE && here.is_none() && !self.c.masks_what_it_writes() {
+        let body_bytes = head.frame_bytes - head.bytes as u64;
+        if head.api_key == key::PRODUCE
+            && here.is_none()
+            && !self.c.masks_what_it_writes()
+            && self.c.may_relay(head.api_version, body, body_bytes)
+        {
             return Ok(Admission::Relay);
         }
         let masked = head.api_key == key::PRODUCE && here.is_none();

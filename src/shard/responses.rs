@@ -5,6 +5,7 @@
 //! - Answers given here are written between the broker's, where the ring says.
 //! - While the client does not take what it asked for, no more is read from its broker.
 
+use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::recording::Durability;
 use super::renew;
 use super::runtime::Runtime;
 use crate::event::{CloseReason, EventKind, Outcome};
+use crate::pipeline::access::Amends;
 use crate::pipeline::budget::Reservation;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::exchange::Exchange;
@@ -175,7 +177,8 @@ impl<R: Runtime> Responses<R> {
     /// Records an exchange whose answer is whole, or puts it off until the answer has left.
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
         self.c.answers_passing.whole();
-        let Ended { mut exchange, response } = ended;
+        let Ended { mut exchange, response, session_id } = ended;
+        session_id.into_iter().for_each(|id| self.c.opened_session(id));
         self.c.hear_of_group(&exchange, response.error_code);
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
         let event = exchange.finish(response, self.c.clock.now_ns());
@@ -242,6 +245,24 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
     fn masks(&self, on: On, reads_for: ReadsFor<'_>) -> bool {
         self.c.decides(&self.c.answers_passing);
         self.c.masks(on, reads_for)
+    }
+
+    fn rights_changed(&self, since: u64) -> bool {
+        self.c.rights_changed(since)
+    }
+
+    fn amend(
+        &mut self,
+        amends: &Amends,
+        api_key: i16,
+        version: i16,
+        body: &[u8],
+    ) -> Result<Option<Vec<u8>>, Malformed> {
+        self.c.amend(amends, api_key, version, body)
+    }
+
+    fn without_unreadable<'a>(&mut self, frame: Frame<'a>) -> Result<Cow<'a, [u8]>, Malformed> {
+        self.c.without_unreadable(frame)
     }
 
     fn mask<'a>(&mut self, frame: Frame<'a>, on: On, reads_for: ReadsFor<'_>) -> Result<Masked<'a>, Malformed> {

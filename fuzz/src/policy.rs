@@ -1,5 +1,7 @@
-//! Of the policy, what the pipeline asks for: recording and masking rules.
+//! Of the policy, what the pipeline asks for: access, recording and masking rules.
 
+#[path = "../../src/policy/access/mod.rs"]
+mod access;
 #[path = "../../src/policy/masking/mod.rs"]
 mod masking;
 #[path = "../../src/policy/patterns.rs"]
@@ -7,6 +9,7 @@ mod patterns;
 #[path = "../../src/policy/recording.rs"]
 mod recording;
 
+pub use access::*;
 pub use masking::*;
 pub use patterns::Patterns;
 pub use recording::*;

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, missing_docs)]
 
+pub mod access;
 pub mod addresses;
 pub mod batches;
 pub mod compression;
@@ -42,10 +43,11 @@ pub struct Target {
 const KIB: usize = 1024;
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target { name: "frames", run: frames::run, seeds: frames::seeds, memory: (16 * KIB, 16) },
     Target { name: "walks", run: walks::run, seeds: walks::seeds, memory: (64 * KIB, 64) },
     Target { name: "addresses", run: addresses::run, seeds: addresses::seeds, memory: (64 * KIB, 128) },
+    Target { name: "access", run: access::run, seeds: access::seeds, memory: (1024 * KIB, 512) },
     Target { name: "batches", run: batches::run, seeds: batches::seeds, memory: (16 * KIB * KIB, 64) },
     Target { name: "compression", run: compression::run, seeds: compression::seeds, memory: (16 * KIB * KIB, 64) },
     Target { name: "sasl", run: sasl::run, seeds: sasl::seeds, memory: (32 * KIB, 32) },

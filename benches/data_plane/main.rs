@@ -1,7 +1,8 @@
 //! What the data plane costs: CPU per gigabyte and per small request of Weir with recording on, of a bare relay on the
 //! same runtime, and of HAProxy, in front of one real broker.
 //!
-//! Then what masking costs a consumer ([`masked`]), which `-- masked` measures alone.
+//! Then what access rules cost ([`governed`]) and what masking costs a consumer ([`masked`]); `-- governed` and `-- masked`
+//! measure one alone.
 //!
 //! They take turns in one run on one core, broker and load on the others, and all their threads count: the recorder's
 //! writer as well as the shard. The ratios are what carries over to other machines; no figure is asserted.
@@ -10,6 +11,7 @@ mod contestants;
 #[path = "../mask/events.rs"]
 #[allow(dead_code, reason = "the masking bench has events of both kinds")]
 mod events;
+mod governed;
 mod masked;
 mod relay;
 mod report;
@@ -63,6 +65,10 @@ fn main() -> Result<()> {
     }
     let broker = cluster.address(1)?;
     let phases = prepare(broker)?;
+    if args.iter().any(|arg| arg == "governed") {
+        println!("{}", machine()?);
+        return governed::run(&cluster, &phases);
+    }
     let (mut ports, logs) = (Block::claim()?, Scratch::new("weir-bench-")?);
     let contestants = contestants::start(&cluster, &mut ports, &logs)?;
     println!("{}", machine()?);
@@ -74,6 +80,7 @@ fn main() -> Result<()> {
         report::print(phase.name, phase.unit, &names, &rounds, &[1, 1, 3, 3, haproxy], haproxy);
     }
     drop(contestants);
+    governed::run(&cluster, &phases)?;
     masked::run(&cluster)
 }
 

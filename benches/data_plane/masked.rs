@@ -51,7 +51,7 @@ pub fn run(cluster: &Cluster) -> Result<()> {
             topic.name, topic.inflates
         );
         let names: Vec<String> = contestants.iter().map(|contestant| contestant.name.clone()).collect();
-        report::print_masked(&phase, &names, &rounds, 3);
+        report::print_beside(&phase, Unit::Gigabyte, &names, &rounds, 3);
     }
     Ok(())
 }

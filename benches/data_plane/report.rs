@@ -68,9 +68,9 @@ pub fn print(phase: &str, unit: Unit, names: &[String], rounds: &[Vec<Sample>], 
     }
 }
 
-/// Prints a phase of masking: each beside the first of its `group`, which masks nothing.
-pub fn print_masked(phase: &str, names: &[String], rounds: &[Vec<Sample>], group: usize) {
-    let (cpu, rate) = Unit::Gigabyte.names();
+/// Prints a phase: each beside the first of its `group`, which has no rules.
+pub fn print_beside(phase: &str, unit: Unit, names: &[String], rounds: &[Vec<Sample>], group: usize) {
+    let (cpu, rate) = unit.names();
     println!("\n{phase}");
     println!("  {:28} {cpu:>14} {:>12} {rate:>12} {:>12}", "", "/ no rules", "/ no rules");
     for (place, name) in names.iter().enumerate() {

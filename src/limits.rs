@@ -376,8 +376,12 @@ pub const PORTS_WAIT: Duration = Duration::from_secs(2);
 pub const PORTS_PAUSE: Duration = Duration::from_millis(50);
 
 /// Names of topics whose rights a connection keeps: clients have a few hundred; more are looked up again.
-pub const KNOWN_RIGHTS_MAX: usize = 4096;
+pub const KNOWN_RIGHTS_MAX: usize = 1024;
 
-/// Fetch sessions that a connection is known to have opened: clients have one a broker (KIP-227), and open another when one
-/// is not known.
-pub const FETCH_SESSIONS_MAX: usize = 16;
+/// Fetch sessions, and share sessions, that a connection is known to have opened: clients have one a broker (KIP-227), and open
+/// another when one is not known.
+pub const SESSIONS_KNOWN_MAX: usize = 16;
+
+/// What an item that Weir answers itself takes while it waits for the broker's answer, at the most: its names, an error
+/// message, and what is around them; bytes, out of the budget of requests.
+pub const ANSWERED_ITEM_BYTES: u64 = 1024;

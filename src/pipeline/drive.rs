@@ -263,8 +263,11 @@ impl Requests for Awaited<'_> {
     fn rights_changed(&self, _: u64) -> bool {
         false
     }
+    fn shares_with_others(&self) -> bool {
+        false
+    }
     fn amend(&mut self, amends: &Amends, key: i16, version: i16, body: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
-        access::amend(amends, key, version, body, None)
+        access::amend(amends, key, version, body, None, &NoTopics)
     }
     fn without_unreadable<'a>(&mut self, frame: Frame<'a>) -> Result<Cow<'a, [u8]>, Malformed> {
         Ok(frame.bytes)
@@ -331,6 +334,7 @@ pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<
         lowered: false,
         refused: Vec::new(),
         amends: None,
+        room: None,
         rights: 0,
         moments: Moments::default(),
         capture,

@@ -3,6 +3,7 @@
 //! Invariant: what a `Noted` event said is not said again by the `Exchange` event of the same ordinal.
 
 use super::access::Amends;
+use super::budget::Reservation;
 use super::capture::{Capture, Cut, WholeFrame};
 use super::describe::{Description, TopicDirectory, text_of};
 use super::head::ResponseHead;
@@ -59,6 +60,8 @@ pub struct Exchange {
     pub refused: Vec<Refused>,
     /// What access rules change in its answer.
     pub amends: Option<Box<Amends>>,
+    /// Set aside for those.
+    pub room: Option<Reservation>,
     /// Under which rights it was judged, as its connection counts them.
     pub rights: u64,
     /// When.
@@ -111,6 +114,7 @@ impl Exchange {
             lowered: false,
             refused: Vec::new(),
             amends: None,
+            room: None,
             rights: 0,
             capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
@@ -224,6 +228,7 @@ mod tests {
             lowered: false,
             refused: Vec::new(),
             amends: None,
+            room: None,
             rights: 0,
             moments,
             capture: None,

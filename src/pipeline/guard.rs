@@ -150,6 +150,7 @@ mod tests {
             lowered: false,
             refused: Vec::new(),
             amends: None,
+            room: None,
             rights: 0,
             moments: Moments::default(),
             capture: None,

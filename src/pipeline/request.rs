@@ -322,6 +322,7 @@ impl Inbound {
             lowered: false,
             refused: Vec::new(),
             amends: None,
+            room: None,
             rights: 0,
             frame_bytes: head.frame_bytes,
             moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },

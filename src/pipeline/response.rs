@@ -9,6 +9,8 @@
 //! - An answer that may carry an address is never passed on unread: if it leaves its layout, the connection ends. In any
 //!   other a surprise costs the description only, since it is the client's to read.
 
+mod plan;
+
 use std::borrow::Cow;
 
 use super::access::Amends;
@@ -23,7 +25,7 @@ use super::membership::ReadsFor;
 use crate::event::piece::Way;
 use crate::event::{Outcome, ResponsePart};
 use crate::limits;
-use crate::wire::kafka::addresses::{self, Outward, Place};
+use crate::wire::kafka::addresses::{self, Outward};
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::correlation::Surprise;
 use crate::wire::kafka::layout::Direction;
@@ -31,6 +33,7 @@ use crate::wire::kafka::records::body::{self, Frame};
 use crate::wire::kafka::records::emptied::Emptied;
 use crate::wire::kafka::walk::{Malformed, Walker};
 use crate::wire::wipe;
+use plan::{Plan, emptied, lists};
 
 /// What the way back needs from its connection.
 pub trait Requests {
@@ -46,6 +49,8 @@ pub trait Requests {
     fn masks(&self, on: On, reads_for: ReadsFor<'_>) -> bool;
     /// Whether what was asked under rights that were counted so has to be looked at again, since they are others now.
     fn rights_changed(&self, since: u64) -> bool;
+    /// Whether what a share session brings has to be looked at.
+    fn shares_with_others(&self) -> bool;
     /// An answer's body as access rules let its reader have it; none where it stays as it came.
     fn amend(&mut self, amends: &Amends, api_key: i16, version: i16, body: &[u8])
     -> Result<Option<Vec<u8>>, Malformed>;
@@ -103,24 +108,6 @@ pub struct Step {
 impl Step {
     fn new(taken: usize, action: Action) -> Self {
         Step { taken, action, cuts: Vec::new(), room: None }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
-    /// Pass on, reading along.
-    Relay,
-    /// Pass on, but gather what lies behind the records.
-    RelayThenTail,
-    /// Gather and rewrite.
-    Gather,
-    /// The same with its records, which may be masked.
-    Mask,
-}
-
-impl Plan {
-    fn gathers(self) -> bool {
-        matches!(self, Plan::Gather | Plan::Mask)
     }
 }
 
@@ -220,7 +207,7 @@ impl Outbound {
             }
         };
         let in_place = in_place && self.partial.is_empty();
-        let plan = self.matched.as_ref().map_or(Plan::Relay, |e| plan(e, requests));
+        let plan = self.matched.as_ref().map_or(Plan::Relay, |e| plan::plan(e, requests));
         let whole = in_place && bytes.len() as u64 >= head.frame_bytes;
         let emptied = self.matched.as_ref().and_then(|exchange| emptied(exchange, plan, &head));
         let to_gather = if emptied.is_some() { limits::EMPTIED_BYTES_MAX } else { head.frame_bytes };
@@ -503,14 +490,17 @@ impl Answer {
     fn let_through<'a>(&self, gathered: Cow<'a, [u8]>, requests: &mut dyn Requests) -> Result<Cow<'a, [u8]>, Fault> {
         let (key, version) = (self.exchange.api_key, self.exchange.version);
         let mut frame = gathered;
-        if let Some(amends) = &self.exchange.amends {
+        let listing = Amends { listing: true, ..Amends::default() };
+        let amends = self.exchange.amends.as_deref();
+        let others = || (lists(key) && requests.rights_changed(self.exchange.rights)).then_some(&listing);
+        if let Some(amends) = amends.or_else(others) {
             let (head, body) = frame.split_at(self.body_at);
             let amended = requests.amend(amends, key, version, body).map_err(Fault::UpstreamBody)?;
             if let Some(body) = amended {
                 frame = Cow::Owned(head::reframed(head, &body));
             }
         }
-        if self.is_read() && requests.rights_changed(self.exchange.rights) {
+        if self.is_read() && plan::has_to_be_readable(&self.exchange, requests) {
             frame = requests.without_unreadable(self.frame(frame)).map_err(Fault::UpstreamBody)?;
         }
         Ok(frame)
@@ -568,30 +558,4 @@ impl Answer {
 /// Others name listeners that are not for clients too: those of controllers, or all that a broker has.
 fn tells_where_clients_are_served(api_key: i16) -> bool {
     !matches!(api_key, key::DESCRIBE_CONFIGS | key::DESCRIBE_QUORUM | key::DESCRIBE_CLUSTER)
-}
-
-/// For an answer that is to be masked, too large for that, and was asked for when no rule held for it: its records are left
-/// out, and its client asks for them again, then for fewer.
-fn emptied(exchange: &Exchange, plan: Plan, head: &ResponseHead) -> Option<Box<Emptied>> {
-    let bytes = head.frame_bytes;
-    // A ShareFetch says what its client now owes an answer for.
-    let may_be = plan == Plan::Mask && exchange.api_key == key::FETCH && !exchange.lowered;
-    if !may_be || bytes <= limits::GATHERED_RESPONSE_BYTES_MAX {
-        return None;
-    }
-    Emptied::response(exchange.api_key, exchange.version, head.bytes, bytes).map(Box::new)
-}
-
-fn plan(exchange: &Exchange, requests: &dyn Requests) -> Plan {
-    let masks = |on| requests.masks(on, exchange.reads_for());
-    let reads = masking::records_in(exchange.api_key) == Some(On::Fetch);
-    let may_be_masked = reads && (masks(On::Fetch) || (exchange.capture.is_some() && masks(On::Recording)));
-    match addresses::place(exchange.api_key, exchange.version) {
-        _ if may_be_masked => Plan::Mask,
-        _ if reads && (exchange.amends.is_some() || requests.rights_changed(exchange.rights)) => Plan::Mask,
-        _ if !exchange.refused.is_empty() || exchange.amends.is_some() => Plan::Gather,
-        Place::Nowhere => Plan::Relay,
-        Place::Tail => Plan::RelayThenTail,
-        Place::Anywhere => Plan::Gather,
-    }
 }

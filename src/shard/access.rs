@@ -69,9 +69,14 @@ impl<R: Runtime> Connection<R> {
         self.with_standing(|standing| standing.is_some()) && self.access.rights.get() != since
     }
 
+    /// Whether what a share session brings has to be looked at: others, who may read more, can have a part in it.
+    pub fn shares_with_others(&self) -> bool {
+        self.with_standing(|standing| standing.is_some_and(|standing| !standing.reads_everything()))
+    }
+
     /// An answer's body as its client may have it; none where it stays as it came.
     pub fn amend(&self, amends: &Amends, key: i16, version: i16, body: &[u8]) -> Result<Option<Vec<u8>>, Malformed> {
-        self.with_standing(|standing| access::amend(amends, key, version, body, standing))
+        self.with_standing(|standing| access::amend(amends, key, version, body, standing, self))
     }
 
     /// Takes out of an answer what its client may not read any more.

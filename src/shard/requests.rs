@@ -438,16 +438,18 @@ impl<R: Runtime> Requests<R> {
                 tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
                 self.answered(exchange, frame, Outcome::Refused, code).await
             }
-            None => {
-                let mut exchange = exchange;
-                let now_ns = self.c.clock.now_ns();
-                let response = ResponsePart { outcome: Outcome::Refused, error_code: code, ..ResponsePart::default() };
-                self.c.shard.meter.exchange(&exchange, Outcome::Refused, now_ns);
-                exchange.describe_head_only();
-                self.c.record(exchange.finish(response, now_ns)).await;
-                Err(Fault::Refused(why))
-            }
+            None => Err(self.refuse_by_closing(exchange, code, why).await),
         }
+    }
+
+    /// Records a request that is refused and has no answer to say so.
+    async fn refuse_by_closing(&mut self, mut exchange: Box<Exchange>, code: i16, why: String) -> Fault {
+        let now_ns = self.c.clock.now_ns();
+        let response = ResponsePart { outcome: Outcome::Refused, error_code: code, ..ResponsePart::default() };
+        self.c.shard.meter.exchange(&exchange, Outcome::Refused, now_ns);
+        exchange.describe_head_only();
+        self.c.record(exchange.finish(response, now_ns)).await;
+        Fault::Refused(why)
     }
 
     /// Puts an answer given here into its place.

@@ -178,7 +178,9 @@ impl<R: Runtime> Responses<R> {
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
         self.c.answers_passing.whole();
         let Ended { mut exchange, response, session_id } = ended;
-        session_id.into_iter().for_each(|id| self.c.opened_session(id));
+        // One that was asked for under earlier rights holds what they allowed.
+        let known = session_id.filter(|_| !self.c.rights_changed(exchange.rights));
+        known.into_iter().for_each(|id| self.c.opened_session(id));
         self.c.hear_of_group(&exchange, response.error_code);
         exchange.moments.client_blocked_ns = std::mem::take(&mut self.blocked_ns);
         let event = exchange.finish(response, self.c.clock.now_ns());
@@ -249,6 +251,10 @@ impl<R: Runtime> response::Requests for Matcher<'_, R> {
 
     fn rights_changed(&self, since: u64) -> bool {
         self.c.rights_changed(since)
+    }
+
+    fn shares_with_others(&self) -> bool {
+        self.c.shares_with_others()
     }
 
     fn amend(

@@ -37,7 +37,7 @@ pub struct Limits {
     pub connections: usize,
     /// Largest request frame, bytes.
     pub request_frame_bytes: u64,
-    /// Largest request that is gathered, bytes; Produce is relayed at any size.
+    /// Largest request that is gathered, bytes; a Produce that no rule looks into is relayed at any size.
     pub gathered_request_bytes: u64,
     /// A connection without traffic is closed after this.
     pub idle: Duration,

@@ -58,6 +58,8 @@ struct Answer {
 #[derive(Serialize)]
 struct Change {
     rule: Option<String>,
+    #[serde(skip)]
+    rule_name: Option<String>,
     text: String,
 }
 
@@ -200,7 +202,8 @@ impl Section {
                 page.text(4, "what would change that:")?;
             }
             for change in &answer.changes {
-                let rule = change.rule.as_ref().map(|rule| format!("{rule}: ")).unwrap_or_default();
+                let named = |rule| format!("{}: ", words::named(rule, change.rule_name.as_deref()));
+                let rule = change.rule.as_ref().map(|rule| named(rule)).unwrap_or_default();
                 page.item(6, &format!("{rule}{}", change.text))?;
             }
         }
@@ -225,6 +228,7 @@ impl Answer {
         if narrowed {
             changes.push(Change {
                 rule: None,
+                rule_name: None,
                 text: "log in with a token that is not narrowed, or to this, too".to_owned(),
             });
         }
@@ -270,7 +274,7 @@ fn changes(
             if texts.is_empty() {
                 texts.push("nothing but another policy, the rule is about everybody, always".to_owned());
             }
-            texts.into_iter().map(|text| Change { rule: Some(place(number)), text }).collect()
+            texts.into_iter().map(|text| Change { rule: Some(place(number)), rule_name: None, text }).collect()
         }
         // What the token leaves is told beside.
         DecidedBy::Scope => Vec::new(),
@@ -284,7 +288,7 @@ fn changes(
             let needed = |(number, rule): (usize, &AccessRule)| {
                 let hours = (!rule.holds_at(now_s)).then_some(AccessExemption::Hours);
                 let unmet: Vec<String> = rule.unmet(client).chain(hours).map(|why| condition(why, rule)).collect();
-                Change { rule: Some(words::named(&place(number), rule.name.as_deref())), text: unmet.join(", and ") }
+                Change { rule: Some(place(number)), rule_name: rule.name.clone(), text: unmet.join(", and ") }
             };
             let mut changes: Vec<Change> = others.map(needed).collect();
             if changes.is_empty() {
@@ -294,7 +298,7 @@ fn changes(
                 };
                 let operation = Operations::of(&[ask.operation]);
                 let text = format!("a rule with `operations: [{operation}]` and {names}; none allows it to anybody");
-                changes.push(Change { rule: None, text });
+                changes.push(Change { rule: None, rule_name: None, text });
             }
             changes
         }

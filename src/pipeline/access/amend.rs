@@ -1,5 +1,7 @@
 //! What is done with an answer: what its reader may not know of goes, what Weir answers itself comes in.
 
+use std::collections::HashSet;
+
 use super::standing::Standing;
 use super::{TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION};
 use crate::limits;
@@ -33,12 +35,14 @@ pub fn amend(
     version: i16,
     body: &[u8],
     standing: Option<&mut Standing>,
+    topics: &dyn TopicDirectory,
 ) -> Result<Option<Vec<u8>>, Malformed> {
     let mut shown = None;
     let mut missing = Vec::new();
     let standing = standing.filter(|_| amends.listing);
     if standing.is_some() || amends.only.is_some() {
-        let mut reader = Asker { standing, only: amends.only.as_deref(), met: Vec::new() };
+        let only = amends.only.as_ref().map(|only| only.iter().map(String::as_str).collect());
+        let mut reader = Asker { standing, topics, only, met: HashSet::new() };
         shown = listing::for_reader(api_key, version, body, &mut reader)?;
         missing = reader.missing();
     }
@@ -52,16 +56,17 @@ pub fn amend(
 /// Who asked for topics by name, and has not asked for others.
 struct Asker<'a> {
     standing: Option<&'a mut Standing>,
-    only: Option<&'a [String]>,
-    met: Vec<String>,
+    topics: &'a dyn TopicDirectory,
+    only: Option<HashSet<&'a str>>,
+    met: HashSet<String>,
 }
 
 impl Asker<'_> {
     fn missing(self) -> Vec<Item> {
-        let absent = self.only.unwrap_or_default().iter().filter(|name| !self.met.contains(name));
-        let item = |name: &String| Item {
+        let absent = self.only.unwrap_or_default().into_iter().filter(|name| !self.met.contains(*name));
+        let item = |name: &str| Item {
             of: Group::Topic,
-            names: vec![(Role::Topic, Content::Text(Some(name.as_str().into())))],
+            names: vec![(Role::Topic, Content::Text(Some(name.into())))],
             code: UNKNOWN_TOPIC_OR_PARTITION,
             message: None,
             items: Vec::new(),
@@ -72,13 +77,20 @@ impl Asker<'_> {
 
 impl Reader for Asker<'_> {
     fn knows(&mut self, role: Role, name: &str) -> bool {
-        if let Some(only) = self.only.filter(|_| role == Role::Topic) {
-            if !only.iter().any(|asked| asked == name) {
+        if let Some(only) = self.only.as_ref().filter(|_| role == Role::Topic) {
+            if !only.contains(name) {
                 return false;
             }
-            self.met.push(name.to_owned());
+            self.met.insert(name.to_owned());
         }
         self.standing.as_mut().is_none_or(|standing| standing.knows(role, name))
+    }
+
+    fn knows_topic(&mut self, id: &[u8; 16]) -> bool {
+        match self.topics.name(id) {
+            Some(name) => self.knows(Role::Topic, &name),
+            None => self.standing.is_none(),
+        }
     }
 
     fn may(&mut self, named: Option<(Role, &str)>) -> i32 {

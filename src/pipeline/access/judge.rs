@@ -1,9 +1,12 @@
 //! Judges a whole request: what of it goes on, and what is answered instead.
 
+use std::collections::HashSet;
+
 use super::standing::Standing;
 use super::table::{self, Answers, Asks, Rule};
 use super::*;
 use crate::pipeline::describe::TopicDirectory;
+use crate::pipeline::guard;
 use crate::policy::{Operation, ResourceKind};
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::items::Item;
@@ -49,11 +52,14 @@ pub enum Judgement {
 const TOPIC_CONFIGS: i64 = 2;
 /// `ConfigResource.Type.GROUP`.
 const GROUP_CONFIGS: i64 = 32;
-/// FindCoordinator's key type of transactional ids.
+/// FindCoordinator's key types; one more, of share groups' partitions, is for brokers.
+const GROUP_COORDINATOR: i64 = 0;
 const TRANSACTION_COORDINATOR: i64 = 1;
 /// A full fetch that opens no session, and the first one of a session (KIP-227).
 const NO_SESSION_EPOCH: i64 = -1;
 const FIRST_EPOCH: i64 = 0;
+/// Said of an id that nobody has told of, and of one whose topic may not be described: in the same words.
+const UNKNOWN_ID: &str = "no topic that this identity may know of has the id";
 /// From here on a Metadata says whether it may create what it names.
 const CREATION_IS_ASKED_FOR: i16 = 4;
 /// In this version of Metadata naming no topic asks for all of them; later ones have null for that.
@@ -82,7 +88,7 @@ pub fn judge(
     }
     let Request { api_key, version, body } = request;
     let Some(tree) = Tree::read(api_key, version, Direction::Request, body, false)? else {
-        return Ok(refused(CLUSTER_AUTHORIZATION_FAILED, "Weir does not know this request's layout"));
+        return Ok(unreadable());
     };
     judge.coordinates = tree.root.number(Role::KeyType).map_or(0, |(kind, _)| kind);
     if let Some(refused) = judge.top(&tree.root) {
@@ -91,13 +97,33 @@ pub fn judge(
     match judge.any_refused(&tree.root) {
         None => Ok(judge.goes_on(&tree)),
         Some((code, why)) if asks.answers == Answers::Whole => Ok(Judgement::Refused { code, why }),
-        // With nothing awaited there is no answer to put an error in; brokers close then, and so does Weir.
-        Some((code, why)) if tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0) => {
-            Ok(Judgement::Refused { code, why })
+        Some((code, why)) => {
+            let judged = judge.cut()?;
+            let refuses = match &judged {
+                Judgement::GoesOn { amends, .. } => !amends.items.is_empty(),
+                Judgement::Passes => false,
+                Judgement::Answered(_) | Judgement::Refused { .. } => true,
+            };
+            let unawaited = tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0);
+            match asks.answers {
+                _ if !refuses => Ok(judged),
+                // With nothing awaited there is no answer to put an error in; brokers close then, and so does Weir.
+                _ if unawaited => Ok(Judgement::Refused { code, why }),
+                Answers::AllOrNothing => judge.answers_all(),
+                Answers::PerItem | Answers::Whole => Ok(judged),
+            }
         }
-        Some(_) if asks.answers == Answers::AllOrNothing => judge.answers_all(),
-        Some(_) => judge.cut(),
     }
+}
+
+/// The group and the member that a share session is kept by.
+fn share_member(root: &Node) -> (String, String) {
+    let text = |role| root.text(role).unwrap_or_default().to_owned();
+    (text(Role::GroupId), text(Role::MemberId))
+}
+
+fn unreadable() -> Judgement {
+    refused(CLUSTER_AUTHORIZATION_FAILED, "Weir does not know this request's layout")
 }
 
 fn refused(code: i16, why: &str) -> Judgement {
@@ -152,7 +178,12 @@ impl Judge<'_> {
     /// What is named at the top, which stands for all of the request.
     fn top(&mut self, root: &Node) -> Option<Judgement> {
         for (role, content, _) in &root.fields {
-            let Content::Text(Some(name)) = content else { continue };
+            let name = match content {
+                Content::Text(Some(name)) => name,
+                // No group is as good as one without a name.
+                Content::Text(None) if *role == Role::GroupId => "",
+                _ => continue,
+            };
             let fault = match role {
                 Role::GroupId => self.named(self.asks.group, ResourceKind::Group, name),
                 Role::TransactionalId => self.named(self.asks.transactional_id, ResourceKind::TransactionalId, name),
@@ -189,10 +220,20 @@ impl Judge<'_> {
         (epoch > FIRST_EPOCH && !known).then(|| refused(FETCH_SESSION_ID_NOT_FOUND, why))
     }
 
-    fn share_session(&mut self, root: &Node) -> Option<Judgement> {
+    /// A broker keeps share sessions by group and member, which clients name as they like.
+    fn share_session(&self, root: &Node) -> Option<Judgement> {
         let (epoch, _) = root.number(Role::SessionEpoch)?;
+        let known = self.standing.sessions.shares(&share_member(root));
         let why = "the share session was not opened on this connection under the rights it has now";
-        (epoch > FIRST_EPOCH && !self.standing.sessions.share).then(|| refused(SHARE_SESSION_NOT_FOUND, why))
+        (epoch > FIRST_EPOCH && !known).then(|| refused(SHARE_SESSION_NOT_FOUND, why))
+    }
+
+    /// A share session is opened anew, with what this request names and nothing else.
+    fn opens_share_session(&mut self, root: &Node) {
+        let opens = root.number(Role::SessionEpoch).is_some_and(|(epoch, _)| epoch == FIRST_EPOCH);
+        if self.request.api_key == key::SHARE_FETCH && opens {
+            self.standing.sessions.share_opened(share_member(root));
+        }
     }
 
     /// The broker would evaluate it over all topics, with Weir's rights.
@@ -221,8 +262,10 @@ impl Judge<'_> {
 
     fn coordinator(&self, name: &str) -> Option<(i16, String)> {
         match self.coordinates {
+            GROUP_COORDINATOR => self.named(self.asks.group, ResourceKind::Group, name),
             TRANSACTION_COORDINATOR => self.named(self.asks.transactional_id, ResourceKind::TransactionalId, name),
-            _ => self.named(self.asks.group, ResourceKind::Group, name),
+            _ if self.standing.cluster().contains(Operation::ClusterAction) => None,
+            _ => Some((CLUSTER_AUTHORIZATION_FAILED, lacks(Operation::ClusterAction, "the cluster"))),
         }
     }
 
@@ -253,6 +296,7 @@ impl Judge<'_> {
                 self.coordinator(node.text(Role::CoordinatorKey).unwrap_or_default())
             }
             Element::Group(Group::Resource) => self.resource(node),
+            Element::Value(Role::TopicRegex) => self.regex(),
             _ => None,
         }
     }
@@ -265,7 +309,7 @@ impl Judge<'_> {
             return None;
         }
         let Some(name) = self.name_of(node) else {
-            return Some((UNKNOWN_TOPIC_ID, "the topic id is not known".to_owned()));
+            return Some((UNKNOWN_TOPIC_ID, UNKNOWN_ID.to_owned()));
         };
         let may = self.standing.topic(&name);
         if self.request.api_key == key::STREAMS_GROUP_HEARTBEAT && of == Element::Group(Group::Topic) {
@@ -279,7 +323,7 @@ impl Judge<'_> {
             return None;
         }
         if id.is_some() && !may.contains(Operation::Describe) {
-            return Some((UNKNOWN_TOPIC_ID, lacks(operation, &format!("topic {name}"))));
+            return Some((UNKNOWN_TOPIC_ID, UNKNOWN_ID.to_owned()));
         }
         Some((TOPIC_AUTHORIZATION_FAILED, lacks(operation, &format!("topic {name}"))))
     }
@@ -305,9 +349,7 @@ impl Judge<'_> {
 
     /// Nothing is refused: what may still have to be changed.
     fn goes_on(&mut self, tree: &Tree) -> Judgement {
-        if self.request.api_key == key::SHARE_FETCH {
-            self.standing.sessions.share = true;
-        }
+        self.opens_share_session(&tree.root);
         if self.request.api_key == key::METADATA {
             let mut without = tree.without();
             let (changed, only) = self.creates_nothing(tree, &[], &mut without);
@@ -321,28 +363,40 @@ impl Judge<'_> {
     fn answers_all(&mut self) -> Result<Judgement, Malformed> {
         let Request { api_key, version, body } = self.request;
         let Some(tree) = Tree::read(api_key, version, Direction::Request, body, true)? else {
-            return Ok(Judgement::Passes);
+            return Ok(unreadable());
         };
         let mut answered = Vec::new();
         for array in &tree.root.arrays {
             for node in &array.nodes {
-                let (code, why) = self.item(node, array.of).unwrap_or((OPERATION_NOT_ATTEMPTED, String::new()));
-                answered.push(Item::of(node, array.of, code, Some(&why)));
+                let fault = self.item(node, array.of);
+                answered.push(match self.parted(node, array.of, fault.as_ref()) {
+                    Some(topic) => self.each_partition(node, array.of, &topic),
+                    None => Item::of(node, array.of, fault.map_or(OPERATION_NOT_ATTEMPTED, |(code, _)| code), None),
+                });
             }
         }
         Ok(Judgement::Answered(answered))
+    }
+
+    /// A topic of which some partitions may be had, when nothing is done with any of them.
+    fn each_partition(&self, node: &Node, of: Element, topic: &str) -> Item {
+        let inner = node.arrays.iter().flat_map(|array| array.nodes.iter().map(move |node| (node, array.of)));
+        let code = |node| self.partition(node, topic).map_or(OPERATION_NOT_ATTEMPTED, |(code, _)| code);
+        let items = inner.map(|(node, of)| Item::of(node, of, code(node), None)).collect();
+        Item { items, ..Item::around(node, of) }
     }
 
     /// Takes what may not be done out of the request.
     fn cut(&mut self) -> Result<Judgement, Malformed> {
         let Request { api_key, version, body } = self.request;
         let Some(tree) = Tree::read(api_key, version, Direction::Request, body, true)? else {
-            return Ok(Judgement::Passes);
+            return Ok(unreadable());
         };
         let mut without = tree.without();
         let mut cut = Cut::default();
+        let mut out = Vec::new();
         for array in &tree.root.arrays {
-            self.cut_array(array, None, &mut without, &mut cut);
+            out = self.cut_array(array, None, &mut without, &mut cut);
         }
         let Cut { items, kept } = cut;
         if items.is_empty() {
@@ -364,26 +418,35 @@ impl Judge<'_> {
         if !kept && api_key != key::METADATA {
             return Ok(Judgement::Answered(items));
         }
-        if api_key == key::SHARE_FETCH {
-            self.standing.sessions.share = true;
-        }
+        self.opens_share_session(&tree.root);
         let only = match api_key {
-            key::METADATA => self.creates_nothing(&tree, &items, &mut without).1,
+            key::METADATA => self.creates_nothing(&tree, &out, &mut without).1,
             _ => None,
         };
-        let body = Some(without.done(body));
+        let body = without.done(body);
+        if !guard::is_lawful(api_key, version, &body) {
+            return Ok(refused(CLUSTER_AUTHORIZATION_FAILED, "what is left of the request would not be lawful"));
+        }
+        let body = Some(body);
         Ok(Judgement::GoesOn { body, amends: Amends { listing: self.asks.listing, items, only } })
     }
 
-    /// Takes out of an array what may not be done: whole elements, or what is in them.
-    fn cut_array(&mut self, array: &Array, topic: Option<&str>, without: &mut Without<'_>, cut: &mut Cut) {
+    /// Takes out of an array what may not be done: whole elements, whose places are given, or what is in them.
+    fn cut_array(
+        &mut self,
+        array: &Array,
+        topic: Option<&str>,
+        without: &mut Without<'_>,
+        cut: &mut Cut,
+    ) -> Vec<usize> {
         let mut out = Vec::new();
         for (place, node) in array.nodes.iter().enumerate() {
             let fault = match topic {
                 Some(topic) => self.partition(node, topic),
                 None => self.item(node, array.of),
             };
-            let parted = self.name_of(node).filter(|name| fault.is_some() && self.is_parted(node, array.of, name));
+            let parted = self.parted(node, array.of, fault.as_ref());
+            let mark = without.mark();
             if fault.is_some() && parted.is_none() {
                 let (code, why) = fault.unwrap_or_default();
                 cut.items.push(Item::of(node, array.of, code, Some(&why)));
@@ -399,15 +462,24 @@ impl Judge<'_> {
                 cut.items.push(Item { items: within.items, ..Item::around(node, array.of) });
             }
             if nothing_left {
+                // It goes as a whole, with what was taken out of it.
+                without.take_back(mark);
                 out.push(place);
             } else {
                 cut.kept = true;
             }
         }
         without.take_out(array, &out);
+        out
     }
 
-    /// Whether it is a topic of which some partitions may be had and others not, in a request that names them.
+    /// The name of a topic of which some partitions may be had and others not, in a request that names them.
+    fn parted(&self, node: &Node, of: Element, fault: Option<&(i16, String)>) -> Option<String> {
+        // One that may not be described has no partitions either.
+        let may_be = fault.is_some_and(|(code, _)| *code != UNKNOWN_TOPIC_ID);
+        self.name_of(node).filter(|name| may_be && self.is_parted(node, of, name))
+    }
+
     fn is_parted(&self, node: &Node, of: Element, name: &str) -> bool {
         let by_partition = [Operation::Read, Operation::Write, Operation::Describe, Operation::Delete];
         let names_some = node.arrays.iter().any(|inner| is_partitions(inner.of) && !inner.nodes.is_empty());
@@ -431,14 +503,15 @@ impl Judge<'_> {
     fn creates_nothing(
         &mut self,
         tree: &Tree,
-        refused: &[Item],
+        refused: &[usize],
         without: &mut Without<'_>,
     ) -> (bool, Option<Vec<String>>) {
         let Some(array) = tree.root.arrays.first().filter(|array| !array.nodes.is_empty()) else {
             return (false, None);
         };
-        let is_refused = |node: &Node| refused.iter().any(|item| item.is_of(node));
-        let named = array.nodes.iter().filter(|node| !is_refused(node)).filter_map(|node| node.text(Role::Topic));
+        let refused: HashSet<usize> = refused.iter().copied().collect();
+        let left = array.nodes.iter().enumerate().filter(|(place, _)| !refused.contains(place));
+        let named = left.filter_map(|(_, node)| node.text(Role::Topic));
         let named: Vec<String> = named.map(str::to_owned).collect();
         let may = |standing: &mut Standing, name: &String| standing.topic(name).contains(Operation::Create);
         let all = self.standing.cluster().contains(Operation::Create);

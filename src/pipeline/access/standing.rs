@@ -10,7 +10,6 @@ use super::sessions::Sessions;
 use crate::limits;
 use crate::policy::{Operation, Operations, ResourceKind, Rights};
 use crate::wire::kafka::layout::Role;
-use crate::wire::kafka::listing::Reader;
 
 /// A connection's rights, with what they came to.
 #[derive(Debug)]
@@ -66,6 +65,11 @@ impl Standing {
     /// What may be done with the cluster.
     pub fn cluster(&self) -> Operations {
         self.cluster
+    }
+
+    /// Whether it may read every topic.
+    pub fn reads_everything(&self) -> bool {
+        self.everywhere(ResourceKind::Topic).contains(Operation::Read)
     }
 
     /// What surely may be done with everything of a kind.
@@ -125,8 +129,9 @@ impl Standing {
     }
 }
 
-impl Reader for Standing {
-    fn knows(&mut self, role: Role, name: &str) -> bool {
+impl Standing {
+    /// Whether the client may know of what bears this name.
+    pub(super) fn knows(&mut self, role: Role, name: &str) -> bool {
         match role {
             Role::Topic | Role::GroupId | Role::TransactionalId => self.of(role, name).contains(Operation::Describe),
             // Names of other kinds are not what a listing may hide.
@@ -134,7 +139,8 @@ impl Reader for Standing {
         }
     }
 
-    fn may(&mut self, named: Option<(Role, &str)>) -> i32 {
+    /// What it may do with what bears a name, or with the cluster, as Kafka's `authorizedOperations`.
+    pub(super) fn may(&mut self, named: Option<(Role, &str)>) -> i32 {
         match named {
             Some((role, name)) => self.of(role, name).bits(),
             // A broker says nothing of it to whoever may not describe the cluster.

@@ -4,6 +4,18 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use bytes::BytesMut;
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
+use kafka_protocol::messages::{
+    AddPartitionsToTxnRequest, DeleteGroupsRequest, DeleteTopicsRequest, GroupId, ListOffsetsRequest,
+    ListOffsetsResponse, OffsetFetchRequest, OffsetFetchResponse, ShareFetchRequest, TopicName, TransactionalId,
+};
+use kafka_protocol::protocol::{Encodable, StrBytes};
+
 use super::table::{Answers, Rule, rule};
 use super::*;
 use crate::pipeline::describe::TopicDirectory;
@@ -145,7 +157,7 @@ fn whoever_may_do_nothing_gets_nothing_done_and_is_told() {
                     assert!(left.iter().all(harmless), "{at}: {left:?} goes on");
                 }
                 let answer = response_of(api_key, version, 5);
-                let amended = amend(&amends, api_key, version, &answer, Some(&mut nothing())).unwrap();
+                let amended = amend(&amends, api_key, version, &answer, Some(&mut nothing()), &Named).unwrap();
                 read(api_key, version, Direction::Response, amended.as_deref().unwrap_or(&answer));
             }
             Judgement::Passes => {
@@ -204,7 +216,7 @@ fn what_may_not_be_described_is_in_no_listing() {
         for seed in 0..24 {
             let answer = samples::body(message, version, seed);
             let amends = Amends { listing: true, ..Amends::default() };
-            let shown = amend(&amends, api.key, version, &answer, Some(&mut nothing())).unwrap();
+            let shown = amend(&amends, api.key, version, &answer, Some(&mut nothing()), &Named).unwrap();
             let mut told = Vec::new();
             let shown = shown.unwrap_or(answer);
             named(&read(api.key, version, Direction::Response, &shown).root, &mut told);
@@ -248,4 +260,129 @@ fn a_topic_of_which_some_partitions_may_be_read_is_fetched_in_part() {
     let topics = &read(key::FETCH, 7, Direction::Response, &whole).root.arrays[0];
     assert_eq!((topics.of, topics.nodes.len()), (Element::Group(Group::Topic), 1));
     assert_eq!(topics.nodes[0].arrays[0].nodes.len(), 1);
+}
+
+fn encoded(message: &impl Encodable, version: i16) -> Vec<u8> {
+    let mut body = BytesMut::new();
+    message.encode(&mut body, version).unwrap();
+    body.to_vec()
+}
+
+fn judged(api_key: i16, version: i16, body: &[u8], standing: &mut Standing) -> Judgement {
+    judge(Request { api_key, version, body }, standing, &Named).unwrap()
+}
+
+fn text(name: &str) -> StrBytes {
+    StrBytes::from_string(name.to_owned())
+}
+
+fn transaction(partitions: &[i32]) -> Vec<u8> {
+    let topic =
+        AddPartitionsToTxnTopic::default().with_name(TopicName(text("events"))).with_partitions(partitions.to_vec());
+    let request = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(TransactionalId(text("team-1")))
+        .with_v3_and_below_topics(vec![topic]);
+    encoded(&request, 3)
+}
+
+#[test]
+fn a_transaction_takes_the_partitions_that_are_its_own_and_none_where_one_is_not() {
+    let own = || standing(vec![rule_of(Operations::ALL, &["events[28-31]"], &["team-*"])]);
+    let of = |partitions: &[i32]| judged(key::ADD_PARTITIONS_TO_TXN, 3, &transaction(partitions), &mut own());
+    assert_eq!(of(&[28, 31]), Judgement::Passes);
+    let Judgement::Answered(items) = of(&[28, 3]) else { panic!("nothing of it goes on") };
+    let codes: Vec<i16> = items[0].items.iter().map(|partition| partition.code).collect();
+    assert_eq!(codes, [OPERATION_NOT_ATTEMPTED, TOPIC_AUTHORIZATION_FAILED]);
+}
+
+#[test]
+fn a_topic_of_which_no_partition_is_left_goes_as_a_whole_beside_one_that_stays() {
+    let standing = &mut standing(vec![rule_of(Operations::ALL, &["events[28-31]", "mine"], &[])]);
+    let topic = |name: &str| {
+        let partition = ListOffsetsPartition::default().with_partition_index(1);
+        ListOffsetsTopic::default().with_name(TopicName(text(name))).with_partitions(vec![partition])
+    };
+    // Twice: what is refused of one thing is told of at one place.
+    let topics = ["events", "mine", "events"].map(topic).to_vec();
+    let body = encoded(&ListOffsetsRequest::default().with_topics(topics), 7);
+    let Judgement::GoesOn { body: Some(left), amends } = judged(key::LIST_OFFSETS, 7, &body, standing) else {
+        panic!()
+    };
+    let mut left_names = Vec::new();
+    named(&read(key::LIST_OFFSETS, 7, Direction::Request, &left).root, &mut left_names);
+    assert_eq!(left_names, ["mine"]);
+    let answer = encoded(&ListOffsetsResponse::default(), 7);
+    let whole = items::put_into(key::LIST_OFFSETS, 7, &answer, &amends.items).unwrap();
+    assert_eq!(read(key::LIST_OFFSETS, 7, Direction::Response, &whole).root.arrays[0].nodes.len(), 2);
+}
+
+#[test]
+fn a_group_that_is_named_twice_is_answered_once_with_all_that_is_refused_of_it() {
+    let standing = &mut standing(vec![rule_of(Operations::ALL, &["mine"], &["team-*"])]);
+    let group = |topic: &str| {
+        let topic =
+            OffsetFetchRequestTopics::default().with_name(TopicName(text(topic))).with_partition_indexes(vec![0]);
+        OffsetFetchRequestGroup::default().with_group_id(GroupId(text("team-1"))).with_topics(Some(vec![topic]))
+    };
+    let request = OffsetFetchRequest::default().with_groups(["one", "two"].map(group).to_vec());
+    let Judgement::GoesOn { amends, .. } = judged(key::OFFSET_FETCH, 8, &encoded(&request, 8), standing) else {
+        panic!()
+    };
+    let answered = OffsetFetchResponseGroup::default().with_group_id(GroupId(text("team-1")));
+    let answer = encoded(&OffsetFetchResponse::default().with_groups(vec![answered]), 8);
+    let whole = items::put_into(key::OFFSET_FETCH, 8, &answer, &amends.items).unwrap();
+    let groups = &read(key::OFFSET_FETCH, 8, Direction::Response, &whole).root.arrays[0].nodes;
+    assert_eq!((groups.len(), groups[0].arrays[0].nodes.len()), (1, 2));
+}
+
+#[test]
+fn an_id_says_nothing_of_a_topic_that_may_not_be_known_of() {
+    struct One;
+    impl TopicDirectory for One {
+        fn name(&self, id: &[u8; 16]) -> Option<Arc<str>> {
+            (id[15] == 1).then(|| "hr.salaries".into())
+        }
+        fn learn(&self, _: Vec<([u8; 16], Arc<str>)>) {}
+    }
+    let told = |id: u128| {
+        let topic = DeleteTopicState::default().with_topic_id(uuid::Uuid::from_u128(id));
+        let body = encoded(&DeleteTopicsRequest::default().with_topics(vec![topic]), 6);
+        let request = Request { api_key: key::DELETE_TOPICS, version: 6, body: &body };
+        match judge(request, &mut nothing(), &One).unwrap() {
+            Judgement::Answered(items) => (items[0].code, items[0].message.clone()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(1), told(2));
+    // Offsets of it are in no listing either, where ids are all that names topics: OffsetFetch from version 10 on.
+    let topic = |id: u128| [&id.to_be_bytes()[..], b"\x01\0"].concat();
+    let answer = [&b"\0\0\0\0\x02\x07team-1\x03"[..], &topic(1), &topic(2), b"\0\0\0\0"].concat();
+    let standing = &mut standing(vec![rule_of(Operations::ALL, &["mine"], &["team-*"])]);
+    let amends = Amends { listing: true, ..Amends::default() };
+    let shown = amend(&amends, key::OFFSET_FETCH, 10, &answer, Some(standing), &One).unwrap().unwrap();
+    let groups = &read(key::OFFSET_FETCH, 10, Direction::Response, &shown).root.arrays[0].nodes;
+    assert_eq!((groups.len(), groups[0].arrays[0].nodes.len()), (1, 0));
+}
+
+#[test]
+fn a_share_session_that_others_opened_is_not_gone_on_with() {
+    let standing = &mut standing(vec![rule_of(Operations::ALL, &["mine"], &["team-*"])]);
+    let fetch = |member: &str, epoch: i32| {
+        let request = ShareFetchRequest::default()
+            .with_group_id(Some(GroupId(text("team-1"))))
+            .with_member_id(Some(text(member)))
+            .with_share_session_epoch(epoch);
+        encoded(&request, 1)
+    };
+    let mut ask = |member, epoch| judged(key::SHARE_FETCH, 1, &fetch(member, epoch), standing);
+    assert_eq!(ask("own", 0), Judgement::Passes);
+    assert_eq!(ask("own", 1), Judgement::Passes);
+    assert!(matches!(ask("others", 1), Judgement::Refused { code: SHARE_SESSION_NOT_FOUND, .. }));
+}
+
+#[test]
+fn a_request_of_more_names_than_a_cluster_has_is_refused_before_they_fill_the_memory() {
+    let names = vec![GroupId(text("")); crate::wire::kafka::tree::NODES_MAX + 1];
+    let body = encoded(&DeleteGroupsRequest::default().with_groups_names(names), 2);
+    assert!(matches!(judged(key::DELETE_GROUPS, 2, &body, &mut nothing()), Judgement::Refused { .. }));
 }

@@ -336,8 +336,9 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
         // Rules go by groups.
         *c.scope.borrow_mut() = None;
         *c.masking.borrow_mut() = None;
-        c.access.forget();
     }
+    // What it was before, it may have been nobody.
+    c.access.forget();
     // 0 would mean for ever.
     Ok(i64::try_from(left_ns / 1_000_000).unwrap_or(i64::MAX).max(1))
 }

@@ -29,10 +29,20 @@ impl<R: Runtime> Requests<R> {
         if guard::judge_head(exchange.api_key, exchange.version, security).is_some() {
             return Ok(Some((exchange, frame)));
         }
+        if self.c.is_governed() {
+            self.c.decides(&self.c.requests_passing);
+        }
         let judged = self.c.judge_rights(&mut exchange, &frame[body_at..]).map_err(Fault::ClientBody)?;
         match judged {
             Judgement::Passes => Ok(Some((exchange, frame))),
             Judgement::GoesOn { body, amends } => {
+                let items = amends.items.len() as u64;
+                if items > 0 {
+                    // They are kept until the answer comes, and there may be many such requests on the way.
+                    let room = self.c.shard.request_budget.reserve(items.saturating_mul(limits::ANSWERED_ITEM_BYTES));
+                    let full = || Fault::Limit(format!("no room to keep {items} items that are refused"));
+                    exchange.room = Some(room.ok_or_else(full)?);
+                }
                 exchange.amends = Some(Box::new(amends));
                 let cut = body.map(|body| Cow::Owned(head::reframed(&frame[..body_at], &body)));
                 Ok(Some((exchange, cut.unwrap_or(frame))))
@@ -70,10 +80,11 @@ impl<R: Runtime> Requests<R> {
         let (key, version) = (exchange.api_key, exchange.version);
         let (code, why) = answered.iter().find_map(first_error).unwrap_or_default();
         let reply = items::answer(key, version, exchange.correlation_id, answered);
+        let why = why.unwrap_or("nothing of it was tried");
         let Some(frame) = reply.filter(|frame| frame.len() <= limits::ANSWERED_BYTES_MAX) else {
-            return Err(Fault::Refused(format!("{}, and there is no answer that says so", why.unwrap_or_default())));
+            return Err(self.refuse_by_closing(exchange, code, why.to_owned()).await);
         };
-        let (listener, why) = (&self.c.door.listener.name, why.unwrap_or_default());
+        let listener = &self.c.door.listener.name;
         tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
         self.answered(exchange, frame, Outcome::Refused, code).await
     }

@@ -88,6 +88,10 @@ impl Edits {
         self.replaced.sort_by_key(|(span, _)| span.start);
         let mut from = 0;
         for (span, with) in &self.replaced {
+            // What lies in something that is replaced already goes with it.
+            if (span.start as usize) < from {
+                continue;
+            }
             edited.extend_from_slice(&body[from..span.start as usize]);
             edited.extend_from_slice(with);
             from = span.end as usize;

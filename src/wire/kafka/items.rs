@@ -8,6 +8,8 @@
 //! - What the broker answered stays byte for byte, but for counts around what is put in.
 //! - Fields that say nothing are what Kafka writes beside an error: no offset, no leader, nothing in it.
 
+use std::collections::{BTreeMap, HashMap};
+
 use bytes::Bytes;
 
 use super::api;
@@ -51,29 +53,60 @@ impl Item {
         Item { of: group(of), names, code: 0, message: None, items: Vec::new() }
     }
 
-    /// Whether it is what this node of the request names.
-    pub fn is_of(&self, node: &Node) -> bool {
-        self.names.iter().all(|(role, content)| node.fields.iter().any(|(of, is, _)| of == role && is == content))
+    /// What tells it from others of its kind.
+    fn key(&self) -> Option<Key<'_>> {
+        let named = |role: Role| self.names.iter().find(|(of, _)| *of == role).map(|(role, content)| (*role, content));
+        match self.of {
+            Group::Topic => [named(Role::TopicId), named(Role::Topic)].into_iter().flatten().find(says).map(Key::one),
+            Group::Resource => Some(Key(named(Role::ResourceName)?, named(Role::ResourceType))),
+            of => named(role_of(of)?).map(Key::one),
+        }
+    }
+}
+
+/// What tells an element from others of its kind.
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Key<'a>((Role, &'a Content), Option<(Role, &'a Content)>);
+
+impl<'a> Key<'a> {
+    fn one(name: (Role, &'a Content)) -> Self {
+        Key(name, None)
     }
 
-    fn is(&self, node: &Node, of: Element) -> bool {
-        let name = |role: Role| self.names.iter().find(|(named, _)| *named == role).map(|(_, content)| content);
-        let keys = [
-            Role::Topic,
-            Role::TopicId,
-            Role::GroupId,
-            Role::TransactionalId,
-            Role::CoordinatorKey,
-            Role::ResourceName,
-            Role::ResourceType,
-            Role::Partition,
-        ];
-        let of_both = keys.into_iter().filter_map(|role| {
-            let theirs = node.fields.iter().find(|(of, ..)| *of == role).map(|(_, content, _)| content);
-            Some(name(role)? == theirs?)
-        });
-        let mut same = of_both.peekable();
-        group(of) == self.of && same.peek().is_some() && same.all(|same| same)
+    /// The keys under which an element of an answer is found: a topic's name and its id.
+    fn all_of(node: &'a Node, of: Group) -> Vec<Self> {
+        let named =
+            |role: Role| node.fields.iter().find(|(of, ..)| *of == role).map(|(role, content, _)| (*role, content));
+        match of {
+            Group::Topic => {
+                let both = [named(Role::TopicId), named(Role::Topic)].into_iter().flatten();
+                both.filter(says).map(Key::one).collect()
+            }
+            Group::Resource => {
+                named(Role::ResourceName).map(|name| Key(name, named(Role::ResourceType))).into_iter().collect()
+            }
+            of => role_of(of).and_then(named).map(Key::one).into_iter().collect(),
+        }
+    }
+}
+
+/// Whether it is a name at all.
+fn says((_, content): &(Role, &Content)) -> bool {
+    match content {
+        Content::Text(text) => text.as_deref().is_some_and(|text| !text.is_empty()),
+        Content::Id(id) => *id != [0; 16],
+        Content::Number(_) => true,
+    }
+}
+
+/// The role of the name that elements of a kind bear.
+fn role_of(of: Group) -> Option<Role> {
+    match of {
+        Group::Group => Some(Role::GroupId),
+        Group::Transaction => Some(Role::TransactionalId),
+        Group::Coordinator => Some(Role::CoordinatorKey),
+        Group::Partition => Some(Role::Partition),
+        _ => None,
     }
 }
 
@@ -94,11 +127,14 @@ fn group(of: Element) -> Group {
 pub fn put_into(api_key: i16, version: i16, body: &[u8], items: &[Item]) -> Result<Vec<u8>, Malformed> {
     let walker = Walker::response(api_key, version, body.len() as u64);
     let placeless = || walker.map_or(NO_LAYOUT, |walker| walker.malformed(Fault::Missing));
-    let tree = Tree::read(api_key, version, Direction::Response, body, true)?;
+    // Partitions of an answer matter only where some of a topic go to it.
+    let partitions = items.iter().any(|item| !item.items.is_empty());
+    let tree = Tree::read(api_key, version, Direction::Response, body, partitions)?;
     let Some((tree, message)) = tree.zip(message(api_key)) else { return Err(placeless()) };
     let mut maker = Maker { flexible: message.is_flexible(version), version, body: Vec::new() };
     let mut edits = tree.edits();
-    let put = maker.put(&tree.root, &message.fields, items, &mut edits);
+    let items: Vec<&Item> = items.iter().collect();
+    let put = maker.put(&tree.root, &message.fields, &items, &mut edits);
     put.map(|()| edits.splice(body)).ok_or_else(placeless)
 }
 
@@ -145,31 +181,43 @@ struct Maker {
 
 impl Maker {
     /// Edits what is there already: items go to the element of their name where there is one, else behind the others.
-    fn put(&mut self, node: &Node, fields: &'static [Field], items: &[Item], edits: &mut Edits) -> Option<()> {
+    fn put(&mut self, node: &Node, fields: &'static [Field], items: &[&Item], edits: &mut Edits) -> Option<()> {
+        let mut placed = 0;
         for (array, field) in pairs(node, fields, self.version) {
-            let ours = items.iter().filter(|item| item.of == group(array.of));
-            let mut new = 0;
-            self.body.clear();
-            let mut made = Vec::new();
+            let of = group(array.of);
+            let ours: Vec<&Item> = items.iter().copied().filter(|item| item.of == of).collect();
+            if ours.is_empty() {
+                continue;
+            }
+            placed += ours.len();
+            let keyed = array
+                .nodes
+                .iter()
+                .enumerate()
+                .flat_map(|(at, node)| Key::all_of(node, of).into_iter().map(move |k| (k, at)));
+            let there: HashMap<Key<'_>, usize> = keyed.collect();
+            // A request may name a thing twice: what is in it goes there together.
+            let mut within: BTreeMap<usize, Vec<&Item>> = BTreeMap::new();
+            let (mut made, mut new) = (Vec::new(), 0);
             for item in ours {
-                match array.nodes.iter().find(|node| item.is(node, array.of)) {
-                    Some(node) if !item.items.is_empty() => self.put(node, &field.fields, &item.items, edits)?,
-                    Some(_) => {}
-                    None => {
-                        self.body.clear();
-                        self.structure(&field.fields, Some(item), &item.items)?;
-                        made.append(&mut self.body);
-                        new += 1;
-                    }
+                if let Some(at) = item.key().and_then(|key| there.get(&key)) {
+                    within.entry(*at).or_default().extend(&item.items);
+                    continue;
                 }
+                self.body.clear();
+                self.structure(&field.fields, Some(item), &item.items)?;
+                made.append(&mut self.body);
+                new += 1;
+            }
+            for (at, items) in within.into_iter().filter(|(_, items)| !items.is_empty()) {
+                self.put(&array.nodes[at], &field.fields, &items, edits)?;
             }
             if new > 0 {
                 edits.count(array.at, array.count.unwrap_or(0).checked_add(new)?);
                 edits.replace(Span { start: array.end(), end: array.end() }, made);
             }
         }
-        let placed = |item: &Item| pairs(node, fields, self.version).any(|(array, _)| group(array.of) == item.of);
-        items.iter().all(placed).then_some(())
+        (placed == items.len()).then_some(())
     }
 
     /// Fields in a row: those of an item, or of the answer itself where there is none.

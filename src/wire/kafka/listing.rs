@@ -18,6 +18,8 @@ use super::walk::{Fault, Malformed, Span, TaggedField, Value, Visitor, Walker};
 pub trait Reader {
     /// Whether the reader may know of what bears this name; the role says what kind of thing it is.
     fn knows(&mut self, role: Role, name: &str) -> bool;
+    /// Whether the reader may know of the topic with this id, where nothing else names it.
+    fn knows_topic(&mut self, id: &[u8; 16]) -> bool;
     /// What the reader may do, a bit for each of Kafka's operations: with what bears the name, or with the cluster.
     fn may(&mut self, named: Option<(Role, &str)>) -> i32;
 }
@@ -88,6 +90,9 @@ struct Open {
     edits: usize,
     arrays: usize,
     name: Option<(Role, Box<str>)>,
+    /// The id of a topic, and whether the answer has a place for its name too, though it may be null.
+    id: Option<[u8; 16]>,
+    has_name: bool,
     hidden: bool,
     /// Something in it is.
     hides: bool,
@@ -163,7 +168,16 @@ fn bears(group: Group, role: Role) -> bool {
 impl Visitor for Filter<'_> {
     fn value(&mut self, role: Role, value: Value<'_>, span: Span) {
         match value {
-            Value::Text(Some(name)) => self.named(role, name, span),
+            Value::Text(name) => {
+                if let Some(topic) = self.open.last_mut().filter(|open| bears(open.group, role)) {
+                    topic.has_name = true;
+                }
+                name.into_iter().for_each(|name| self.named(role, name, span));
+            }
+            Value::Uuid(id) if role == Role::TopicId => {
+                let topic = self.open.last_mut().filter(|open| open.group == Group::Topic);
+                topic.into_iter().for_each(|topic| topic.id = Some(id));
+            }
             Value::Int(bits) if role == Role::AuthorizedOperations => self.operations(bits, span),
             Value::Int(_) if role == Role::Partition && self.open.is_empty() => {
                 self.hidden_cursor.iter_mut().for_each(|cursor| cursor.end = span.end);
@@ -178,11 +192,24 @@ impl Visitor for Filter<'_> {
 
     fn open(&mut self, group: Group, at: u64) {
         let (edits, arrays) = (self.edits.mark(), self.arrays.len());
-        self.open.push(Open { group, at, edits, arrays, name: None, hidden: false, hides: false });
+        self.open.push(Open {
+            group,
+            at,
+            edits,
+            arrays,
+            name: None,
+            id: None,
+            has_name: false,
+            hidden: false,
+            hides: false,
+        });
     }
 
     fn close(&mut self, group: Group, at: u64) {
-        let Some(open) = self.open.pop() else { return };
+        let Some(mut open) = self.open.pop() else { return };
+        if let Some(id) = open.id.filter(|_| !open.has_name) {
+            open.hidden = !self.reader.knows_topic(&id);
+        }
         let instead = if open.hidden { Some(Vec::new()) } else { self.error_instead(&open) };
         let Some(instead) = instead else { return };
         self.edits.take_back(open.edits);

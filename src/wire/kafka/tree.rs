@@ -3,11 +3,15 @@
 //!
 //! Invariants:
 //! - What is not named by a role or a group of the layout is in no node: it moves with what surrounds it.
-//! - The tree is as deep as the layout, and as wide as the body's own counts, which the walk has checked.
+//! - The tree is as deep as the layout, and as wide as the body's own counts, up to a limit: beyond it there is no tree, since an
+//!   element may take one byte of a body and a hundred here.
 
 use super::edit::Edits;
 use super::layout::{Direction, Element, Group, Role};
 use super::walk::{Malformed, Span, TaggedField, Value, Visitor, Walker};
+
+/// Elements that a tree has at most: several times the topics of a large cluster.
+pub const NODES_MAX: usize = 32 * 1024;
 
 /// A body's names.
 #[derive(Debug)]
@@ -30,7 +34,7 @@ pub struct Node {
 }
 
 /// A field's content.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Content {
     /// A string, or null.
     Text(Option<Box<str>>),
@@ -87,7 +91,8 @@ impl Node {
 }
 
 impl Tree {
-    /// Reads a whole body (headers excluded), with its partitions or without; none where the version has no layout.
+    /// Reads a whole body (headers excluded), with its partitions or without; none where the version has no layout, and where
+    /// there are more than [`NODES_MAX`] elements.
     pub fn read(
         api_key: i16,
         version: i16,
@@ -100,9 +105,13 @@ impl Tree {
             Direction::Response => Walker::response(api_key, version, body.len() as u64),
         };
         let Some(mut walker) = walker else { return Ok(None) };
-        let mut builder = Builder { open: vec![Node::default()], passed_over: 0, partitions, tagged: Vec::new() };
+        let open = vec![Node::default()];
+        let mut builder = Builder { open, passed_over: 0, partitions, tagged: Vec::new(), nodes: 0 };
         walker.feed(body, &mut builder)?;
         walker.finish()?;
+        if builder.nodes > NODES_MAX {
+            return Ok(None);
+        }
         let root = builder.open.swap_remove(0);
         Ok(Some(Tree { root, flexible: walker.is_flexible(), tagged: builder.tagged }))
     }
@@ -127,6 +136,16 @@ pub struct Without<'t> {
 }
 
 impl Without<'_> {
+    /// How much has been edited: to be given back to [`Without::take_back`].
+    pub fn mark(&self) -> usize {
+        self.edits.mark()
+    }
+
+    /// Forgets the edits since the mark.
+    pub fn take_back(&mut self, mark: usize) {
+        self.edits.take_back(mark);
+    }
+
     /// Takes these elements out of their array, by their places in it.
     pub fn take_out(&mut self, array: &Array, places: &[usize]) {
         let spans = places.iter().filter_map(|place| array.nodes.get(*place)?.span);
@@ -162,6 +181,8 @@ struct Builder {
     passed_over: u32,
     partitions: bool,
     tagged: Vec<TaggedField>,
+    /// How many elements there are; those beyond [`NODES_MAX`] are counted only.
+    nodes: usize,
 }
 
 impl Builder {
@@ -177,7 +198,7 @@ impl Builder {
         match role {
             Role::Topic | Role::TopicId | Role::GroupId | Role::TransactionalId | Role::CoordinatorKey => true,
             Role::ResourceName | Role::ResourceType | Role::KeyType | Role::TopicRegex => true,
-            Role::SessionId | Role::SessionEpoch | Role::AllowAutoTopicCreation | Role::Acks => true,
+            Role::MemberId | Role::SessionId | Role::SessionEpoch | Role::AllowAutoTopicCreation | Role::Acks => true,
             Role::Partition => self.partitions,
             _ => false,
         }
@@ -193,6 +214,7 @@ impl Visitor for Builder {
         if !self.wants_value(role) {
             return;
         }
+        let full = self.nodes >= NODES_MAX;
         let Some(node) = self.innermost() else { return };
         let content = match value {
             Value::Text(text) => Content::Text(text.map(Box::from)),
@@ -204,13 +226,15 @@ impl Visitor for Builder {
         let within = node.arrays.last_mut().filter(|array| {
             array.of == Element::Value(role) && (array.nodes.len() as u64) < u64::from(array.count.unwrap_or(0))
         });
-        match within {
-            None => node.fields.push((role, content, span)),
-            Some(array) => {
-                let fields = vec![(role, content, span)];
-                array.nodes.push(Node { span: Some(span), fields, arrays: Vec::new() });
-            }
+        let Some(array) = within else {
+            node.fields.push((role, content, span));
+            return;
+        };
+        if !full {
+            let fields = vec![(role, content, span)];
+            array.nodes.push(Node { span: Some(span), fields, arrays: Vec::new() });
         }
+        self.nodes += 1;
     }
 
     fn array(&mut self, of: Element, count: Option<u32>, at: Span) {
@@ -238,6 +262,10 @@ impl Visitor for Builder {
         }
         // The body itself stays open.
         let Some(mut node) = (self.open.len() > 1).then(|| self.open.pop()).flatten() else { return };
+        self.nodes += 1;
+        if self.nodes > NODES_MAX {
+            return;
+        }
         node.span = node.span.map(|span| Span { start: span.start, end: at });
         let arrays = self.open.last_mut().map(|node| &mut node.arrays);
         let array = arrays.and_then(|arrays| arrays.iter_mut().rev().find(|a| a.of == Element::Group(group)));

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::delete_records_response::DeleteRecordsTopicResult;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponseGroup;
 use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, DeleteGroupsRequest, DeleteTopicsRequest, GroupId, ListOffsetsRequest,
-    ListOffsetsResponse, OffsetFetchRequest, OffsetFetchResponse, ShareFetchRequest, TopicName, TransactionalId,
+    AddPartitionsToTxnRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
+    GroupId, OffsetFetchRequest, OffsetFetchResponse, ShareFetchRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Encodable, StrBytes};
 
@@ -299,21 +300,23 @@ fn a_transaction_takes_the_partitions_that_are_its_own_and_none_where_one_is_not
 fn a_topic_of_which_no_partition_is_left_goes_as_a_whole_beside_one_that_stays() {
     let standing = &mut standing(vec![rule_of(Operations::ALL, &["events[28-31]", "mine"], &[])]);
     let topic = |name: &str| {
-        let partition = ListOffsetsPartition::default().with_partition_index(1);
-        ListOffsetsTopic::default().with_name(TopicName(text(name))).with_partitions(vec![partition])
+        let partition = DeleteRecordsPartition::default().with_partition_index(1);
+        DeleteRecordsTopic::default().with_name(TopicName(text(name))).with_partitions(vec![partition])
     };
-    // Twice: what is refused of one thing is told of at one place.
+    // Twice: what is refused of one thing is told of at one place, where the answer has it.
     let topics = ["events", "mine", "events"].map(topic).to_vec();
-    let body = encoded(&ListOffsetsRequest::default().with_topics(topics), 7);
-    let Judgement::GoesOn { body: Some(left), amends } = judged(key::LIST_OFFSETS, 7, &body, standing) else {
+    let body = encoded(&DeleteRecordsRequest::default().with_topics(topics), 2);
+    let Judgement::GoesOn { body: Some(left), amends } = judged(key::DELETE_RECORDS, 2, &body, standing) else {
         panic!()
     };
     let mut left_names = Vec::new();
-    named(&read(key::LIST_OFFSETS, 7, Direction::Request, &left).root, &mut left_names);
+    named(&read(key::DELETE_RECORDS, 2, Direction::Request, &left).root, &mut left_names);
     assert_eq!(left_names, ["mine"]);
-    let answer = encoded(&ListOffsetsResponse::default(), 7);
-    let whole = items::put_into(key::LIST_OFFSETS, 7, &answer, &amends.items).unwrap();
-    assert_eq!(read(key::LIST_OFFSETS, 7, Direction::Response, &whole).root.arrays[0].nodes.len(), 2);
+    let answered = DeleteRecordsTopicResult::default().with_name(TopicName(text("events")));
+    let answer = encoded(&DeleteRecordsResponse::default().with_topics(vec![answered]), 2);
+    let whole = items::put_into(key::DELETE_RECORDS, 2, &answer, &amends.items).unwrap();
+    let topics = &read(key::DELETE_RECORDS, 2, Direction::Response, &whole).root.arrays[0].nodes;
+    assert_eq!((topics.len(), topics[0].arrays[0].nodes.len()), (1, 2));
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{FetchResponse, FindCoordinatorRequest, IncrementalAlterConfigsRequest};
+use kafka_protocol::messages::{
+    FetchResponse, FindCoordinatorRequest, IncrementalAlterConfigsRequest, MetadataRequest,
+};
 use kafka_protocol::protocol::Request;
 use kafka_protocol::records::{Record, RecordBatchDecoder};
 use loadtest::admin::{self, Coordinates, text};
@@ -87,6 +89,15 @@ pub fn cluster() -> RwLockReadGuard<'static, Cluster> {
 /// The cluster, for a test that stops brokers; no other test runs meanwhile.
 pub fn cluster_alone() -> RwLockWriteGuard<'static, Cluster> {
     stage().cluster.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until every gateway has an answer from the broker, which was stopped and started again: who comes next finds it.
+pub fn await_through_all(node: i32) {
+    for side in sides() {
+        let what = format!("broker {node} through {}", side.runtime);
+        let asked = MetadataRequest::default().with_topics(None);
+        wait_for(&what, SETTLED, || Ok(side.client(node).try_call(9, &asked).ok())).unwrap();
+    }
 }
 
 /// Both runtimes.

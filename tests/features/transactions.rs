@@ -15,8 +15,8 @@ use serde_json::json;
 use super::producer::{PROTOCOLS, Producer, Protocol, batch};
 use super::programs::{Program, run};
 use super::stage::{
-    Isolation, SETTLED, Side, Topic, await_stored, cluster, cluster_alone, create_topic, partition_of, sides, stored,
-    visible,
+    Isolation, SETTLED, Side, Topic, await_stored, await_through_all, cluster, cluster_alone, create_topic,
+    partition_of, sides, stored, visible,
 };
 
 const INVALID_PRODUCER_EPOCH: i16 = 47;
@@ -258,6 +258,7 @@ fn a_transaction_survives_the_death_of_its_coordinator_and_of_the_leader_it_writ
         program.go_on().unwrap();
         program.says("sent").unwrap();
         cluster.start_again(doomed).unwrap();
+        await_through_all(doomed);
         program.go_on().unwrap();
         program.ends_well().unwrap();
         topic.leaders = vec![leader(&cluster, &topic)];

@@ -2,16 +2,19 @@
 //! can read it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "cli_support/folder.rs"]
+mod folder;
+
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use folder::Folder;
 use loadtest::batch::Batch;
 use loadtest::clients::Record;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use weir::config::Config;
 use weir::limits;
 use weir::pipeline::masking::plans::{Book, Plans};
@@ -53,38 +56,15 @@ masking:
   - { topics: [orders], fields: [all], action: drop_record }
 "#;
 
-struct Folder(TempDir);
-
 impl Folder {
-    fn new(config: &str, policy: &str) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        fs::write(folder.0.path().join("weir.yaml"), config).unwrap();
-        fs::write(folder.0.path().join("policy.yaml"), policy).unwrap();
-        folder
-    }
-
     fn file(&self, name: &str, content: &[u8]) -> String {
         let path = self.0.path().join(name);
         fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
-    fn weir(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_weir"))
-            .args(arguments)
-            .arg("--config")
-            .arg(self.0.path().join("weir.yaml"))
-            .env("COLUMNS", "80")
-            .env_remove("WEIR_CONFIG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
     fn explain(&self, arguments: &[&str]) -> String {
-        let output = self.weir(&[&["explain"], arguments].concat());
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
+        self.printed(&[&["explain"], arguments].concat())
     }
 
     fn json(&self, arguments: &[&str]) -> Value {

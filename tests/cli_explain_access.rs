@@ -1,11 +1,11 @@
 //! `weir explain` on access rules, the built command, without a gateway: what decides, and what would have to change.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::fs;
-use std::process::{Command, Output, Stdio};
+#[path = "cli_support/folder.rs"]
+mod folder;
 
+use folder::Folder;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const CONFIG: &str = r#"store: { path: ./data }
 policy: policy.yaml
@@ -38,35 +38,11 @@ const RULES: &str = r#"access:
     topics: [orders.secret]
 "#;
 
-struct Folder(TempDir);
+fn folder() -> Folder {
+    Folder::new(CONFIG, RULES).columns(100)
+}
 
 impl Folder {
-    fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
-        fs::write(folder.0.path().join("weir.yaml"), CONFIG).unwrap();
-        fs::write(folder.0.path().join("policy.yaml"), RULES).unwrap();
-        folder
-    }
-
-    fn weir(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_weir"))
-            .args(arguments)
-            .arg("--config")
-            .arg(self.0.path().join("weir.yaml"))
-            .env("COLUMNS", "100")
-            .env_remove("WEIR_CONFIG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    fn printed(&self, arguments: &[&str]) -> String {
-        let output = self.weir(arguments);
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
     /// What is explained to an analyst at noon who connects from 10.1.1.1, but for what `arguments` say.
     fn explain(&self, arguments: &[&str]) -> String {
         let who = ["explain", "--listener", "main", "--groups", "analysts"];
@@ -83,7 +59,7 @@ impl Folder {
 
 #[test]
 fn the_deciding_rule_is_named() {
-    let folder = Folder::new();
+    let folder = folder();
     let allowed = folder.answer(&["--op", "read", "--topic", "orders.eu"]);
     assert_eq!(allowed["allowed"], true, "{allowed}");
     assert_eq!((&allowed["by"], &allowed["rule"]), (&json!("rule"), &json!("access[0]")));
@@ -100,7 +76,7 @@ fn the_deciding_rule_is_named() {
 
 #[test]
 fn what_would_have_to_change_is_told() {
-    let folder = Folder::new();
+    let folder = folder();
     let payments = folder.answer(&["--op", "fetch", "--topic", "payments", "--address", "192.0.2.1"]);
     let text = "be in one of auditors, and connect from 10.0.0.0/8";
     assert_eq!(payments["by"], "no_rule", "{payments}");
@@ -120,7 +96,7 @@ fn what_would_have_to_change_is_told() {
 
 #[test]
 fn a_fetch_needs_its_topic_and_its_group_and_tells_masking_too() {
-    let folder = Folder::new();
+    let folder = folder();
     let printed = folder.explain(&["--op", "fetch", "--topic", "orders.eu", "--consumer-group", "other"]);
     assert!(printed.contains("ACCESS  denied"), "{printed}");
     assert!(printed.contains("read topic orders.eu: allowed by access[0] \"analysts read orders\""), "{printed}");
@@ -129,7 +105,7 @@ fn a_fetch_needs_its_topic_and_its_group_and_tells_masking_too() {
 
 #[test]
 fn a_token_that_is_narrowed_is_told_apart() {
-    let folder = Folder::new();
+    let folder = folder();
     let create = ["token", "create", "--subject", "a", "--groups", "analysts", "--ttl", "1h"];
     folder.printed(&[&create[..], &["--topics", "orders.us"]].concat());
     let ask =
@@ -150,7 +126,7 @@ fn a_token_that_is_narrowed_is_told_apart() {
 
 #[test]
 fn what_has_to_be_said_is_asked_for() {
-    let folder = Folder::new();
+    let folder = folder();
     for (arguments, expected) in [
         (&["--op", "read", "--topic", "a"][..], "--address"),
         (&["--op", "read", "--address", "10.1.1.1"], "--topic, --group"),

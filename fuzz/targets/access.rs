@@ -7,7 +7,7 @@ use super::input::{Input, every_version, seed};
 use crate::pipeline::access::{Judgement, Request, Standing, amend, judge};
 use crate::pipeline::drive::NoTopics;
 use crate::pipeline::guard;
-use crate::policy::{AccessClient, AccessRule, AccessRules, Effect, NamePatterns, Operations, Patterns};
+use crate::policy::{AccessClient, AccessRule, AccessRules, NamePatterns, Operations};
 use crate::wire::kafka::api;
 use crate::wire::kafka::items;
 use crate::wire::kafka::layout::{Direction, Message};
@@ -18,20 +18,12 @@ use crate::wire::kafka::tree::Tree;
 fn standing() -> Standing {
     let names = |texts: &[&str]| -> Vec<String> { texts.iter().map(ToString::to_string).collect() };
     let rule = AccessRule {
-        name: None,
-        effect: Effect::Allow,
-        listeners: Vec::new(),
-        issuers: Patterns::default(),
-        subjects: Patterns::default(),
-        groups: Vec::new(),
-        client_ids: Patterns::default(),
-        networks: Vec::new(),
-        hours: None,
         operations: Operations::ALL,
         topics: NamePatterns::topics(&names(&["[a-m]*", "w*[0-3]"])).expect("lawful"),
         consumer_groups: NamePatterns::names(&names(&["[a-w]*"])).expect("lawful"),
         transactional_ids: NamePatterns::names(&names(&["[a-w]*"])).expect("lawful"),
         cluster: true,
+        ..AccessRule::default()
     };
     let client = AccessClient {
         listener: "main",

@@ -6,6 +6,8 @@
 mod common;
 mod equivalence;
 mod people;
+#[path = "../common/person.rs"]
+mod person;
 #[path = "../differential/reading.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod reading;

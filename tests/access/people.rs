@@ -2,20 +2,19 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 use loadtest::admin;
 use loadtest::batch::Batch;
-use loadtest::clients::{JavaTools, Login, Target};
 use loadtest::process;
 use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options, Token};
 use loadtest::wire::Connection;
 
 use super::common;
+use super::person::Person;
 
 const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 const LIMIT: Duration = Duration::from_secs(90);
@@ -37,22 +36,7 @@ fn gateway(runtime: &str, rules: &str) -> Gateway {
     common::gateway_before(common::cluster(), options.policy(rules))
 }
 
-/// Somebody at the gateway.
-struct Person {
-    bootstrap: String,
-    token: Token,
-}
-
 impl Person {
-    fn of(gateway: &Gateway, subject: &str, groups: &str) -> Person {
-        Person { bootstrap: gateway.bootstrap(), token: gateway.token(subject, groups).unwrap() }
-    }
-
-    fn java(&self) -> JavaTools {
-        let login = Login::Plain { user: self.token.subject.clone(), password: self.token.token.clone() };
-        JavaTools::new(&Target::with_login(self.bootstrap.clone(), "tools", login)).unwrap()
-    }
-
     fn connection(&self, address: SocketAddr) -> Connection {
         let mut connection = Connection::open(address).unwrap();
         assert_eq!(connection.login_plain(&self.token.subject, &self.token.token).unwrap().error_code, 0);
@@ -60,17 +44,7 @@ impl Person {
     }
 
     fn kcat(&self, args: &[&str], input: &str) -> process::Output {
-        let mut command = Command::new("kcat");
-        command.env("KCAT_CONFIG", "/dev/null").args(["-b", &self.bootstrap, "-m", "30"]);
-        for setting in [
-            "security.protocol=SASL_PLAINTEXT".to_owned(),
-            "sasl.mechanisms=PLAIN".to_owned(),
-            format!("sasl.username={}", self.token.subject),
-            format!("sasl.password={}", self.token.token),
-        ] {
-            command.args(["-X", &setting]);
-        }
-        process::run_any("kcat", command.args(args), input.as_bytes(), LIMIT).unwrap().1
+        process::run_any("kcat", &self.kcat_command(args), input.as_bytes(), LIMIT).unwrap().1
     }
 }
 
@@ -94,7 +68,7 @@ fn what_no_rule_allows_is_refused_in_kafkas_words_and_hidden_from_every_listing(
         let (open, closed) = (format!("open-{runtime}"), format!("closed-{runtime}"));
         admin::create_topic(common::cluster(), &closed, &[1]).unwrap();
         let (analyst, maker) = (Person::of(&gateway, "analyst", "analysts"), Person::of(&gateway, "maker", "makers"));
-        maker.java().create_topic(&open, 2).unwrap();
+        maker.java("tools").create_topic(&open, 2).unwrap();
         let written = maker.kcat(&["-P", "-q", "-t", &open], "one\ntwo\n");
         assert_eq!(written.stderr, "");
         let read = analyst.kcat(&["-C", "-q", "-e", "-o", "beginning", "-t", &open], "");
@@ -104,7 +78,8 @@ fn what_no_rule_allows_is_refused_in_kafkas_words_and_hidden_from_every_listing(
 
         let listed = analyst.kcat(&["-L"], "").stdout;
         assert!(listed.contains(&format!("topic \"{open}\"")) && !listed.contains("closed-"), "{listed}");
-        let listed = analyst.java().tool("org.apache.kafka.tools.TopicCommand", &["--list"], b"").unwrap().stdout;
+        let listed =
+            analyst.java("tools").tool("org.apache.kafka.tools.TopicCommand", &["--list"], b"").unwrap().stdout;
         assert!(listed.contains(&open) && !listed.contains("closed-"), "{listed}");
         let refused = analyst.kcat(&["-C", "-e", "-t", &closed], "");
         assert!(refused.stderr.contains("Topic authorization failed"), "{}", refused.stderr);

@@ -111,7 +111,7 @@ fn two_consumers_of_one_client_id_in_two_groups_both_read_masked() {
         let start = |group: &str| {
             let group = format!("{group}-{runtime}");
             let args = ["-u", "-X", "client.id=pair", "-X", "auto.offset.reset=earliest", "-G", &group, &topic];
-            Process::start(&group, &reader.kcat_command(&args), &dir.path().join(&group)).unwrap()
+            Process::start(&group, &reader.kcat_command(&quietly(&args)), &dir.path().join(&group)).unwrap()
         };
         let says = |consumer: &mut Process, mark: &str, card: &str| {
             let line = format!(r#"{{"mark":"{mark}","card":{{"number":"{card}"}}}}"#);

@@ -11,6 +11,8 @@ mod consumer_groups;
 #[path = "../hazards_support/mod.rs"]
 mod hazards_support;
 mod old_batches;
+#[path = "../common/person.rs"]
+mod person;
 mod read;
 mod reload;
 mod room;
@@ -20,9 +22,10 @@ mod written;
 use std::process::Command;
 use std::time::Duration;
 
-use loadtest::clients::{CODECS, JavaTools, Login, Record, Script, Target};
+use loadtest::clients::{CODECS, JavaTools, Record, Script, Target};
 use loadtest::process;
-use loadtest::weir::{Gateway, Options, Token};
+use loadtest::weir::{Gateway, Options};
+use person::{Person, kcat_command};
 
 const CARD: &str = "4111111111111111";
 const MASKED: &str = "************1111";
@@ -35,39 +38,9 @@ fn gateway(runtime: &str, rules: &str) -> Gateway {
     common::gateway_before(common::cluster(), options.policy(&policy))
 }
 
-/// Somebody at the gateway.
-struct Person {
-    bootstrap: String,
-    token: Token,
-}
-
 impl Person {
-    fn of(gateway: &Gateway, subject: &str, groups: &str) -> Person {
-        Person { bootstrap: gateway.bootstrap(), token: gateway.token(subject, groups).unwrap() }
-    }
-
-    fn target(&self, client_id: &str) -> Target {
-        let login = Login::Plain { user: self.token.subject.clone(), password: self.token.token.clone() };
-        Target::with_login(self.bootstrap.clone(), client_id, login)
-    }
-
-    fn java(&self, client_id: &str) -> JavaTools {
-        JavaTools::new(&self.target(client_id)).unwrap()
-    }
-
     fn kcat(&self, args: &[&str], input: &str) -> process::Output {
-        run_kcat(&self.kcat_command(args), input)
-    }
-
-    fn kcat_command(&self, args: &[&str]) -> Command {
-        let login = [
-            "security.protocol=SASL_PLAINTEXT".to_owned(),
-            "sasl.mechanisms=PLAIN".to_owned(),
-            format!("sasl.username={}", self.token.subject),
-            format!("sasl.password={}", self.token.token),
-        ];
-        let login: Vec<&str> = login.iter().flat_map(|setting| ["-X", setting]).collect();
-        kcat_command(&self.bootstrap, &[&login, args].concat())
+        run_kcat(&self.kcat_command(&quietly(args)), input)
     }
 
     /// Everything in a topic, as librdkafka reads it, checksums looked at.
@@ -86,13 +59,12 @@ fn read_all(topic: &str) -> [&str; 8] {
 }
 
 fn kcat(bootstrap: &str, args: &[&str], input: &str) -> process::Output {
-    run_kcat(&kcat_command(bootstrap, args), input)
+    run_kcat(&kcat_command(bootstrap, &quietly(args)), input)
 }
 
-fn kcat_command(bootstrap: &str, args: &[&str]) -> Command {
-    let mut command = Command::new("kcat");
-    command.env("KCAT_CONFIG", "/dev/null").args(["-b", bootstrap, "-q", "-m", "30"]).args(args);
-    command
+/// Without a word on what goes well.
+fn quietly<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["-q"], args].concat()
 }
 
 fn run_kcat(command: &Command, input: &str) -> process::Output {

@@ -49,8 +49,8 @@ pub fn amend(
     if amends.items.is_empty() && missing.is_empty() {
         return Ok(shown);
     }
-    let all = [&amends.items[..], &missing].concat();
-    items::put_into(api_key, version, shown.as_deref().unwrap_or(body), &all).map(Some)
+    let all = amends.items.iter().chain(&missing);
+    items::put_into(api_key, version, shown.as_deref().unwrap_or(body), all).map(Some)
 }
 
 /// Who asked for topics by name, and has not asked for others.

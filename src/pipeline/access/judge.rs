@@ -188,7 +188,7 @@ impl Judge<'_> {
                 Role::GroupId => self.named(self.asks.group, ResourceKind::Group, name),
                 Role::TransactionalId => self.named(self.asks.transactional_id, ResourceKind::TransactionalId, name),
                 Role::CoordinatorKey => self.coordinator(name),
-                Role::Topic => self.topic_named(name),
+                Role::Topic => self.named(self.asks.topic, ResourceKind::Topic, name),
                 Role::TopicRegex if !name.is_empty() => self.regex(),
                 _ => None,
             };
@@ -244,7 +244,7 @@ impl Judge<'_> {
         (!all).then(|| (TOPIC_AUTHORIZATION_FAILED, why.to_owned()))
     }
 
-    fn named(&self, operation: Option<Operation>, kind: ResourceKind, name: &str) -> Option<(i16, String)> {
+    fn named(&mut self, operation: Option<Operation>, kind: ResourceKind, name: &str) -> Option<(i16, String)> {
         let operation = operation.filter(|_| !self.cluster_does())?;
         let (code, what) = match kind {
             ResourceKind::Group => (GROUP_AUTHORIZATION_FAILED, "group"),
@@ -260,19 +260,13 @@ impl Judge<'_> {
         self.asks.or_cluster.is_some_and(|operation| self.standing.cluster().contains(operation))
     }
 
-    fn coordinator(&self, name: &str) -> Option<(i16, String)> {
+    fn coordinator(&mut self, name: &str) -> Option<(i16, String)> {
         match self.coordinates {
             GROUP_COORDINATOR => self.named(self.asks.group, ResourceKind::Group, name),
             TRANSACTION_COORDINATOR => self.named(self.asks.transactional_id, ResourceKind::TransactionalId, name),
             _ if self.standing.cluster().contains(Operation::ClusterAction) => None,
             _ => Some((CLUSTER_AUTHORIZATION_FAILED, lacks(Operation::ClusterAction, "the cluster"))),
         }
-    }
-
-    fn topic_named(&mut self, name: &str) -> Option<(i16, String)> {
-        let operation = self.asks.topic.filter(|_| !self.cluster_does())?;
-        let may = self.standing.topic(name).contains(operation);
-        (!may).then(|| (TOPIC_AUTHORIZATION_FAILED, lacks(operation, &format!("topic {name}"))))
     }
 
     /// The first item that may not be done, or a topic of which that depends on the partition.

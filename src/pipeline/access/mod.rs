@@ -17,6 +17,9 @@ mod sessions;
 mod standing;
 pub mod table;
 
+use super::guard::CLUSTER_AUTHORIZATION_FAILED;
+use crate::wire::kafka::listing::TOPIC_AUTHORIZATION_FAILED;
+
 pub use amend::{Amends, amend, without_unreadable};
 pub use judge::{Judgement, Request, judge};
 pub use peek::may_all_be_written;
@@ -24,12 +27,8 @@ pub use standing::Standing;
 
 /// Kafka's UNKNOWN_TOPIC_OR_PARTITION.
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
-/// Kafka's TOPIC_AUTHORIZATION_FAILED.
-const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 /// Kafka's GROUP_AUTHORIZATION_FAILED.
 const GROUP_AUTHORIZATION_FAILED: i16 = 30;
-/// Kafka's CLUSTER_AUTHORIZATION_FAILED.
-const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 /// Kafka's TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 /// Kafka's OPERATION_NOT_ATTEMPTED.

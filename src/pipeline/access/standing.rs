@@ -99,9 +99,12 @@ impl Standing {
         operations
     }
 
-    /// What may be done with something else that has a name.
-    pub fn named(&self, kind: ResourceKind, name: &str) -> Operations {
-        self.rights.operations(kind, name, None, self.now_s)
+    /// What may be done with something that has a name.
+    pub fn named(&mut self, kind: ResourceKind, name: &str) -> Operations {
+        match kind {
+            ResourceKind::Topic => self.topic(name),
+            kind => self.rights.operations(kind, name, None, self.now_s),
+        }
     }
 
     /// What may be done with one partition of a topic.
@@ -127,9 +130,7 @@ impl Standing {
             _ => Operations::NONE,
         }
     }
-}
 
-impl Standing {
     /// Whether the client may know of what bears this name.
     pub(super) fn knows(&mut self, role: Role, name: &str) -> bool {
         match role {

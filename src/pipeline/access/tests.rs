@@ -21,7 +21,7 @@ use super::table::{Answers, Rule, rule};
 use super::*;
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::drive;
-use crate::policy::{AccessClient, AccessRule, AccessRules, Effect, NamePatterns, Operations, Patterns};
+use crate::policy::{AccessClient, AccessRule, AccessRules, NamePatterns, Operations};
 use crate::wire::kafka::api::{self, key};
 use crate::wire::kafka::items::{self, Item};
 use crate::wire::kafka::layout::{self, Direction, Element, Group, Role};
@@ -44,20 +44,11 @@ fn texts(patterns: &[&str]) -> Vec<String> {
 
 fn rule_of(operations: Operations, topics: &[&str], groups: &[&str]) -> AccessRule {
     AccessRule {
-        name: None,
-        effect: Effect::Allow,
-        listeners: Vec::new(),
-        issuers: Patterns::default(),
-        subjects: Patterns::default(),
-        groups: Vec::new(),
-        client_ids: Patterns::default(),
-        networks: Vec::new(),
-        hours: None,
         operations,
         topics: NamePatterns::topics(&texts(topics)).unwrap(),
         consumer_groups: NamePatterns::names(&texts(groups)).unwrap(),
         transactional_ids: NamePatterns::names(&texts(groups)).unwrap(),
-        cluster: false,
+        ..AccessRule::default()
     }
 }
 

@@ -11,8 +11,8 @@ use super::operation::{Operations, ResourceKind};
 use super::scopes::Scopes;
 
 /// One rule. What it says of the client holds together: it is about who comes through one of these listeners and is in one of
-/// these groups and connects from one of these networks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// these groups and connects from one of these networks. The default is about everybody, always, and allows nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AccessRule {
     /// What people call it.
     pub name: Option<String>,
@@ -45,8 +45,9 @@ pub struct AccessRule {
 }
 
 /// Whether a rule gives or takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Effect {
+    #[default]
     /// What it names is allowed, with what that implies.
     Allow,
     /// What it names is not, whatever allows it.

@@ -26,22 +26,7 @@ fn patterns(patterns: &[&str]) -> Patterns {
 
 /// An allow for everybody that is about nothing yet.
 fn rule(operations: &[Operation]) -> AccessRule {
-    AccessRule {
-        name: None,
-        effect: Effect::Allow,
-        listeners: Vec::new(),
-        issuers: Patterns::default(),
-        subjects: Patterns::default(),
-        groups: Vec::new(),
-        client_ids: Patterns::default(),
-        networks: Vec::new(),
-        hours: None,
-        operations: Operations::of(operations),
-        topics: NamePatterns::default(),
-        consumer_groups: NamePatterns::default(),
-        transactional_ids: NamePatterns::default(),
-        cluster: false,
-    }
+    AccessRule { operations: Operations::of(operations), ..AccessRule::default() }
 }
 
 fn on(patterns: &[&str], operations: &[Operation]) -> AccessRule {

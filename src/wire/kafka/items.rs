@@ -124,7 +124,13 @@ fn group(of: Element) -> Group {
 
 /// The body of an answer with these items in it as well. Where there is no place for one of them the answer counts as one that
 /// leaves its layout: it may not be passed on as if they had been done.
-pub fn put_into(api_key: i16, version: i16, body: &[u8], items: &[Item]) -> Result<Vec<u8>, Malformed> {
+pub fn put_into<'i>(
+    api_key: i16,
+    version: i16,
+    body: &[u8],
+    items: impl IntoIterator<Item = &'i Item>,
+) -> Result<Vec<u8>, Malformed> {
+    let items: Vec<&Item> = items.into_iter().collect();
     let walker = Walker::response(api_key, version, body.len() as u64);
     let placeless = || walker.map_or(NO_LAYOUT, |walker| walker.malformed(Fault::Missing));
     // Partitions of an answer matter only where some of a topic go to it.
@@ -133,7 +139,6 @@ pub fn put_into(api_key: i16, version: i16, body: &[u8], items: &[Item]) -> Resu
     let Some((tree, message)) = tree.zip(message(api_key)) else { return Err(placeless()) };
     let mut maker = Maker { flexible: message.is_flexible(version), version, body: Vec::new() };
     let mut edits = tree.edits();
-    let items: Vec<&Item> = items.iter().collect();
     let put = maker.put(&tree.root, &message.fields, &items, &mut edits);
     put.map(|()| edits.splice(body)).ok_or_else(placeless)
 }

@@ -29,7 +29,7 @@ const PRESENT_BYTES: u64 = 1;
 const NULL: u8 = 0xff;
 
 /// Kafka's TOPIC_AUTHORIZATION_FAILED.
-const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+pub const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 
 /// Not asked for, as brokers write it (KIP-430).
 const NOT_ASKED: i64 = i32::MIN as i64;

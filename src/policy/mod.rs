@@ -3,6 +3,7 @@
 //! Shards hold a snapshot through an `arc-swap` and never wait for anybody who changes one.
 
 mod access;
+mod approvals;
 mod issuer_table;
 mod jwt;
 mod key_set;
@@ -20,6 +21,12 @@ pub use crate::mask::{Action as MaskAction, Key as HashKey, Path as FieldPath, U
 pub use access::{
     AccessClient, AccessExemption, AccessMistake, AccessRule, AccessRules, DecidedBy, Decision, Effect, HOURS_DAYS,
     Hours, NamePattern, NamePatterns, Network, Operation, Operations, ResourceKind, Rights, Scope, ScopeText, Scopes,
+};
+pub use approvals::{
+    AccessRequest, Action, ActionEffect, ActionItem, ActionKind, Answer, ApprovalMistake, ApprovalRule, ApprovalRules,
+    Approvers, Ask, CannotDecide, Case, Desk, Digest, DigestKey, Fact, Grant, HeldOperation, HeldRules, Open,
+    OpenTable, Origin, Parameter, Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Told, Use,
+    Volume, WITHHELD, When,
 };
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};

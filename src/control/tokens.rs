@@ -225,7 +225,8 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
     }
 }
 
-fn now_ns() -> u64 {
+/// The time now, ns since the Unix epoch.
+pub(super) fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

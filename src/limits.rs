@@ -385,3 +385,40 @@ pub const SESSIONS_KNOWN_MAX: usize = 16;
 /// What an item that Weir answers itself takes while it waits for the broker's answer, at the most: its names, an error
 /// message, and what is around them; bytes, out of the budget of requests.
 pub const ANSWERED_ITEM_BYTES: u64 = 1024;
+
+// What is held for approval.
+
+/// Requests of one person that may be undecided: nobody reviews more, and a client that tries again joins its own.
+pub const PENDING_REQUESTS_OF_ONE_MAX: usize = 64;
+
+/// Requests of all that may be undecided: what reviewers of a large organisation can look through in a day.
+pub const PENDING_REQUESTS_MAX: usize = 4096;
+
+/// For how long the same action is answered by the denial it got, ns: clients try again, and reviewers are not asked again by
+/// them. A person asks again with `weir request`.
+pub const DENIAL_STANDS_NS: u64 = 10 * 60 * 1_000_000_000;
+
+/// Bytes kept of a reason or a comment: a paragraph.
+pub const APPROVAL_TEXT_BYTES_MAX: usize = 2048;
+
+/// Exchanges that ask at the same moment; each takes a write of the disk at most.
+pub const ASKED_AT_ONCE_MAX: usize = 1024;
+
+/// Bytes of names and parameters that one action may have: pages of them; nobody approves what nobody can read.
+pub const ACTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests of one shard that wait for approval; bytes. A delete of topics has some hundred, a batch of records a megabyte.
+pub const SHARD_HELD_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How long a request waits at most that does not say how long its client does: most give up after 10 s, and members' heartbeats
+/// share the connection.
+pub const HELD_MAX: Duration = Duration::from_secs(8);
+
+/// What is left of the time that a request gives, for its answer to get back.
+pub const HELD_MARGIN: Duration = Duration::from_secs(1);
+
+/// How long a held Fetch waits at most, whatever its client says: consumers have other work on the connection.
+pub const HELD_FETCH_MAX: Duration = Duration::from_secs(5);
+
+/// How long the desk may take to answer; a write of the disk takes milliseconds.
+pub const DESK_WAIT: Duration = Duration::from_secs(3);

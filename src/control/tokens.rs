@@ -172,6 +172,7 @@ impl TokenRegistry {
             groups: new.groups,
             ttl_ns: new.ttl_seconds.saturating_mul(1_000_000_000),
             minted_by: minted_by.to_owned(),
+            minter: None,
             scope: new.scope,
         };
         let now_ns = now_ns();

@@ -24,9 +24,9 @@ pub use access::{
 };
 pub use approvals::{
     AccessRequest, Action, ActionEffect, ActionItem, ActionKind, Answer, ApprovalMistake, ApprovalRule, ApprovalRules,
-    Approvers, Ask, CannotDecide, Case, Desk, Digest, DigestKey, Fact, Grant, HeldOperation, HeldRules, Open,
-    OpenTable, Origin, Parameter, Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Told, Use,
-    Volume, WITHHELD, When,
+    Approvers, Ask, CannotDecide, Case, Desk, Digest, DigestKey, Fact, Grant, HeldOperation, HeldRules, Listener, Open,
+    OpenTable, Origin, Parameter, Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Use, Volume,
+    WITHHELD, When,
 };
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};
@@ -42,6 +42,6 @@ pub use snapshot::PolicySnapshot;
 pub use subject::{RuleError, SubjectMapping};
 pub use token::{
     Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,
-    looks_like_token, scram_salt,
+    looks_like_token, scram_salt, short_id,
 };
 pub use token_table::{Login, Refusal, TokenTable};

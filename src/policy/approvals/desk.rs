@@ -26,6 +26,8 @@ pub struct Ask {
     pub reason: Option<String>,
     /// The connection, as its gateway names it: stands in the use of a grant.
     pub connection: String,
+    /// Claim a use where one can be had, instead of only saying so.
+    pub claim: bool,
 }
 
 /// Where it stands.
@@ -63,13 +65,19 @@ pub enum Answer {
     Refused(String),
 }
 
-/// Is told where it stands: at once, and with each change, until it answers that nobody listens any more.
-pub type Told = Box<dyn FnMut(Answer) -> bool + Send>;
+/// Is told where it stands: at once, and with each change.
+pub trait Listener: Send {
+    /// Never blocks.
+    fn tell(&self, answer: Answer);
+
+    /// Nobody listens any more.
+    fn is_gone(&self) -> bool;
+}
 
 /// Keeps requests, decisions and grants.
 pub trait Desk: Send + Sync {
     /// Claims a use of a grant, or joins a pending request, or makes one. Comes back at once.
-    fn ask(&self, ask: Ask, told: Told);
+    fn ask(&self, ask: Ask, listener: Box<dyn Listener>);
 
     /// Times that uses have opened and that go on: looked at with each exchange, so they are handed out as a snapshot.
     fn open(&self) -> Arc<OpenTable>;

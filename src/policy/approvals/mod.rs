@@ -18,7 +18,7 @@ mod tests;
 
 pub use action::{Action, ActionItem, ActionKind, Digest, DigestKey, Parameter, WITHHELD};
 pub use approvers::Approvers;
-pub use desk::{Answer, Ask, Desk, Open, OpenTable, Told};
+pub use desk::{Answer, Ask, Desk, Listener, Open, OpenTable};
 pub use operation::HeldOperation;
 pub use person::Person;
 pub use request::{

@@ -150,13 +150,8 @@ pub struct HeldRules {
 
 impl HeldRules {
     /// Rules that hold an operation on something.
-    pub fn holding<'a>(
-        &'a self,
-        operation: HeldOperation,
-        kind: ResourceKind,
-        name: &'a str,
-    ) -> impl Iterator<Item = &'a ApprovalRule> {
-        self.of(operation).filter(move |rule| rule.names(operation, kind, name))
+    pub fn holding(&self, operation: HeldOperation, kind: ResourceKind, name: &str) -> Vec<&ApprovalRule> {
+        self.of(operation).filter(|rule| rule.names(operation, kind, name)).collect()
     }
 
     /// Rules that hold an operation on anything.

@@ -174,6 +174,37 @@ pub const TOPIC_LOOKUP_WAIT: Duration = Duration::from_secs(1);
 /// Topic ids asked for in one Metadata request of our own; a client that makes ids up costs no more than this a time.
 pub const TOPIC_LOOKUPS_MAX: usize = 256;
 
+/// How long a question of a shard to the cluster may take, all in all: the client's request waits for it, and clients give up
+/// after 10 s. Answers take some ms.
+pub const INQUIRY_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a broker may take to be connected to, or to answer one of its requests: so that within [`INQUIRY_WAIT`] there is a
+/// second try elsewhere.
+pub const INQUIRY_CALL_WAIT: Duration = Duration::from_secs(1);
+
+/// Questions of one who waits, and of a batch but for the last one's: a request of that many partitions is larger than any
+/// client sends in practice.
+pub const INQUIRY_QUESTIONS_MAX: usize = 4096;
+
+/// Batches of questions on their way to a cluster side by side: one that waits for a broker that hangs holds up no others.
+pub const INQUIRIES_SIDE_BY_SIDE: usize = 4;
+
+/// Connections to a cluster for what Weir asks, at a time: one a broker for each batch, as long as brokers are few.
+pub const INQUIRY_CONNECTIONS_MAX: usize = 16;
+
+/// How long such a connection is kept for the next question.
+pub const INQUIRY_IDLE: Duration = Duration::from_secs(10);
+
+/// Brokers asked one after the other where any can answer.
+pub const INQUIRY_BROKERS_TRIED: usize = 2;
+
+/// How long a topic that exists is taken to exist: a topic that is deleted can be created again unasked for so long, and of a
+/// thousand clients that start together one asks.
+pub const TOPIC_EXISTS_KEPT: Duration = Duration::from_secs(1);
+
+/// Topics remembered to exist; more are asked for again.
+pub const TOPICS_EXISTING_KEPT_MAX: usize = 4096;
+
 /// Longest answer taken from a broker: what its length prefix can say.
 pub const RESPONSE_FRAME_BYTES_MAX: u64 = i32::MAX as u64;
 

@@ -10,6 +10,7 @@
 
 mod action;
 mod cut;
+mod reading;
 mod session;
 mod table;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 mod wanted;
 
 pub use cut::{POLICY_VIOLATION, Refusal, cut};
+pub use reading::{Passed, Readings};
 pub use session::{Session, session};
 pub use table::operation;
 pub use wanted::{Circumstances, Held, Unshowable, Wanted, look};

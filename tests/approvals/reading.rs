@@ -27,7 +27,7 @@ const READING: &str = r#"approvals:
 "#;
 
 fn kcat(world: &World, args: &[&str], input: &str) -> process::Output {
-    process::run_any("kcat", &world.dev.kcat_command(args), input.as_bytes(), LIMIT).unwrap().1
+    process::run_any("kcat", &world.dev.kcat_command(&[&["-q"], args].concat()), input.as_bytes(), LIMIT).unwrap().1
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_replay_waits_like_a_topic_without_news_and_goes_on_once_approved() {
         make(&topic);
         assert_eq!(kcat(&world, &["-P", "-t", &topic], "one\ntwo\n").stderr, "");
         let read = thread::scope(|scope| {
-            let read = scope.spawn(|| kcat(&world, &["-C", "-q", "-o", "beginning", "-c", "2", "-t", &topic], ""));
+            let read = scope.spawn(|| kcat(&world, &["-C", "-o", "beginning", "-c", "2", "-t", &topic], ""));
             let id = world.pending(&format!("fetch {topic}"));
             thread::sleep(Duration::from_secs(2));
             assert!(!read.is_finished(), "it waits, and nothing is broken");
@@ -47,7 +47,7 @@ fn a_replay_waits_like_a_topic_without_news_and_goes_on_once_approved() {
         });
         assert_eq!(read.stdout, "one\ntwo\n", "{}", read.stderr);
         assert_eq!(world.requests().len(), 1, "it asks again and again for the same");
-        let news = kcat(&world, &["-C", "-q", "-e", "-o", "beginning", "-t", &topic], "");
+        let news = kcat(&world, &["-C", "-e", "-o", "beginning", "-t", &topic], "");
         assert_eq!(news.stdout, "one\ntwo\n", "the time that was opened goes on: {}", news.stderr);
     }
 }
@@ -57,7 +57,7 @@ fn what_comes_new_is_read_without_anybodys_yes() {
     let world = World::with("epoll", READING);
     make("pay.news");
     assert_eq!(kcat(&world, &["-P", "-t", "pay.news"], "one\ntwo\n").stderr, "");
-    let read = kcat(&world, &["-C", "-q", "-e", "-o", "1", "-t", "pay.news"], "");
+    let read = kcat(&world, &["-C", "-e", "-o", "1", "-t", "pay.news"], "");
     assert_eq!(read.stdout, "two\n", "{}", read.stderr);
     assert!(world.requests().is_empty());
 }
@@ -67,7 +67,7 @@ fn a_grant_that_is_taken_back_ends_the_reading_that_it_opened() {
     let world = World::with("epoll", READING);
     make("pay.ends");
     assert_eq!(kcat(&world, &["-P", "-t", "pay.ends"], "one\n").stderr, "");
-    let read = || kcat(&world, &["-C", "-q", "-c", "1", "-o", "beginning", "-m", "5", "-t", "pay.ends"], "");
+    let read = || kcat(&world, &["-C", "-c", "1", "-o", "beginning", "-m", "5", "-t", "pay.ends"], "");
     thread::scope(|scope| {
         let first = scope.spawn(read);
         let id = world.pending("fetch pay.ends");
@@ -86,7 +86,7 @@ fn a_member_commits_what_it_has_read_and_nobody_moves_its_position_unasked() {
         let (topic, group) = (format!("pay.group-{runtime}"), format!("readers-{runtime}"));
         make(&topic);
         assert_eq!(kcat(&world, &["-P", "-t", &topic], "one\ntwo\nthree\n").stderr, "");
-        let members = ["-q", "-e", "-G", &group, "-X", "auto.offset.reset=earliest", &topic];
+        let members = ["-e", "-G", &group, "-X", "auto.offset.reset=earliest", &topic];
         assert_eq!(kcat(&world, &members, "").stdout.lines().count(), 3);
         assert!(world.requests().is_empty(), "a member's own commits are held by nobody: {:?}", world.requests());
         let java = world.dev.java("tools");
@@ -125,7 +125,7 @@ fn records_wait_and_then_go_on_as_long_as_the_grant() {
         world.says(&world.ann, &["approve", &id]);
         assert_eq!(kcat(&world, &["-P", "-t", &topic], "two\n").stderr, "");
         assert_eq!(kcat(&world, &["-P", "-t", &topic], "three\n").stderr, "", "one use opens a time");
-        let read = kcat(&world, &["-C", "-q", "-e", "-o", "beginning", "-t", &topic], "");
+        let read = kcat(&world, &["-C", "-e", "-o", "beginning", "-t", &topic], "");
         assert_eq!(read.stdout, "two\nthree\n");
     }
 }
@@ -137,7 +137,7 @@ fn more_than_a_stated_volume_is_held_and_less_is_not() {
     make("pay.bulk");
     let record = "x".repeat(3_000);
     assert_eq!(kcat(&world, &["-P", "-t", "pay.bulk"], &format!("{record}\n{record}\n")).stderr, "");
-    let read = || kcat(&world, &["-C", "-q", "-e", "-o", "beginning", "-m", "5", "-t", "pay.bulk"], "");
+    let read = || kcat(&world, &["-C", "-e", "-o", "beginning", "-m", "5", "-t", "pay.bulk"], "");
     assert_eq!(read().stdout.lines().count(), 2);
     assert!(world.requests().is_empty());
     thread::scope(|scope| {

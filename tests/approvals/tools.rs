@@ -47,7 +47,7 @@ fn a_topic_that_would_come_to_be_by_being_named_waits_for_approval_too() {
         let world = World::with(runtime, &RULES.replace(", produce]", "]"));
         let topic = format!("prod.named-{runtime}");
         let written = std::thread::scope(|scope| {
-            let args = ["-P", "-t", &topic, "-X", "allow.auto.create.topics=true"];
+            let args = ["-q", "-P", "-t", &topic, "-X", "allow.auto.create.topics=true"];
             let command = world.dev.kcat_command(&args);
             let limit = std::time::Duration::from_secs(90);
             let written = scope.spawn(move || loadtest::process::run_any("kcat", &command, b"one\n", limit).unwrap().1);

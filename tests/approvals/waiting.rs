@@ -177,7 +177,8 @@ fn each_api_says_no_in_the_words_it_has() {
 fn what_only_asks_whether_it_would_work_is_no_action() {
     let world = World::with("epoll", RULES);
     make("prod.asks");
-    let more = CreatePartitionsTopic::default().with_name(admin::topic("prod.asks")).with_count(2);
+    let more =
+        CreatePartitionsTopic::default().with_name(admin::topic("prod.asks")).with_count(2).with_assignments(None);
     let more =
         CreatePartitionsRequest::default().with_topics(vec![more]).with_timeout_ms(5_000).with_validate_only(true);
     let answer = world.connection(&world.dev).call(3, &more).unwrap();

@@ -330,7 +330,9 @@ impl<'a> Looker<'a> {
         match (kind, id) {
             // One that nobody has told of is refused.
             (ActionKind::Topic, Some(id)) => self.topics.name(id).map(|name| name.to_string()).unwrap_or_default(),
-            (ActionKind::Topic, None) => element.text(Role::Topic).unwrap_or_default().to_owned(),
+            (ActionKind::Topic, None) => {
+                element.text(Role::Topic).or(element.text(Role::ResourceName)).unwrap_or_default().to_owned()
+            }
             (ActionKind::Group, _) => {
                 element.text(Role::GroupId).or(element.text(Role::ResourceName)).unwrap_or_default().to_owned()
             }

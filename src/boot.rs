@@ -1,5 +1,5 @@
 //! Start and drain order: the configuration's parts are handed down here, as plain values. `signals` hears what the process
-//! is told, `policy` follows the policy file.
+//! is told, `policy` follows the policy file, `webhooks` hands webhooks down.
 //!
 //! Start: recording, identities, clusters, shards (which bind), control plane. Stop: shards drain, the recording is
 //! flushed, the control plane goes last, so that it can be watched. Whatever fails to start takes the rest down with it:
@@ -7,6 +7,7 @@
 
 mod policy;
 mod signals;
+mod webhooks;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 
 use crate::config::{self, Config};
-use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
+use crate::control::{
+    self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Outbox, Readiness, TokenRegistry, Webhooks,
+};
 use crate::limits;
 use crate::mask::detect::PatternError;
 use crate::policy::{IssuerTable, SubjectMapping};
@@ -51,6 +54,9 @@ pub enum BootError {
     /// Identity providers cannot be followed.
     #[error(transparent)]
     Issuers(#[from] control::IssuerError),
+    /// Webhooks cannot be delivered.
+    #[error(transparent)]
+    Webhooks(#[from] control::WebhookError),
     /// The control plane does not start.
     #[error(transparent)]
     Control(#[from] control::ControlError),
@@ -102,6 +108,8 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     describe_build(io_uring);
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
+    let outbox = Outbox::open(recorder.access())?;
+    let webhooks = Webhooks::start(webhooks::options(&config), outbox, recorder.access(), &config.node)?;
     let issuers = IssuerKeys::start(issuers(&config))?;
     let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
     let (watcher, clusters) = Watcher::start(clusters(&config, &mut followed)?)?;
@@ -127,6 +135,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
         queries: recorder.queries(),
         tokens,
         policy: keeper.clone(),
+        webhooks: webhooks.desk(),
         readiness: readiness.clone(),
         metrics,
     })?;
@@ -135,7 +144,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     readiness.draining.store(true, Ordering::Relaxed);
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
-    drop((reloader, watcher, issuers));
+    drop((reloader, watcher, issuers, webhooks));
     recorder.shutdown()?;
     control.stop();
     tracing::info!("stopped");

@@ -21,6 +21,7 @@ mod terminal;
 mod time;
 mod token;
 mod view;
+mod webhook;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Replay(args) => replay::run(&args, out)?,
         Command::Export(args) => export::run(&args, out)?,
         Command::Token(command) => token::run(command, out)?,
+        Command::Webhook(command) => webhook::run(command, out)?,
     }
     out.flush()?;
     Ok(code)

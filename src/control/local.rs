@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::recordings;
 use super::socket::LocalSocket;
 use super::tokens::{NewToken, TokenError, TokenRegistry};
+use super::webhooks::{self, WebhookDesk};
 use crate::recorder::{Queries, RecorderError};
 
 pub(super) struct Door {
@@ -28,6 +29,7 @@ pub(super) struct Door {
     pub(super) queries: Queries,
     pub(super) tokens: Arc<TokenRegistry>,
     pub(super) policy: Arc<dyn PolicyReload>,
+    pub(super) webhooks: WebhookDesk,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -55,7 +57,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door { unix, queries, tokens, policy, mut stopped } = self;
+        let Door { unix, queries, tokens, policy, webhooks, mut stopped } = self;
         let (listener, _file) = unix.into_parts();
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => listener,
@@ -67,6 +69,7 @@ impl Door {
             .merge(recordings::routes())
             .merge(follow::routes())
             .merge(policy::routes())
+            .merge(webhooks::routes(webhooks))
             .fallback(|| async { Problem::not_found("nothing is served at this path") })
             .with_state(Served { queries, tokens, policy, stopped: stopped.clone() })
             .into_make_service_with_connect_info::<Caller>();

@@ -43,6 +43,7 @@ struct Running {
     handle: ControlHandle,
     gateway: Arc<Gateway>,
     tokens: Arc<TokenRegistry>,
+    webhooks: Webhooks,
     recorder: Recorder,
     _journals: Vec<ShardJournal>,
     folder: TempDir,
@@ -57,16 +58,19 @@ impl Running {
         let tokens = Arc::new(TokenRegistry::open(recorder.access()).unwrap());
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         ::metrics::with_local_recorder(&prometheus, || ::metrics::counter!("weir_requests_total").increment(3));
+        let outbox = Outbox::open(recorder.access()).unwrap();
+        let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
         let handle = start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
             socket: folder.path().join("weir.sock"),
             queries: recorder.queries(),
             tokens: Arc::clone(&tokens),
             policy: gateway.clone(),
+            webhooks: webhooks.desk(),
             readiness: Arc::clone(&gateway) as Arc<dyn Readiness>,
             metrics: prometheus.handle(),
         });
-        Self { handle: handle.unwrap(), gateway, tokens, recorder, _journals: journals, folder }
+        Self { handle: handle.unwrap(), gateway, tokens, webhooks, recorder, _journals: journals, folder }
     }
 
     fn socket(&self) -> std::path::PathBuf {
@@ -243,6 +247,7 @@ fn an_address_that_is_taken_is_named() {
         queries: running.recorder.queries(),
         tokens: Arc::clone(&running.tokens),
         policy: running.gateway.clone(),
+        webhooks: running.webhooks.desk(),
         readiness: Arc::clone(&running.gateway) as Arc<dyn Readiness>,
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
     };

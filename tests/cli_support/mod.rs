@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
-use weir::control::{Check, ControlHandle, ControlOptions, PolicyReload, PolicyReloaded, Readiness, TokenRegistry};
+use weir::control::{
+    Check, ControlHandle, ControlOptions, Outbox, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
+};
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
     CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
@@ -45,6 +47,7 @@ impl PolicyReload for AlwaysReady {
 /// What a gateway is to the commands: a recording, tokens and a socket.
 pub struct Gateway {
     pub folder: TempDir,
+    pub webhooks: Webhooks,
     pub recorder: Recorder,
     pub journals: Vec<ShardJournal>,
     pub control: Option<ControlHandle>,
@@ -56,16 +59,19 @@ impl Gateway {
         fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
         let options = RecorderOptions::new(folder.path().join("data"), "n1", 1);
         let (recorder, journals) = Recorder::open(options).unwrap();
+        let outbox = Outbox::open(recorder.access()).unwrap();
+        let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
         let control = weir::control::start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
             socket: folder.path().join("s"),
             queries: recorder.queries(),
             tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
             policy: Arc::new(AlwaysReady),
+            webhooks: webhooks.desk(),
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         });
-        Self { folder, recorder, journals, control: Some(control.unwrap()) }
+        Self { folder, webhooks, recorder, journals, control: Some(control.unwrap()) }
     }
 
     pub fn append(&mut self, connection: u64, at_ns: u64, kind: EventKind) {
@@ -130,8 +136,9 @@ impl Gateway {
 
     /// Ends the gateway; what is left is the store.
     pub fn stop(self) -> Stopped {
-        let Gateway { folder, recorder, journals, control } = self;
+        let Gateway { folder, webhooks, recorder, journals, control } = self;
         control.unwrap().stop();
+        drop(webhooks);
         drop(journals);
         recorder.shutdown().unwrap();
         Stopped { folder }

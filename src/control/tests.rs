@@ -167,9 +167,9 @@ fn listing_tokens_shows_nothing_that_could_log_in() {
 fn tokens_outlive_the_gateway() {
     let running = Running::start();
     let created: CreatedToken = running.client().post("/api/v1/tokens", &new_token(60)).unwrap();
-    let Running { handle, tokens, recorder, folder, .. } = running;
+    let Running { handle, tokens, webhooks, recorder, folder, .. } = running;
     handle.stop();
-    drop(tokens);
+    drop((tokens, webhooks));
     recorder.shutdown().unwrap();
     let reopened = TokenRegistry::open(open_access(&folder.path().join("store")).unwrap()).unwrap();
     let table = reopened.table().load_full();
@@ -188,9 +188,9 @@ fn what_a_token_is_narrowed_to_is_shown_and_outlives_the_gateway_and_older_versi
     let wrong = json!({ "subject": "a", "ttl_seconds": 1, "scope": { "operations": ["reed"] } });
     let wrong = running.client().post::<Value>("/api/v1/tokens", &wrong).unwrap_err();
     assert!(matches!(&wrong, ClientError::Problem(what) if what.contains("reed")), "{wrong}");
-    let Running { handle, tokens, recorder, folder, .. } = running;
+    let Running { handle, tokens, webhooks, recorder, folder, .. } = running;
     handle.stop();
-    drop(tokens);
+    drop((tokens, webhooks));
     recorder.shutdown().unwrap();
     let store = || open_access(&folder.path().join("store")).unwrap();
     assert_eq!(store().scan(b"token/").unwrap(), [], "where versions without scopes look");

@@ -1,6 +1,6 @@
 //! CloudEvents 1.0 in structured mode (cloudevents/spec, "JSON Event Format"): the notice's data as it is, under attributes.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::control::notices::Notice;
 use crate::limits::WEBHOOK_EVENT_BYTES_MAX;
@@ -8,6 +8,9 @@ use crate::recorder::Rfc3339;
 
 /// Resources that stay where not all of them fit.
 const RESOURCES_KEPT: usize = 100;
+
+/// Links up to this length stay whole, bytes.
+const URL_MAX: usize = 2000;
 
 /// The event's JSON.
 pub(super) fn event(node: &str, notice: &Notice) -> String {
@@ -29,9 +32,9 @@ pub(super) fn event(node: &str, notice: &Notice) -> String {
             return shorter;
         }
     }
-    let request = &data["request"];
-    let least = json!({ "request": { "id": request["id"], "state": request["state"], "url": request["url"] } });
-    envelope(node, notice, &if request["id"].is_string() { least } else { Value::Null })
+    let kept = |key: &str| data["request"][key].as_str().map(|text| (key.to_owned(), Value::from(text)));
+    let least: Map<String, Value> = ["id", "state", "url"].into_iter().filter_map(kept).collect();
+    envelope(node, notice, &json!({ "request": least }))
 }
 
 fn envelope(node: &str, notice: &Notice, data: &Value) -> String {
@@ -76,7 +79,11 @@ fn shorten(value: &mut Value, most: usize) {
         Value::Object(entries) => {
             let surplus: Vec<String> = entries.keys().skip(RESOURCES_KEPT).cloned().collect();
             surplus.iter().for_each(|key| drop(entries.remove(key)));
-            entries.values_mut().for_each(|value| shorten(value, most));
+            // Half a link leads nowhere.
+            let is_link =
+                |key: &str, value: &Value| key == "url" && value.as_str().is_some_and(|url| url.len() <= URL_MAX);
+            let others = entries.iter_mut().filter(|(key, value)| !is_link(key, value));
+            others.for_each(|(_, value)| shorten(value, most));
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }

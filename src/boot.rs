@@ -1,5 +1,5 @@
 //! Start and drain order: the configuration's parts are handed down here, as plain values. `signals` hears what the process
-//! is told, `policy` follows the policy file.
+//! is told, `policy` follows the policy file, `webhooks` hands webhooks down.
 //!
 //! Start: recording, identities, clusters, shards (which bind), control plane. Stop: shards drain, the recording is
 //! flushed, the control plane goes last, so that it can be watched. Whatever fails to start takes the rest down with it:
@@ -7,6 +7,7 @@
 
 mod policy;
 mod signals;
+mod webhooks;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use thiserror::Error;
 
 use crate::config::{self, Config};
 use crate::control::approvals::{ApprovalDesk, Registry, RegistryOptions};
-use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Outbox, Readiness, TokenRegistry};
+use crate::control::{
+    self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Outbox, Readiness, TokenRegistry, Webhooks,
+};
 use crate::limits;
 use crate::mask::detect::PatternError;
 use crate::policy::{IssuerTable, SubjectMapping};
@@ -55,6 +58,9 @@ pub enum BootError {
     /// Identity providers cannot be followed.
     #[error(transparent)]
     Issuers(#[from] control::IssuerError),
+    /// Webhooks cannot be delivered.
+    #[error(transparent)]
+    Webhooks(#[from] control::WebhookError),
     /// The control plane does not start.
     #[error(transparent)]
     Control(#[from] control::ControlError),
@@ -106,7 +112,9 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     describe_build(io_uring);
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
-    let approvals = Arc::new(Registry::open(registry_options(&config, &recorder)?)?);
+    let outbox = Outbox::open(recorder.access())?;
+    let webhooks = Webhooks::start(webhooks::options(&config), outbox.clone(), recorder.access(), &config.node)?;
+    let approvals = Arc::new(Registry::open(registry_options(&config, &recorder, outbox))?);
     let desk = Arc::new(ApprovalDesk::open(Arc::clone(&approvals)).map_err(own("the thread that keeps approvals"))?);
     let issuers = IssuerKeys::start(issuers(&config))?;
     let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
@@ -134,6 +142,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
         tokens,
         approvals,
         policy: keeper.clone(),
+        webhooks: webhooks.desk(),
         readiness: readiness.clone(),
         metrics,
     })?;
@@ -142,7 +151,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     readiness.draining.store(true, Ordering::Relaxed);
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
-    drop((reloader, watcher, issuers, desk));
+    drop((reloader, watcher, issuers, desk, webhooks));
     recorder.shutdown()?;
     control.stop();
     tracing::info!("stopped");
@@ -240,9 +249,9 @@ fn recorder_options(config: &Config) -> RecorderOptions {
     options
 }
 
-fn registry_options(config: &Config, recorder: &Recorder) -> Result<RegistryOptions, RecorderError> {
+fn registry_options(config: &Config, recorder: &Recorder, outbox: Outbox) -> RegistryOptions {
     let kept = Duration::from_secs(u64::from(config.store.retention_days) * 24 * 3600);
-    Ok(RegistryOptions::new(recorder.access(), Outbox::open(recorder.access())?, None, kept))
+    RegistryOptions::new(recorder.access(), outbox, None, kept)
 }
 
 fn recording_options(config: &Config) -> RecordingOptions {

@@ -465,3 +465,38 @@ pub const VOLUME_MINUTES: u64 = 24 * 60 + 1;
 
 /// How long is waited for what a cluster has to say before it is known whether something is held; then it is held.
 pub const QUESTIONS_WAIT: Duration = Duration::from_secs(3);
+
+// Webhooks.
+
+/// How long a receiver may take to answer a webhook, connecting included: Standard Webhooks asks for 15 to 30 s at the most;
+/// whoever does its work after the answer needs a fraction of a second.
+pub const WEBHOOK_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a connection to it may take.
+pub const WEBHOOK_CONNECT_WAIT: Duration = Duration::from_secs(5);
+
+/// What is read of a receiver's answer, bytes: `ok`, or an error in a sentence.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 4096;
+
+/// A CloudEvent, bytes: receivers take at least 64 KiB (CloudEvents 1.0, size limits). What a request for thousands of topics
+/// names beyond is counted.
+pub const WEBHOOK_EVENT_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest wait that a receiver can ask for with `Retry-After`.
+pub const WEBHOOK_RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Notices that a webhook takes from the store at a time.
+pub const WEBHOOK_BATCH: usize = 64;
+
+/// Dead letters kept of one webhook; the oldest go first.
+pub const DEAD_LETTERS_MAX: usize = 1000;
+
+/// How long a dead letter is kept.
+pub const DEAD_LETTER_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long a notice waits for a webhook that cannot be delivered to: a long weekend and its repair. Older ones are of no use
+/// to whoever should have decided.
+pub const NOTICE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How often notices that nobody waits for any more are removed.
+pub const NOTICE_UPKEEP: Duration = Duration::from_secs(60);

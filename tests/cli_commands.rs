@@ -90,7 +90,7 @@ fn a_wrong_command_line_exits_with_2_and_help_tells_the_exit_codes() {
     assert_eq!(folder.weir(&["token", "create", "--subject", "a", "--ttl", "24"]).status.code(), Some(2));
     assert_eq!(folder.weir(&["sessions", "--since", "yesterday"]).status.code(), Some(2));
     let help = Command::new(env!("CARGO_BIN_EXE_weir")).arg("--help").output().unwrap();
-    assert!(String::from_utf8(help.stdout).unwrap().contains("  3  no session or token has that id"));
+    assert!(String::from_utf8(help.stdout).unwrap().contains("  3  nothing has that id or name"));
 }
 
 #[test]

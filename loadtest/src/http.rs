@@ -1,6 +1,8 @@
-//! One request, for `/readyz`, `/metrics` and an identity provider's API: as little HTTP as that takes.
+//! One request, for `/readyz`, `/metrics` and an identity provider's API, and one read by a server of a test's own: as little
+//! HTTP as that takes.
 
-use std::io::{Read, Write};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -33,4 +35,36 @@ fn request(address: SocketAddr, what: &str, headers: &[(&str, &str)], body: &str
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
     let status = status.ok_or_else(|| Failure::new(format!("{doing}: no status in {head:?}")))?;
     Ok((status, body.to_owned()))
+}
+
+/// A request as a server reads it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Method, path and version.
+    pub line: String,
+    /// Header fields by their name in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body, as long as the header says.
+    pub body: String,
+}
+
+/// The next request of a connection; none at its end.
+pub fn read_request<S: Read>(reader: &mut BufReader<S>) -> Result<Option<Request>> {
+    let mut next = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).during("read a request").map(|_| line.trim_end().to_owned())
+    };
+    let line = next()?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let mut headers = BTreeMap::new();
+    while let Some((name, value)) = next()?.split_once(": ") {
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).during("read a request's body")?;
+    let body = String::from_utf8(body).map_err(|_| Failure::new("a request that is not UTF-8"))?;
+    Ok(Some(Request { line, headers, body }))
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is a double where the real thing can do it: [`kafka`] starts Apache Kafka from its own jars, [`keycloak`] an
 //! identity provider, [`weir`] the gateway's own binary, [`clients`] the clients people use; `make setup` fetches them into
-//! [`cache`]. [`fake_broker`] does what no real broker does, [`fault_proxy`] what the network between does; [`tls`] makes
+//! [`cache`]. [`receiver`] takes webhooks; [`fake_broker`] does what no real broker does, [`fault_proxy`] what the network between does; [`tls`] makes
 //! certificates for all of them. [`stream`] keeps stock clients at work and tells afterwards whether a record was lost;
 //! [`soak`] does so for long.
 //!
@@ -32,6 +32,7 @@ pub mod metrics;
 pub mod operate;
 pub mod ports;
 pub mod process;
+pub mod receiver;
 pub mod scratch;
 pub mod soak;
 pub mod stream;

@@ -3,7 +3,7 @@
 //! second) is what tests of renewal need.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::json;
 
-use crate::{During, Failure, Result};
+use crate::http::read_request;
+use crate::{During, Result};
 
 /// What the endpoint is like; tests change it while it runs.
 #[derive(Debug, Clone)]
@@ -80,8 +81,8 @@ impl TokenEndpoint {
     fn serve(&self, stream: TcpStream, client: &(String, String)) -> Result<()> {
         let mut reader = BufReader::new(stream.try_clone().during("clone a stream")?);
         loop {
-            let Some((headers, body)) = read_request(&mut reader)? else { return Ok(()) };
-            let (status, answer) = self.answer(&headers, &body, client)?;
+            let Some(request) = read_request(&mut reader)? else { return Ok(()) };
+            let (status, answer) = self.answer(&request.headers, &request.body, client)?;
             let head =
                 format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}", answer.len());
             write!(&stream, "{head}\r\n\r\n{answer}").during("answer a token request")?;
@@ -129,26 +130,6 @@ pub fn unsigned_token(subject: &str, lifetime: Duration) -> Result<String> {
     let claims = json!({ "sub": subject, "iat": now.as_secs_f64(), "exp": (now + lifetime).as_secs_f64() });
     let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
     Ok(format!("{}.{}.", part(json!({ "alg": "none" })), part(claims)))
-}
-
-/// Header fields by their name in lower case, and the body; none at the end of the stream.
-fn read_request(reader: &mut BufReader<TcpStream>) -> Result<Option<(BTreeMap<String, String>, String)>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).during("read a token request")? == 0 {
-        return Ok(None);
-    }
-    let mut headers = BTreeMap::new();
-    loop {
-        line.clear();
-        reader.read_line(&mut line).during("read a token request")?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).during("read a token request")?;
-    let body = String::from_utf8(body).map_err(|_| Failure::new("a token request that is not UTF-8"))?;
-    Ok(Some((headers, body)))
 }
 
 fn decoded((key, value): (&str, &str)) -> (String, String) {

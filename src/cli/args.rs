@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::approvals::{ApproveArgs, MaybeWhyArgs, RequestArgs, RequestsArgs, WhyArgs};
 use super::replay::Speed;
 use super::time::parse_moment;
+use super::webhook::WebhookCommand;
 use crate::event::SessionId;
 use crate::policy::Operation;
 use crate::recorder::AddressRange;
@@ -16,7 +17,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  it failed: the gateway, the store or the network
   2  the command line or the configuration is wrong
-  3  no session, token or request has that id
+  3  nothing has that id or name
   4  `weir doctor` warns
   5  `weir doctor` found a problem";
 
@@ -57,6 +58,9 @@ pub(super) enum Command {
     Review(MaybeWhyArgs),
     /// Take a grant back
     Revoke(MaybeWhyArgs),
+    /// Try webhooks, see how they are doing, and send again what they gave up
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
     /// List recorded sessions
     Sessions(SessionsArgs),
     /// Show what was done in a session

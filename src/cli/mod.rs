@@ -22,6 +22,7 @@ mod terminal;
 mod time;
 mod token;
 mod view;
+mod webhook;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Review(args) => approvals::review(args, out)?,
         Command::Revoke(args) => approvals::revoke(args, out)?,
         Command::Token(command) => token::run(command, out)?,
+        Command::Webhook(command) => webhook::run(command, out)?,
     }
     out.flush()?;
     Ok(code)

@@ -31,6 +31,7 @@ mod tests;
 mod tls;
 mod told;
 mod value;
+mod webhooks;
 mod yaml;
 
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ pub use limits::Limits;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use value::parse_duration;
+pub use webhooks::SigningKey;
 
 /// Everything `weir.yaml` says, with defaults filled in.
 #[derive(Debug, Clone)]
@@ -75,6 +77,8 @@ pub struct Config {
     pub limits: Limits,
     /// The identity providers whose JWTs clients may log in with.
     pub issuers: Vec<Issuer>,
+    /// Who else is told of requests, decisions and grants.
+    pub webhooks: Vec<Webhook>,
     /// The Kafka clusters behind.
     pub clusters: Vec<Cluster>,
     /// The addresses in front.
@@ -193,6 +197,53 @@ pub struct Issuer {
     pub ca: Option<PathBuf>,
     /// It may be asked over plain HTTP.
     pub allow_http: bool,
+}
+
+/// Somebody else who is told of requests, decisions and grants.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Its name, unique.
+    pub name: String,
+    /// The receiver's URL; kept as a secret, since some receivers have no other.
+    pub url: Secret,
+    /// How the receiver is spoken to.
+    pub format: WebhookFormat,
+    /// What it is told of.
+    pub events: Vec<WebhookEvent>,
+    /// It may lead to addresses that only machines nearby reach.
+    pub allow_private: bool,
+    /// Who may vouch for its server; none: whom the system trusts.
+    pub ca: Option<PathBuf>,
+}
+
+/// How a webhook's receiver is spoken to, and what proves who speaks.
+#[derive(Debug, Clone)]
+pub enum WebhookFormat {
+    /// CloudEvents, signed with each of these keys.
+    CloudEvents {
+        /// The keys, the newest first.
+        keys: Vec<SigningKey>,
+    },
+    /// Slack's incoming webhooks.
+    Slack,
+    /// PagerDuty's Events API v2.
+    PagerDuty {
+        /// The integration's key.
+        routing_key: Secret,
+    },
+}
+
+/// What a webhook may be told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookEvent {
+    /// Somebody needs an approval.
+    RequestCreated,
+    /// A request was decided.
+    RequestDecided,
+    /// Something was done under a grant.
+    GrantUsed,
+    /// Somebody took a right without approval.
+    BreakGlass,
 }
 
 /// A Kafka cluster behind Weir.

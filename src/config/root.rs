@@ -4,7 +4,7 @@ use super::clusters::Clusters;
 use super::ports::Ports;
 use super::reader::Reader;
 use super::yaml::{Data, Node};
-use super::{Config, clusters, control, issuers, limits, listeners, policy_file, process, store};
+use super::{Config, clusters, control, issuers, limits, listeners, policy_file, process, store, webhooks};
 
 const KEYS: &[&str] = &[
     "node",
@@ -17,6 +17,7 @@ const KEYS: &[&str] = &[
     "drain",
     "limits",
     "issuers",
+    "webhooks",
     "clusters",
     "listeners",
 ];
@@ -40,6 +41,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     let limits = limits::read(&root, reader);
     let Clusters { names, read: clusters } = clusters::read(&root, reader);
     let issuers = issuers::read(&root, reader);
+    let webhooks = webhooks::read(&root, reader);
     let known = listeners::Known { clusters: &names, issuers: &issuers.names };
     let listeners = listeners::read(&root, reader, &known, &mut ports);
     let listener_names: Vec<String> = listeners.iter().flatten().map(|listener| listener.name.clone()).collect();
@@ -58,6 +60,7 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
         drain: drain?,
         limits: limits?,
         issuers: issuers.read?,
+        webhooks: webhooks?,
         clusters: clusters?,
         listeners: listeners?,
     })

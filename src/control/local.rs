@@ -22,6 +22,7 @@ use super::problem::Problem;
 use super::recordings;
 use super::socket::LocalSocket;
 use super::tokens::{NewToken, TokenError, TokenRegistry};
+use super::webhooks::{self, WebhookDesk};
 use crate::recorder::{Queries, RecorderError};
 
 pub(super) struct Door {
@@ -30,6 +31,7 @@ pub(super) struct Door {
     pub(super) tokens: Arc<TokenRegistry>,
     pub(super) approvals: Arc<approvals::Registry>,
     pub(super) policy: Arc<dyn PolicyReload>,
+    pub(super) webhooks: WebhookDesk,
     pub(super) stopped: watch::Receiver<bool>,
 }
 
@@ -58,7 +60,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door { unix, queries, tokens, approvals, policy, mut stopped } = self;
+        let Door { unix, queries, tokens, approvals, policy, webhooks, mut stopped } = self;
         let (listener, _file) = unix.into_parts();
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => listener,
@@ -71,6 +73,7 @@ impl Door {
             .merge(approvals::routes())
             .merge(follow::routes())
             .merge(policy::routes())
+            .merge(webhooks::routes(webhooks))
             .fallback(|| async { Problem::not_found("nothing is served at this path") })
             .with_state(Served { queries, tokens, approvals, policy, stopped: stopped.clone() })
             .into_make_service_with_connect_info::<Caller>();

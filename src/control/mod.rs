@@ -3,7 +3,8 @@
 //! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
 //! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings, tokens and the policy; who may
 //! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
-//! `issuers` fetches the keys of identity providers, on a thread of its own as well.
+//! `issuers` fetches the keys of identity providers, `webhooks` tells others of the `notices` there are, each on a thread of its
+//! own as well.
 
 pub mod approvals;
 pub mod client;
@@ -21,6 +22,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,6 +44,9 @@ pub use policy::{PolicyReload, PolicyReloaded};
 pub use readiness::{Check, Readiness};
 pub use recordings::EXCHANGES_PAGE;
 pub use tokens::{CreatedToken, NewToken, TokenError, TokenRegistry, TokenState, TokenView};
+pub use webhooks::{
+    DeadLetterView, SigningKey, Tried, WebhookDesk, WebhookError, WebhookFormat, WebhookOptions, WebhookView, Webhooks,
+};
 
 /// What the control plane serves, and where.
 pub struct ControlOptions {
@@ -57,6 +62,8 @@ pub struct ControlOptions {
     pub approvals: Arc<approvals::Registry>,
     /// The policy in force.
     pub policy: Arc<dyn PolicyReload>,
+    /// Who else is told of what happens.
+    pub webhooks: WebhookDesk,
     /// Whether the gateway can serve.
     pub readiness: Arc<dyn Readiness>,
     /// The metrics.
@@ -105,7 +112,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens both doors and serves them on a thread named `weir-control`.
 pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
-    let ControlOptions { bind, socket, queries, tokens, approvals, policy, readiness, metrics } = options;
+    let ControlOptions { bind, socket, queries, tokens, approvals, policy, webhooks, readiness, metrics } = options;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("weir-control-io")
@@ -116,7 +123,7 @@ pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
     let unix = socket::open(&socket)?;
     let (stop, stopped) = watch::channel(false);
     let doors = public::Door { tcp, readiness, metrics, stopped: stopped.clone() };
-    let local = local::Door { unix, queries, tokens, approvals, policy, stopped };
+    let local = local::Door { unix, queries, tokens, approvals, policy, webhooks, stopped };
     let thread = thread::Builder::new()
         .name("weir-control".to_owned())
         .spawn(move || serve(runtime, doors, local))

@@ -24,6 +24,9 @@ use crate::recorder::{AccessChange, AccessRow, AccessStore, RecorderError};
 /// Keys in the store: this and the number, 8 bytes, big-endian.
 const PREFIX: &[u8] = b"notice/";
 
+/// Rows that are removed in one write.
+const PRUNED_TOGETHER: usize = 256;
+
 /// What a notice is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NoticeKind {
@@ -39,10 +42,13 @@ pub enum NoticeKind {
     /// Somebody took a right without approval.
     #[serde(rename = "break_glass")]
     BreakGlass,
+    /// Nothing: somebody tries whether a webhook works. In no store.
+    #[serde(rename = "webhook.test")]
+    Test,
 }
 
 impl NoticeKind {
-    /// All there are.
+    /// All that happen.
     pub const ALL: [NoticeKind; 4] =
         [NoticeKind::RequestCreated, NoticeKind::RequestDecided, NoticeKind::GrantUsed, NoticeKind::BreakGlass];
 
@@ -53,6 +59,7 @@ impl NoticeKind {
             NoticeKind::RequestDecided => "request.decided",
             NoticeKind::GrantUsed => "grant.used",
             NoticeKind::BreakGlass => "break_glass",
+            NoticeKind::Test => "webhook.test",
         }
     }
 }
@@ -140,6 +147,31 @@ impl Outbox {
     /// The number up to which notices can be read, as it grows.
     pub fn settled(&self) -> watch::Receiver<u64> {
         self.numbers.settled.subscribe()
+    }
+}
+
+impl Outbox {
+    /// Removes notices up to number `delivered`, and all from before `before_ns`, delivered or not; the newest one always
+    /// stays, since the next number follows from it. The number up to which there are none now, where any was removed.
+    pub(super) fn prune(&self, delivered: u64, before_ns: u64) -> Result<Option<u64>, RecorderError> {
+        let Some((newest, _)) = self.store.last(PREFIX)? else { return Ok(None) };
+        let mut removed = None;
+        loop {
+            let rows = self.store.scan_from(PREFIX, PREFIX, PRUNED_TOGETHER)?;
+            let full = rows.len() == PRUNED_TOGETHER;
+            // One that cannot be read tells nobody anything, however long it stays.
+            let at_ns = |value: &[u8]| serde_json::from_slice::<Notice>(value).map_or(0, |notice| notice.at_ns);
+            let goes =
+                |(key, value): &AccessRow| *key != newest && (number(key) <= delivered || at_ns(value) < before_ns);
+            let old: Vec<AccessChange> = rows.into_iter().take_while(goes).map(|(key, _)| (key, None)).collect();
+            let Some((last, _)) = old.last() else { return Ok(removed) };
+            removed = Some(number(last));
+            let more = full && old.len() == PRUNED_TOGETHER;
+            self.store.write(old)?;
+            if !more {
+                return Ok(removed);
+            }
+        }
     }
 }
 
@@ -244,6 +276,26 @@ mod tests {
         drop(slow);
         assert_eq!((seqs(&outbox, 0), *settled.borrow()), (vec![1, 3], 3));
         assert_eq!(outbox.after(0, 1).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_and_numbers_go_on_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open_access(folder.path()).unwrap();
+        let outbox = Outbox::open(store.clone()).unwrap();
+        for _ in 0..PRUNED_TOGETHER + 10 {
+            let notice = outbox.prepare(NoticeKind::GrantUsed, Value::Null);
+            store.write([notice.change()]).unwrap();
+        }
+        let last = PRUNED_TOGETHER as u64 + 10;
+        assert_eq!(outbox.prune(0, 0).unwrap(), None);
+        assert_eq!(outbox.prune(last - 3, 0).unwrap(), Some(last - 3));
+        assert_eq!(seqs(&outbox, 0), [last - 2, last - 1, last]);
+        assert_eq!(outbox.prune(0, u64::MAX).unwrap(), Some(last - 1));
+        assert_eq!(outbox.prune(last, u64::MAX).unwrap(), None);
+        drop((store, outbox));
+        let outbox = Outbox::open(open_access(folder.path()).unwrap()).unwrap();
+        assert_eq!(outbox.prepare(NoticeKind::GrantUsed, Value::Null).seq, last + 1);
     }
 
     #[test]

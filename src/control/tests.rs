@@ -49,6 +49,7 @@ struct Running {
     handle: ControlHandle,
     gateway: Arc<Gateway>,
     tokens: Arc<TokenRegistry>,
+    webhooks: Webhooks,
     recorder: Recorder,
     _journals: Vec<ShardJournal>,
     folder: TempDir,
@@ -63,6 +64,8 @@ impl Running {
         let tokens = Arc::new(TokenRegistry::open(recorder.access()).unwrap());
         let prometheus = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         ::metrics::with_local_recorder(&prometheus, || ::metrics::counter!("weir_requests_total").increment(3));
+        let outbox = Outbox::open(recorder.access()).unwrap();
+        let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
         let handle = start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
             socket: folder.path().join("weir.sock"),
@@ -70,10 +73,11 @@ impl Running {
             tokens: Arc::clone(&tokens),
             approvals: approvals(&recorder),
             policy: gateway.clone(),
+            webhooks: webhooks.desk(),
             readiness: Arc::clone(&gateway) as Arc<dyn Readiness>,
             metrics: prometheus.handle(),
         });
-        Self { handle: handle.unwrap(), gateway, tokens, recorder, _journals: journals, folder }
+        Self { handle: handle.unwrap(), gateway, tokens, webhooks, recorder, _journals: journals, folder }
     }
 
     fn socket(&self) -> std::path::PathBuf {
@@ -170,9 +174,9 @@ fn listing_tokens_shows_nothing_that_could_log_in() {
 fn tokens_outlive_the_gateway() {
     let running = Running::start();
     let created: CreatedToken = running.client().post("/api/v1/tokens", &new_token(60)).unwrap();
-    let Running { handle, tokens, recorder, folder, .. } = running;
+    let Running { handle, tokens, webhooks, recorder, folder, .. } = running;
     handle.stop();
-    drop(tokens);
+    drop((tokens, webhooks));
     recorder.shutdown().unwrap();
     let reopened = TokenRegistry::open(open_access(&folder.path().join("store")).unwrap()).unwrap();
     let table = reopened.table().load_full();
@@ -191,9 +195,9 @@ fn what_a_token_is_narrowed_to_is_shown_and_outlives_the_gateway_and_older_versi
     let wrong = json!({ "subject": "a", "ttl_seconds": 1, "scope": { "operations": ["reed"] } });
     let wrong = running.client().post::<Value>("/api/v1/tokens", &wrong).unwrap_err();
     assert!(matches!(&wrong, ClientError::Problem(what) if what.contains("reed")), "{wrong}");
-    let Running { handle, tokens, recorder, folder, .. } = running;
+    let Running { handle, tokens, webhooks, recorder, folder, .. } = running;
     handle.stop();
-    drop(tokens);
+    drop((tokens, webhooks));
     recorder.shutdown().unwrap();
     let store = || open_access(&folder.path().join("store")).unwrap();
     assert_eq!(store().scan(b"token/").unwrap(), [], "where versions without scopes look");
@@ -251,6 +255,7 @@ fn an_address_that_is_taken_is_named() {
         tokens: Arc::clone(&running.tokens),
         approvals: approvals(&running.recorder),
         policy: running.gateway.clone(),
+        webhooks: running.webhooks.desk(),
         readiness: Arc::clone(&running.gateway) as Arc<dyn Readiness>,
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
     };

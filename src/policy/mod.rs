@@ -10,6 +10,7 @@ mod key_set;
 mod masking;
 mod patterns;
 mod principal;
+mod reach;
 mod recording;
 mod snapshot;
 mod subject;
@@ -37,6 +38,7 @@ pub use masking::{
 };
 pub use patterns::Patterns;
 pub use principal::{Mechanism, Principal};
+pub use reach::confined;
 pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
 pub use snapshot::PolicySnapshot;
 pub use subject::{RuleError, SubjectMapping};

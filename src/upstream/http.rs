@@ -1,4 +1,4 @@
-//! HTTP as Weir speaks it to identity providers: to token endpoints, for secrets; to issuers, for their keys.
+//! HTTP as Weir speaks it: to token endpoints, for secrets; to issuers, for their keys; to webhooks' receivers.
 //!
 //! Invariants: no redirect is followed and no proxy taken from the environment, since a secret goes where the
 //! configuration says and nowhere else; every request is bounded in time, every answer in size.
@@ -29,26 +29,29 @@ pub enum HttpError {
 
 /// A client that trusts the certificates in `ca`, or the system's where none is named.
 pub fn client(ca: Option<&Path>) -> Result<reqwest::Client, HttpError> {
+    Ok(builder(ca)?.build()?)
+}
+
+/// The same, for whoever has more to say about it.
+pub fn builder(ca: Option<&Path>) -> Result<reqwest::ClientBuilder, HttpError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots(ca)?)
         .with_no_client_auth();
-    let client = reqwest::Client::builder()
+    Ok(reqwest::Client::builder()
         .use_preconfigured_tls(tls)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .timeout(limits::TOKEN_FETCH_WAIT)
-        .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
-        .build()?;
-    Ok(client)
+        .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION"))))
 }
 
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     match (ca, tls::trusted(ca)) {
         // An address without TLS needs nobody to vouch for it; one with TLS is then refused, for want of anybody.
         (None, Err(why)) => {
-            tracing::warn!("identity providers over TLS cannot be verified: {why}");
+            tracing::warn!("servers over TLS cannot be verified: {why}");
             Ok(RootCertStore::empty())
         }
         (_, trusted) => trusted,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A time from `low` to `high`; the middle where the operating system gives no random bytes.
-pub(super) fn between(low: Duration, high: Duration) -> Duration {
+pub fn between(low: Duration, high: Duration) -> Duration {
     let mut random = [0u8; 4];
     let share = match getrandom::fill(&mut random) {
         Ok(()) => f64::from(u32::from_ne_bytes(random)) / f64::from(u32::MAX),

@@ -64,7 +64,7 @@ fn who_is_not_answered_in_time_is_told_what_to_do_and_the_same_passes_later_once
 fn another_topic_another_grant() {
     let world = World::with("epoll", RULES);
     let (one, two) = ("prod.granted", "prod.not-granted");
-    [one, two].map(make);
+    [one, two].into_iter().for_each(make);
     let mut connection = world.connection(&world.dev);
     assert_eq!(delete(&mut connection, one).0, POLICY_VIOLATION);
     world.says(&world.ann, &["approve", &world.pending(&format!("delete topics {one}"))]);
@@ -80,7 +80,7 @@ fn of_several_items_those_that_may_be_done_are_and_the_others_fail() {
     for runtime in RUNTIMES {
         let world = World::with(runtime, RULES);
         let (held, free) = (format!("prod.item-{runtime}"), format!("dev.item-{runtime}"));
-        [&held, &free].map(|topic| make(topic));
+        [&held, &free].into_iter().for_each(|topic| make(topic));
         let mut connection = world.connection(&world.dev);
         let answer = connection.call(6, &deletion(&[&held, &free])).unwrap();
         let mut told: Vec<(String, i16)> =

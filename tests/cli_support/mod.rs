@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir::control::approvals::{Registry, RegistryOptions};
 use weir::control::{
-    Check, ControlHandle, ControlOptions, Outbox, PolicyReload, PolicyReloaded, Readiness, TokenRegistry,
+    Check, ControlHandle, ControlOptions, Outbox, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
 };
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
@@ -48,6 +48,7 @@ impl PolicyReload for AlwaysReady {
 /// What a gateway is to the commands: a recording, tokens and a socket.
 pub struct Gateway {
     pub folder: TempDir,
+    pub webhooks: Webhooks,
     pub recorder: Recorder,
     pub journals: Vec<ShardJournal>,
     pub control: Option<ControlHandle>,
@@ -65,6 +66,8 @@ impl Gateway {
         fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
         let options = RecorderOptions::new(folder.path().join("data"), "n1", 1);
         let (recorder, journals) = Recorder::open(options).unwrap();
+        let outbox = Outbox::open(recorder.access()).unwrap();
+        let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
         let control = weir::control::start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
             socket: folder.path().join("s"),
@@ -72,10 +75,11 @@ impl Gateway {
             tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
             approvals: approvals(&recorder),
             policy: Arc::new(AlwaysReady),
+            webhooks: webhooks.desk(),
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         });
-        Self { folder, recorder, journals, control: Some(control.unwrap()) }
+        Self { folder, webhooks, recorder, journals, control: Some(control.unwrap()) }
     }
 
     pub fn append(&mut self, connection: u64, at_ns: u64, kind: EventKind) {
@@ -140,8 +144,9 @@ impl Gateway {
 
     /// Ends the gateway; what is left is the store.
     pub fn stop(self) -> Stopped {
-        let Gateway { folder, recorder, journals, control } = self;
+        let Gateway { folder, webhooks, recorder, journals, control } = self;
         control.unwrap().stop();
+        drop(webhooks);
         drop(journals);
         recorder.shutdown().unwrap();
         Stopped { folder }

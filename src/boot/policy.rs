@@ -11,11 +11,14 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Problems};
-use crate::control::{PolicyReload, PolicyReloaded};
+use crate::config::{Config, Problem, Problems};
+use crate::control::{
+    PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion, PolicyReload, PolicyReloaded,
+    TokenRegistry,
+};
 use crate::mask::detect::PatternError;
 use crate::pipeline::masking::plans::Book;
-use crate::policy::PolicySnapshot;
+use crate::policy::{PolicySnapshot, PolicyText};
 use crate::recorder::PolicyHash;
 use crate::shard::{Command, Policy, ShardEar};
 use crate::tls::Reload;
@@ -46,6 +49,7 @@ pub(super) enum ReloadError {
 /// Keeps the policy in force the one that the file says.
 pub(super) struct PolicyKeeper {
     config: Arc<Config>,
+    tokens: Arc<TokenRegistry>,
     ears: Vec<ShardEar>,
     kept: Mutex<Kept>,
 }
@@ -65,10 +69,10 @@ enum Seen {
 
 impl PolicyKeeper {
     /// Of the policy that the shards were started with.
-    pub(super) fn new(config: &Arc<Config>, ears: Vec<ShardEar>) -> Arc<PolicyKeeper> {
+    pub(super) fn new(config: &Arc<Config>, tokens: &Arc<TokenRegistry>, ears: Vec<ShardEar>) -> Arc<PolicyKeeper> {
         let kept = Kept { in_force: config.policy.snapshot.clone(), seen: None };
         publish(&kept.in_force, 1.0);
-        Arc::new(PolicyKeeper { config: config.clone(), ears, kept: Mutex::new(kept) })
+        Arc::new(PolicyKeeper { config: config.clone(), tokens: tokens.clone(), ears, kept: Mutex::new(kept) })
     }
 
     /// Reads the file again on a thread of its own, since it may have to wait for clients; what comes of it is logged.
@@ -154,7 +158,51 @@ fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {
     }
 }
 
+fn in_force(policy: &PolicySnapshot) -> PolicyInForce {
+    let told = told(policy);
+    let files = policy.files.iter().map(|file| PolicyFile { name: file.name.clone(), text: file.text.clone() });
+    PolicyInForce {
+        hash: (policy.hash != [0; 32]).then_some(told.hash),
+        access_rules: told.access_rules,
+        recording_rules: told.recording_rules,
+        masking_rules: told.masking_rules,
+        warnings: policy.warnings(),
+        files: files.collect(),
+    }
+}
+
+fn problem(problem: Problem) -> PolicyProblem {
+    let Problem { file, at, what } = problem;
+    PolicyProblem { file: file.display().to_string(), line: at.line, column: at.column, reason: what }
+}
+
 impl PolicyReload for PolicyKeeper {
+    fn in_force(&self) -> PolicyInForce {
+        in_force(&self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force)
+    }
+
+    fn check(&self, files: Vec<PolicyFile>) -> PolicyChecked {
+        let whole = files.first().map(|file| file.name.clone()).unwrap_or_default();
+        let files = files.into_iter().map(|PolicyFile { name, text }| PolicyText { name, text }).collect();
+        let refused = |problems| PolicyChecked { valid: false, problems, warnings: Vec::new() };
+        let snapshot = match self.config.check_policy(files) {
+            Ok(snapshot) => snapshot,
+            Err(Problems(problems)) => return refused(problems.into_iter().map(problem).collect()),
+        };
+        match for_shards(&snapshot) {
+            Ok(_) => PolicyChecked { valid: true, problems: Vec::new(), warnings: snapshot.warnings() },
+            // A pattern that compiles by itself and not together with the others: it is about the policy as a whole.
+            Err(error) => refused(vec![PolicyProblem { file: whole, line: 1, column: 1, reason: error.to_string() }]),
+        }
+    }
+
+    fn explain(&self, question: PolicyQuestion) -> Result<serde_json::Value, String> {
+        let snapshot = self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force.clone();
+        let mut config = Config::clone(&self.config);
+        config.policy.snapshot = snapshot;
+        crate::cli::explain(&config, question, self.tokens.list())
+    }
+
     fn reload(&self) -> Result<PolicyReloaded, String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let reloaded = match self.read() {

@@ -11,6 +11,7 @@ mod explain;
 mod export;
 mod follow;
 mod logging;
+mod looks;
 mod records;
 mod reload;
 mod replay;
@@ -29,6 +30,7 @@ use clap::Parser;
 
 use crate::boot;
 use crate::config::Config;
+use crate::control::{PolicyQuestion, TokenView};
 
 use args::{Cli, Command, ConfigArg};
 use error::CliError;
@@ -61,10 +63,21 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Follow(args) => follow::run(&args, out)?,
         Command::Replay(args) => replay::run(&args, out)?,
         Command::Export(args) => export::run(&args, out)?,
+        Command::Looks(args) => looks::run(&args, out)?,
+        Command::Openapi => write!(out, "{}", crate::control::openapi()?)?,
         Command::Token(command) => token::run(command, out)?,
     }
     out.flush()?;
     Ok(code)
+}
+
+/// What `weir explain --json` would say under the configuration's policy, for the API of the running gateway.
+pub(crate) fn explain(
+    config: &Config,
+    question: PolicyQuestion,
+    tokens: Vec<TokenView>,
+) -> Result<serde_json::Value, String> {
+    explain::answer(config, question, &tokens).map_err(|error| error.to_string())
 }
 
 fn serve(config: &ConfigArg) -> Result<(), CliError> {

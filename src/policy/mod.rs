@@ -10,6 +10,7 @@ mod masking;
 mod patterns;
 mod principal;
 mod recording;
+mod roles;
 mod snapshot;
 mod subject;
 mod token;
@@ -29,9 +30,10 @@ pub use masking::{
     MaskingRules, RuleSet,
 };
 pub use patterns::Patterns;
-pub use principal::{Mechanism, Principal};
+pub use principal::{Mechanism, Person, Principal};
 pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
-pub use snapshot::PolicySnapshot;
+pub use roles::{Role, RoleGroups, Roles};
+pub use snapshot::{PolicySnapshot, PolicyText};
 pub use subject::{RuleError, SubjectMapping};
 pub use token::{
     Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,

@@ -1,6 +1,9 @@
 //! Who a client is, as rules see it.
 
+use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::access::Scopes;
 
@@ -17,6 +20,21 @@ pub struct Principal {
     pub mechanism: Mechanism,
     /// What its token narrows it to; none: nothing is narrowed.
     pub scopes: Option<Arc<Scopes>>,
+}
+
+/// Somebody, whatever their groups and however they proved who they are: what is counted where persons are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Person {
+    /// Who vouches, as in [`Principal`].
+    pub issuer: String,
+    /// The person or service.
+    pub subject: String,
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.subject, self.issuer)
+    }
 }
 
 /// How a principal was proven.
@@ -38,6 +56,11 @@ impl Principal {
     /// Whether it is the same person or service, whatever its groups and however proven.
     pub fn is_same_as(&self, other: &Principal) -> bool {
         (&self.issuer, &self.subject) == (&other.issuer, &other.subject)
+    }
+
+    /// Who that is.
+    pub fn person(&self) -> Person {
+        Person { issuer: self.issuer.clone(), subject: self.subject.clone() }
     }
 
     /// Whoever connects to a listener that asks for nothing.

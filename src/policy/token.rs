@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::access::{Scope, ScopeText, Scopes};
+use super::principal::Person;
 use crate::limits::SCRAM_ITERATIONS_MIN;
 use crate::scram::{self, Hash, ScramError};
 
@@ -47,8 +48,12 @@ pub struct TokenRecord {
     pub expires_ns: u64,
     /// When it was revoked, if it was, ns since the Unix epoch.
     pub revoked_ns: Option<u64>,
-    /// Who asked for it.
+    /// Who asked for it, for people to read.
     pub minted_by: String,
+    /// The person who asked for it and is counted wherever persons are; none where a user of the gateway's machine did, and
+    /// in tokens of versions without an API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minter: Option<Person>,
     /// SHA-256 of the secret's text.
     pub secret_sha256: [u8; 32],
     /// What SCRAM checks a proof against; none in tokens of versions that had no SCRAM.
@@ -99,8 +104,10 @@ pub struct TokenRequest {
     pub groups: Vec<String>,
     /// How long it lives, ns.
     pub ttl_ns: u64,
-    /// Who asks for it.
+    /// Who asks for it, for people to read.
     pub minted_by: String,
+    /// The person who asks for it; none where it is a user of the gateway's machine.
+    pub minter: Option<Person>,
     /// What it narrows its holder to; where it says nothing, nothing is narrowed.
     pub scope: ScopeText,
 }
@@ -170,6 +177,7 @@ impl TokenRequest {
             expires_ns: now_ns.saturating_add(self.ttl_ns),
             revoked_ns: None,
             minted_by: self.minted_by,
+            minter: self.minter,
             secret_sha256: digest(&secret),
             scram,
             scopes,
@@ -245,6 +253,7 @@ mod tests {
             groups: vec!["dev".to_owned(), "analysts".to_owned(), "dev".to_owned()],
             ttl_ns: 1_000,
             minted_by: "uid 0".to_owned(),
+            minter: None,
             scope: ScopeText::default(),
         }
     }

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
-use weir::control::{Check, ControlHandle, ControlOptions, PolicyReload, PolicyReloaded, Readiness, TokenRegistry};
+use weir::control::{
+    Check, ControlHandle, ControlOptions, LoginOptions, PolicyChecked, PolicyFile, PolicyInForce, PolicyQuestion,
+    PolicyReload, PolicyReloaded, Readiness, TokenRegistry,
+};
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
     CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
@@ -40,6 +43,19 @@ impl PolicyReload for AlwaysReady {
     fn reload(&self) -> Result<PolicyReloaded, String> {
         Err("there is no policy here".to_owned())
     }
+
+    fn in_force(&self) -> PolicyInForce {
+        let (warnings, files) = (Vec::new(), Vec::new());
+        PolicyInForce { hash: None, access_rules: 0, recording_rules: 0, masking_rules: 0, warnings, files }
+    }
+
+    fn check(&self, _: Vec<PolicyFile>) -> PolicyChecked {
+        PolicyChecked { valid: true, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn explain(&self, _: PolicyQuestion) -> Result<Value, String> {
+        Err("there is nothing to explain".to_owned())
+    }
 }
 
 /// What a gateway is to the commands: a recording, tokens and a socket.
@@ -58,6 +74,9 @@ impl Gateway {
         let (recorder, journals) = Recorder::open(options).unwrap();
         let control = weir::control::start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            logins: LoginOptions::default(),
+            looks: recorder.looks(),
             socket: folder.path().join("s"),
             queries: recorder.queries(),
             tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),

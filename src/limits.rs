@@ -427,6 +427,9 @@ pub const API_FAILURES_BURST: u32 = 10;
 /// See [`API_FAILURES_BURST`].
 pub const API_FAILURE_EVERY: Duration = Duration::from_secs(6);
 
+/// How long what has logged in once is checked although others fail from the same address too often.
+pub const API_LOGIN_REMEMBERED: Duration = Duration::from_secs(60 * 60);
+
 /// Callers and addresses whose requests are counted; the ones heard of longest ago are forgotten first.
 pub const API_COUNTED_MAX: usize = 10_000;
 

@@ -63,28 +63,35 @@ pub struct Gateway {
     pub folder: TempDir,
     pub recorder: Recorder,
     pub journals: Vec<ShardJournal>,
+    pub tokens: Arc<TokenRegistry>,
     pub control: Option<ControlHandle>,
 }
 
 impl Gateway {
     pub fn start() -> Self {
+        Self::start_with(LoginOptions::default())
+    }
+
+    /// With these logins to its API.
+    pub fn start_with(logins: LoginOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
         let options = RecorderOptions::new(folder.path().join("data"), "n1", 1);
         let (recorder, journals) = Recorder::open(options).unwrap();
+        let tokens = Arc::new(TokenRegistry::open(recorder.access()).unwrap());
         let control = weir::control::start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
             tls: None,
-            logins: LoginOptions::default(),
+            logins,
             looks: recorder.looks(),
             socket: folder.path().join("s"),
             queries: recorder.queries(),
-            tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
+            tokens: tokens.clone(),
             policy: Arc::new(AlwaysReady),
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         });
-        Self { folder, recorder, journals, control: Some(control.unwrap()) }
+        Self { folder, recorder, journals, tokens, control: Some(control.unwrap()) }
     }
 
     pub fn append(&mut self, connection: u64, at_ns: u64, kind: EventKind) {
@@ -149,9 +156,9 @@ impl Gateway {
 
     /// Ends the gateway; what is left is the store.
     pub fn stop(self) -> Stopped {
-        let Gateway { folder, recorder, journals, control } = self;
+        let Gateway { folder, recorder, journals, tokens, control } = self;
         control.unwrap().stop();
-        drop(journals);
+        drop((journals, tokens));
         recorder.shutdown().unwrap();
         Stopped { folder }
     }

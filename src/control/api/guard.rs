@@ -9,9 +9,10 @@
 //! - A resource gets a body that is there and within its limit; whoever sends slowly holds up nobody.
 //! - What a request may read it reads for a bounded time as one of a bounded number, though its client has gone.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -21,6 +22,7 @@ use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -31,8 +33,8 @@ use super::roles::{self, Found, Who};
 use super::tags;
 use crate::control::problem::Problem;
 use crate::limits::{
-    API_BODY_BYTES_MAX, API_CALLER_BURST, API_CALLER_PER_SECOND, API_FAILURE_EVERY, API_FAILURES_BURST,
-    API_REQUEST_WAIT, API_SIDE_BY_SIDE, API_STALL,
+    API_BODY_BYTES_MAX, API_CALLER_BURST, API_CALLER_PER_SECOND, API_COUNTED_MAX, API_FAILURE_EVERY,
+    API_FAILURES_BURST, API_LOGIN_REMEMBERED, API_REQUEST_WAIT, API_SIDE_BY_SIDE, API_STALL,
 };
 use crate::policy::Roles;
 
@@ -47,6 +49,8 @@ pub(in crate::control) struct Guard {
     local_names_only: bool,
     callers: Rates<(String, String)>,
     failures: Rates<IpAddr>,
+    /// Digests of what has logged in before: who shares an address with somebody who guesses is not locked out.
+    let_in: Mutex<HashMap<[u8; 32], Instant>>,
     work: Arc<Semaphore>,
 }
 
@@ -57,6 +61,7 @@ impl Guard {
             local_names_only: bound.ip().to_canonical().is_loopback(),
             callers: Rates::new(API_CALLER_BURST, Duration::from_secs(1) / API_CALLER_PER_SECOND),
             failures: Rates::new(API_FAILURES_BURST, API_FAILURE_EVERY),
+            let_in: Mutex::default(),
             work: Arc::new(Semaphore::new(API_SIDE_BY_SIDE)),
         }
     }
@@ -110,18 +115,38 @@ impl Guard {
         let Some(presented) = request.headers.get(header::AUTHORIZATION) else {
             return Err(not_logged_in(&LoginError::Missing));
         };
-        self.failures.look(&from).map_err(|wait| too_often("failed logins", wait))?;
+        let digest: [u8; 32] = Sha256::digest(presented.as_bytes()).into();
+        if !self.was_let_in(&digest) {
+            self.failures.look(&from).map_err(|wait| too_often("failed logins", wait))?;
+        }
         let checked = match presented.to_str() {
             Ok(presented) => self.logins.check(presented, peer.ip()).await,
             Err(_) => Err(LoginError::Form),
         };
-        checked.map_err(|error| {
+        checked.inspect(|_| self.remember(digest)).map_err(|error| {
             metrics::counter!("weir_api_failed_logins_total").increment(1);
             // What is too often is refused above before it is looked at, the next time.
             let _counted = self.failures.take(&from);
             tracing::warn!(address = %peer.ip(), reason = %error.for_operator(), "a login to the API failed");
             not_logged_in(&error)
         })
+    }
+}
+
+impl Guard {
+    fn was_let_in(&self, digest: &[u8; 32]) -> bool {
+        let let_in = self.let_in.lock().unwrap_or_else(PoisonError::into_inner);
+        let_in.get(digest).is_some_and(|at| at.elapsed() < API_LOGIN_REMEMBERED)
+    }
+
+    fn remember(&self, digest: [u8; 32]) {
+        let mut let_in = self.let_in.lock().unwrap_or_else(PoisonError::into_inner);
+        if let_in.len() >= API_COUNTED_MAX {
+            let_in.retain(|_, at| at.elapsed() < API_LOGIN_REMEMBERED);
+        }
+        if let_in.len() < API_COUNTED_MAX || let_in.contains_key(&digest) {
+            let_in.insert(digest, Instant::now());
+        }
     }
 }
 

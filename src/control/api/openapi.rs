@@ -8,7 +8,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, PathItem, Ref, RefOr,
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::roles::{ROWS, Who};
+use super::roles::{ROWS, Row, Who};
 use super::{Served, resources};
 use crate::control::problem::Problem;
 
@@ -58,7 +58,7 @@ pub(in crate::control) fn document() -> Document {
     for row in ROWS {
         let item = document.paths.paths.get_mut(row.path);
         if let Some(operation) = item.and_then(|item| operation_of(item, row.method)) {
-            complete(operation, row.who, row.path.contains('{'));
+            complete(operation, row);
         }
     }
     document
@@ -74,10 +74,9 @@ fn operation_of<'a>(item: &'a mut PathItem, method: &str) -> Option<&'a mut Oper
 }
 
 /// Adds who may, and the failures that any operation may have.
-fn complete(operation: &mut Operation, who: Who, names_something: bool) {
-    let takes_body = operation.request_body.is_some();
+fn complete(operation: &mut Operation, row: &Row) {
     let mut failures = vec![("403", "A page of another origin"), ("503", "Too busy to answer in time")];
-    if let Who::With(roles) = who {
+    if let Who::With(roles) = row.who {
         operation.security = Some(vec![SecurityRequirement::new(LOGIN, Vec::<String>::new())]);
         operation.description = Some(format!("Needs the role {roles}."));
         failures.push(("400", "What was asked cannot be read"));
@@ -85,10 +84,10 @@ fn complete(operation: &mut Operation, who: Who, names_something: bool) {
         failures.push(("403", "None of the caller's roles may do this"));
         failures.push(("429", "Too often; Retry-After says when again"));
     }
-    if names_something {
+    if row.path.contains('{') {
         failures.push(("404", "There is none of that name"));
     }
-    if takes_body {
+    if row.method == "POST" {
         failures.push(("413", "The body is too large"));
         failures.push(("415", "The body is not declared as JSON"));
         failures.push(("422", "The body is JSON and not what is expected"));

@@ -80,6 +80,9 @@ async fn in_force(served: Served) -> Result<PolicyInForce, Problem> {
 #[utoipa::path(post, path = "/api/v1/policy/check", tag = "policy", request_body = Candidate,
     responses((status = 200, description = "Everything that is wrong with it, with its place", body = PolicyChecked)))]
 async fn check(State(served): State<Served>, Body(asked): Body<Candidate>) -> Result<Json<PolicyChecked>, Problem> {
+    if asked.files.is_empty() {
+        return Err(Problem::unprocessable("files is empty; a policy has one file or more"));
+    }
     blocking(move || Ok(served.policy.check(asked.files))).await.map(Json)
 }
 

@@ -194,6 +194,9 @@ impl FromStr for NameCursor {
             let (first_hour, hour) = (number()?, number()?);
             let digits = parts.next()?.as_bytes();
             let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+            if digits.len() % 2 != 0 {
+                return None;
+            }
             let name = digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
             // Hours that no time has would be asked about one by one.
             let possible = hour <= first_hour && first_hour <= hour_of(u64::MAX);

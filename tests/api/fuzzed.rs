@@ -1,7 +1,8 @@
 //! schemathesis, with each role, from the gateway's own document: no answer is a 5xx or another than is documented, whatever
 //! is asked.
 //!
-//! Left out is the check that whatever the schema allows is taken: it cannot say what a cursor or a pattern is.
+//! Left out are the check that whatever the schema allows is taken, since it cannot say what a cursor or a pattern is, and
+//! the one that any wrong login is answered by 401: who tries some is slowed down by 429. Other tests are about logins.
 
 use std::process::{Command, Output};
 
@@ -17,7 +18,7 @@ fn fuzz(gateway: &Gateway, token: &str) -> Output {
     command.args(["run", &format!("http://{}/api/v1/openapi.json", gateway.control())]);
     command.args(["--header", &format!("Authorization: Bearer {token}")]);
     command.args(["--phases", "coverage,fuzzing", "--max-examples", "5", "--seed", "7", "--rate-limit", RATE]);
-    command.args(["--checks", "all", "--exclude-checks", "positive_data_acceptance", "--no-color"]);
+    command.args(["--checks", "all", "--exclude-checks", "positive_data_acceptance,ignored_auth", "--no-color"]);
     // It keeps what it found beside where it runs.
     command.current_dir(gateway.config_path().parent().unwrap());
     command.output().unwrap_or_else(|e| panic!("schemathesis does not run: {e}; `make setup-test` installs it"))

@@ -22,7 +22,7 @@ fn what_a_client_does_is_told_by_session_identity_and_topic() {
     let gateway = Gateway::start(env!("CARGO_BIN_EXE_weir"), options).unwrap();
     let auditor = login(&gateway, "aud", "audit");
     let ann = Person::of(&gateway, "ann", "dev");
-    loadtest::admin::create_topic(&cluster, "orders.eu", &[0]).unwrap();
+    loadtest::admin::create_topic(&cluster, "orders.eu", &[1]).unwrap();
     let mut kcat = ann.kcat_command(&["-P", "-t", "orders.eu", "-X", "client.id=books"]);
     let mut kcat = kcat.stdin(Stdio::piped()).spawn().unwrap();
     kcat.stdin.take().unwrap().write_all(b"a\nb\n").unwrap();

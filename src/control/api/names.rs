@@ -120,6 +120,6 @@ async fn topics(State(served): State<Served>, Params(query): Params<NamesQuery>)
 
 fn asked(query: NamesQuery) -> Result<(u64, Option<NameCursor>, usize), Problem> {
     let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
-    let since_ns = query.since_ns.unwrap_or(now_ns.saturating_sub(LOOKED_BACK_NS));
+    let since_ns = page::moment(query.since_ns)?.unwrap_or(now_ns.saturating_sub(LOOKED_BACK_NS));
     Ok((since_ns, page::cursor(query.cursor)?, page::limit(query.limit)?))
 }

@@ -20,6 +20,16 @@ pub(super) fn limit_up_to(asked: Option<usize>, most: usize) -> Result<usize, Pr
     }
 }
 
+/// A moment, ns since the Unix epoch, as a clock can show one.
+pub(super) fn moment(asked: Option<u64>) -> Result<Option<u64>, Problem> {
+    match asked {
+        Some(ns) if i64::try_from(ns).is_err() => {
+            Err(Problem::bad_request(format!("{ns} ns is no time, it is too late")))
+        }
+        moment => Ok(moment),
+    }
+}
+
 /// Where the page begins.
 pub(super) fn cursor<C: FromStr<Err = String>>(asked: Option<String>) -> Result<Option<C>, Problem> {
     asked.map(|text| text.parse()).transpose().map_err(Problem::bad_request)

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::caller::Caller;
 use super::extract::Body;
-use super::{Served, blocking};
+use super::{Served, blocking, page};
 use crate::control::policy::{PolicyChecked, PolicyFile, PolicyInForce, PolicyQuestion, PolicyReloaded};
 use crate::control::problem::Problem;
 
@@ -93,6 +93,7 @@ async fn explain(
     State(served): State<Served>,
     Body(question): Body<PolicyQuestion>,
 ) -> Result<Json<serde_json::Value>, Problem> {
+    page::moment(question.at_ns)?;
     blocking(move || served.policy.explain(question).map_err(Problem::unprocessable)).await.map(Json)
 }
 

@@ -76,8 +76,8 @@ async fn sessions(
         address: query.address.map(|address| address.parse()).transpose().map_err(Problem::bad_request)?,
         identity: query.identity,
         topic: query.topic,
-        since_ns: query.since_ns,
-        until_ns: query.until_ns,
+        since_ns: page::moment(query.since_ns)?,
+        until_ns: page::moment(query.until_ns)?,
         limit: page::limit_up_to(query.limit, most)?,
     };
     let from = page::cursor(query.cursor)?;

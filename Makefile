@@ -7,7 +7,7 @@ CARGO ?= cargo
 SETUP := ./loadtest/setup.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench setup-fuzz build demo test soak lint compatibility bench fuzz clean
+.PHONY: help setup setup-test setup-bench setup-fuzz build demo test soak lint compatibility openapi bench fuzz clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ soak: setup-test ## Ten minutes of mixed clients and broker restarts on both run
 
 compatibility: setup ## Write docs/compatibility.md anew from the tables; a test fails when it is stale
 	$(CARGO) test --release --locked --test differential -- --ignored --exact write_the_compatibility_page
+
+openapi: setup ## Write docs/openapi.json anew from the code; a test fails when it is stale
+	$(CARGO) run --release --locked --quiet --package weir -- openapi >docs/openapi.json
 
 bench: setup-bench ## CPU per byte and per request beside HAProxy and a bare relay; bytes of disk per exchange; full recording; questions; masking
 	$(CARGO) bench --locked --package weir --bench data_plane --bench recording --bench queries --bench mask

@@ -166,6 +166,13 @@ make_venv() {
             -r "$here/tests/clients/aiokafka/requirements.txt"
 }
 
+# An environment of its own: it brings a test runner along, which the clients do not need.
+make_schemathesis() {
+    python3 -m venv --clear "$cache/schemathesis" &&
+        "$cache/schemathesis/bin/pip" install -q --no-input --disable-pip-version-check \
+            -r "$here/tests/api/requirements.txt"
+}
+
 install_cargo_fuzz() { cargo install --quiet --locked --root "$cache" "cargo-fuzz@$cargo_fuzz_version"; }
 
 build_go_clients() {
@@ -199,6 +206,7 @@ for part in "$@"; do
         stamped "kafka-$older_client_version" "$(sum_of "$here/tests/kafka/pom.xml")" fetch_older_client
         stamped "keycloak-$keycloak_version" built fetch_keycloak
         stamped python-clients "$(sum_of "$clients"/*/requirements.txt)" make_venv
+        stamped schemathesis "$(sum_of "$here/tests/api/requirements.txt")" make_schemathesis
         stamped go-programs "$(sum_of "$clients"/go.* "$clients"/*/*.go "$clients"/*/*/*.go)" build_go_clients
         stamped node-clients "$(sum_of "$clients/kafkajs/package-lock.json")" fetch_node_modules
     fi

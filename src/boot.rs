@@ -22,7 +22,8 @@ use thiserror::Error;
 use crate::config::{self, Config};
 use crate::control::approvals::{ApprovalDesk, Registry, RegistryOptions};
 use crate::control::{
-    self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Outbox, Readiness, TokenRegistry, Webhooks,
+    self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, LoginOptions, Outbox, Readiness, TokenRegistry,
+    Webhooks,
 };
 use crate::limits;
 use crate::mask::detect::PatternError;
@@ -123,10 +124,11 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let who = Who { tokens: &tokens, issuers: &issuers, policy, desk: desk.clone() };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
     let shards = shard::start(shards).map_err(own("a shard did not start"))?;
-    let keeper = PolicyKeeper::new(&config, shards.iter().map(ShardHandle::ear).collect());
+    let keeper = PolicyKeeper::new(&config, &tokens, shards.iter().map(ShardHandle::ear).collect());
     if config.policy.path.is_some() {
         followed.push(keeper.clone());
     }
+    let control_tls = control_tls(&config, &mut followed)?;
     let reloader = Reloader::start(followed).map_err(own("the thread that follows files"))?;
     let readiness = Arc::new(Ready {
         clusters: clusters.clone(),
@@ -137,6 +139,9 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     });
     let control = control::start(ControlOptions {
         bind: config.control.bind,
+        tls: control_tls,
+        logins: logins(&config, &issuers),
+        looks: recorder.looks(),
         socket: config.control.socket.clone(),
         queries: recorder.queries(),
         tokens,
@@ -320,6 +325,26 @@ pub fn issuers(config: &Config) -> Vec<IssuerSource> {
         allow_http: issuer.allow_http,
     };
     config.issuers.iter().map(source).collect()
+}
+
+/// The control plane's TLS, which has to follow its files like the listeners'.
+fn control_tls(config: &Config, followed: &mut Vec<Arc<dyn Reload>>) -> Result<Option<Arc<ServerTls>>, BootError> {
+    let Some(files) = config.control.tls.clone() else { return Ok(None) };
+    let owner = || "control".to_owned();
+    let live = ServerTls::open("control", files).map_err(|source| BootError::Tls { owner: owner(), source })?;
+    let live = Arc::new(live);
+    followed.push(live.clone());
+    Ok(Some(live))
+}
+
+/// Who may log in to the API.
+fn logins(config: &Config, issuers: &IssuerKeys) -> LoginOptions {
+    LoginOptions {
+        roles: config.control.roles.clone(),
+        issuers: config.control.issuers.clone(),
+        issuer_table: issuers.table(),
+        refresh: Arc::new(issuers.refresher()),
+    }
 }
 
 /// The listeners; whatever has to follow its files is added to `followed`.

@@ -380,6 +380,9 @@ pub const RECORDS_INFLATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// and neither large; bytes.
 pub const FRAMES_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Names that one page of identities or topics looks at, those that earlier pages told included: some tenths of a second.
+pub const NAMES_LOOKED_AT: usize = 20_000;
+
 /// Frames that a command keeps because their exchanges come later: those of the slowest answers; bytes.
 pub const FRAMES_AHEAD_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -500,3 +503,53 @@ pub const NOTICE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// How often notices that nobody waits for any more are removed.
 pub const NOTICE_UPKEEP: Duration = Duration::from_secs(60);
+
+// What the control API's users may ask for. Who asks for more waits or is told so; the data plane does not notice.
+
+/// Items of a page where nobody says how many, and at most.
+pub const API_PAGE: usize = 100;
+/// See [`API_PAGE`]: an answer of a megabyte or so.
+pub const API_PAGE_MAX: usize = 1000;
+
+/// A request's body, bytes: a policy of thousands of rules fits.
+pub const API_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A request's head, bytes: a JWT with hundreds of groups fits.
+pub const API_HEAD_BYTES_MAX: usize = 2 * JWT_BYTES_MAX;
+
+/// How long a client may take for a request's head, and stay connected without asking anything.
+pub const API_HEAD_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a connection may take nothing of an answer, or send nothing of a body: who is that slow is not reading.
+pub const API_STALL: Duration = Duration::from_secs(15);
+
+/// How long a request may take; above [`POLICY_DRAIN`], which a reload waits for.
+pub const API_REQUEST_WAIT: Duration = Duration::from_secs(45);
+
+/// Connections to the control plane's address. Monitoring needs a handful.
+pub const CONTROL_CONNECTIONS_MAX: usize = 256;
+
+/// Requests that are worked on side by side: each may read the store on a thread of its own.
+pub const API_SIDE_BY_SIDE: usize = 16;
+
+/// Requests of one caller: so many at once, and so many a second in the long run.
+pub const API_CALLER_BURST: u32 = 200;
+/// See [`API_CALLER_BURST`].
+pub const API_CALLER_PER_SECOND: u32 = 50;
+
+/// Failed logins of one address (of IPv6 a /64): so many at once, and one more every so often.
+pub const API_FAILURES_BURST: u32 = 10;
+/// See [`API_FAILURES_BURST`].
+pub const API_FAILURE_EVERY: Duration = Duration::from_secs(6);
+
+/// How long what has logged in once is checked although others fail from the same address too often.
+pub const API_LOGIN_REMEMBERED: Duration = Duration::from_secs(60 * 60);
+
+/// Callers and addresses whose requests are counted; the ones heard of longest ago are forgotten first.
+pub const API_COUNTED_MAX: usize = 10_000;
+
+/// How long the same caller's looks at the same session the same way count as one: a page after the other is one look.
+pub const LOOK_SPAN: Duration = Duration::from_secs(60);
+
+/// Looks that may be gone on with; above that each is noted.
+pub const LOOKS_KNOWN_MAX: usize = 10_000;

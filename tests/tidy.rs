@@ -26,7 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("recorder", &["event", "wire", "ledger"]),
     ("upstream", &["wire", "tls"]),
     ("shard", &["pipeline", "recorder", "upstream", "wire", "policy", "event", "tls"]),
-    ("control", &["policy", "recorder", "ledger", "upstream", "event"]),
+    ("control", &["policy", "recorder", "ledger", "upstream", "event", "tls"]),
     ("config", &["policy", "tls"]),
 ];
 

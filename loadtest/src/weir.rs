@@ -36,6 +36,8 @@ pub struct Options {
     pub listener: Vec<String>,
     /// Environment variables the gateway gets, and the commands about it.
     pub env: Vec<(String, String)>,
+    /// Further keys of `control`, such as `roles: { admin: [sre] }`.
+    pub control: Vec<String>,
     /// Further keys of `store`, such as `durability: synced`.
     pub store: Vec<String>,
     /// The policy file's text, where there is one.
@@ -63,6 +65,7 @@ impl Options {
             cluster: Vec::new(),
             listener: Vec::new(),
             env: Vec::new(),
+            control: Vec::new(),
             store: Vec::new(),
             policy: None,
             broker_ports: None,
@@ -108,7 +111,7 @@ impl Options {
         let ports = format!("\"{}-{last}\"", SocketAddr::new(self.host, first));
         let lines = |indent: &str, lines: &[String]| lines.iter().map(|l| format!("{indent}{l}\n")).collect::<String>();
         format!(
-            "runtime: {runtime}\nstore: {{ path: {store}{of_store} }}\ncontrol: {{ bind: \"{control}\" }}\n{policy}{top}\
+            "runtime: {runtime}\nstore: {{ path: {store}{of_store} }}\ncontrol: {{ bind: \"{control}\"{of_control} }}\n{policy}{top}\
              clusters:\n  - name: main\n    bootstrap: [{upstream}]\n{cluster}{clusters}\
              listeners:\n  - name: main\n    cluster: main\n    bind: \"{listener}\"\n    \
              brokers: {brokers}\n    auth: [{auth}]\n{of_listener}{listeners}",
@@ -116,6 +119,7 @@ impl Options {
             store = dir.join("store").display(),
             of_store = self.store.iter().map(|key| format!(", {key}")).collect::<String>(),
             control = addresses.control,
+            of_control = self.control.iter().map(|key| format!(", {key}")).collect::<String>(),
             policy = if self.policy.is_some() { "policy: policy.yaml\n" } else { "" },
             top = lines("", &self.top),
             upstream = upstream.join(", "),

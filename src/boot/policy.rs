@@ -6,16 +6,20 @@
 //!   and lack the rules that come last.
 //! - A reload that is reported as done is in force on every shard, and nothing that was decided before is under way.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Problems};
-use crate::control::{PolicyReload, PolicyReloaded};
+use crate::config::{Config, Problem, Problems};
+use crate::control::{
+    PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion, PolicyReload, PolicyReloaded,
+    TokenRegistry,
+};
 use crate::mask::detect::PatternError;
 use crate::pipeline::masking::plans::Book;
-use crate::policy::PolicySnapshot;
+use crate::policy::{AccessClient, Action, ActionKind, PolicySnapshot, PolicyText, Requester, ResourceKind, Terms};
 use crate::recorder::PolicyHash;
 use crate::shard::{Command, Policy, ShardEar};
 use crate::tls::Reload;
@@ -47,6 +51,7 @@ pub(super) enum ReloadError {
 /// Keeps the policy in force the one that the file says.
 pub(super) struct PolicyKeeper {
     config: Arc<Config>,
+    tokens: Arc<TokenRegistry>,
     ears: Vec<ShardEar>,
     kept: Mutex<Kept>,
 }
@@ -66,10 +71,10 @@ enum Seen {
 
 impl PolicyKeeper {
     /// Of the policy that the shards were started with.
-    pub(super) fn new(config: &Arc<Config>, ears: Vec<ShardEar>) -> Arc<PolicyKeeper> {
+    pub(super) fn new(config: &Arc<Config>, tokens: &Arc<TokenRegistry>, ears: Vec<ShardEar>) -> Arc<PolicyKeeper> {
         let kept = Kept { in_force: config.policy.snapshot.clone(), seen: None };
         publish(&kept.in_force, 1.0);
-        Arc::new(PolicyKeeper { config: config.clone(), ears, kept: Mutex::new(kept) })
+        Arc::new(PolicyKeeper { config: config.clone(), tokens: tokens.clone(), ears, kept: Mutex::new(kept) })
     }
 
     /// Reads the file again on a thread of its own, since it may have to wait for clients; what comes of it is logged.
@@ -164,7 +169,88 @@ fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {
     }
 }
 
+fn in_force(policy: &PolicySnapshot) -> PolicyInForce {
+    let told = told(policy);
+    let files = policy.files.iter().map(|file| PolicyFile { name: file.name.clone(), text: file.text.clone() });
+    PolicyInForce {
+        hash: (policy.hash != [0; 32]).then_some(told.hash),
+        access_rules: told.access_rules,
+        recording_rules: told.recording_rules,
+        masking_rules: told.masking_rules,
+        warnings: policy.warnings(),
+        files: files.collect(),
+    }
+}
+
+fn problem(problem: Problem) -> PolicyProblem {
+    let Problem { file, at, what } = problem;
+    PolicyProblem { file: file.display().to_string(), line: at.line, column: at.column, reason: what }
+}
+
 impl PolicyReload for PolicyKeeper {
+    fn in_force(&self) -> PolicyInForce {
+        in_force(&self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force)
+    }
+
+    fn check(&self, files: Vec<PolicyFile>) -> PolicyChecked {
+        let whole = files.first().map(|file| file.name.clone()).unwrap_or_default();
+        let files = files.into_iter().map(|PolicyFile { name, text }| PolicyText { name, text }).collect();
+        let refused = |problems| PolicyChecked { valid: false, problems, warnings: Vec::new() };
+        let snapshot = match self.config.check_policy(files) {
+            Ok(snapshot) => snapshot,
+            Err(Problems(problems)) => return refused(problems.into_iter().map(problem).collect()),
+        };
+        match for_shards(&snapshot) {
+            Ok(_) => PolicyChecked { valid: true, problems: Vec::new(), warnings: snapshot.warnings() },
+            // A pattern that compiles by itself and not together with the others: it is about the policy as a whole.
+            Err(error) => refused(vec![PolicyProblem { file: whole, line: 1, column: 1, reason: error.to_string() }]),
+        }
+    }
+
+    fn cluster(&self, asked: Option<&str>) -> Result<String, String> {
+        let names: Vec<&str> = self.config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        match (asked, names.as_slice()) {
+            (Some(asked), _) if names.contains(&asked) => Ok(asked.to_owned()),
+            (None, [only]) => Ok((*only).to_owned()),
+            _ => Err(format!("say which cluster: {}", names.join(", "))),
+        }
+    }
+
+    fn terms(&self, requester: &Requester, action: &Action) -> Vec<Terms> {
+        let policy = self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force.clone();
+        let mut terms = Vec::new();
+        for listener in self.config.listeners.iter().filter(|listener| listener.cluster == action.cluster) {
+            let client = AccessClient {
+                listener: &listener.name,
+                issuer: &requester.person.issuer,
+                subject: &requester.person.subject,
+                groups: &requester.groups,
+                client_id: None,
+                address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                scopes: None,
+            };
+            let Some(rules) = policy.approvals.about(&client) else { continue };
+            for item in &action.items {
+                let kind = match item.kind {
+                    ActionKind::Topic => ResourceKind::Topic,
+                    ActionKind::Group => ResourceKind::Group,
+                    _ => ResourceKind::Cluster,
+                };
+                let held = rules.holding(action.operation, kind, &item.name).into_iter();
+                terms
+                    .extend(held.map(|rule| rule.terms.clone()).filter(|one| !terms.contains(one)).collect::<Vec<_>>());
+            }
+        }
+        terms
+    }
+
+    fn explain(&self, question: PolicyQuestion) -> Result<serde_json::Value, String> {
+        let snapshot = self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force.clone();
+        let mut config = Config::clone(&self.config);
+        config.policy.snapshot = snapshot;
+        crate::cli::explain(&config, question, self.tokens.list())
+    }
+
     fn reload(&self) -> Result<PolicyReloaded, String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let reloaded = match self.read() {

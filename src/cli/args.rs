@@ -71,6 +71,10 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Write a session out for other programs
     Export(ExportArgs),
+    /// List who looked at recordings
+    Looks(LooksArgs),
+    /// Print the API's OpenAPI document
+    Openapi,
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +256,18 @@ pub(super) struct SessionsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct LooksArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// At most this many, the latest ones
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: u32,
+    /// Print a JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
@@ -372,7 +388,7 @@ pub(super) enum ExportFormat {
     Pcapng,
 }
 
-fn parse_asked(text: &str) -> Result<Asked, String> {
+pub(super) fn parse_asked(text: &str) -> Result<Asked, String> {
     match text {
         "fetch" => Ok(Asked::Fetch),
         "produce" => Ok(Asked::Produce),

@@ -12,6 +12,7 @@ mod explain;
 mod export;
 mod follow;
 mod logging;
+mod looks;
 mod records;
 mod reload;
 mod replay;
@@ -31,6 +32,7 @@ use clap::Parser;
 
 use crate::boot;
 use crate::config::Config;
+use crate::control::{PolicyQuestion, TokenView};
 
 use args::{Cli, Command, ConfigArg};
 use error::CliError;
@@ -70,11 +72,22 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::BreakGlass(args) => approvals::break_glass(args, out)?,
         Command::Review(args) => approvals::review(args, out)?,
         Command::Revoke(args) => approvals::revoke(args, out)?,
+        Command::Looks(args) => looks::run(&args, out)?,
+        Command::Openapi => write!(out, "{}", crate::control::openapi()?)?,
         Command::Token(command) => token::run(command, out)?,
         Command::Webhook(command) => webhook::run(command, out)?,
     }
     out.flush()?;
     Ok(code)
+}
+
+/// What `weir explain --json` would say under the configuration's policy, for the API of the running gateway.
+pub(crate) fn explain(
+    config: &Config,
+    question: PolicyQuestion,
+    tokens: Vec<TokenView>,
+) -> Result<serde_json::Value, String> {
+    explain::answer(config, question, &tokens).map_err(|error| error.to_string())
 }
 
 fn serve(config: &ConfigArg) -> Result<(), CliError> {

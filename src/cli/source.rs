@@ -9,10 +9,12 @@ use super::error::CliError;
 use crate::config::Config;
 use crate::control::EXCHANGES_PAGE;
 use crate::control::client::Client;
-use crate::control::{CreatedToken, NewToken, TokenRegistry, TokenView};
+use crate::control::{CreatedToken, LookPage, Minter, NewToken, TokenRegistry, TokenView, look_page};
 use crate::event::SessionId;
 use crate::limits::FRAMES_PAGE_BYTES;
-use crate::recorder::{EventCursor, FrameCursor, FramePage, Queries, SessionFilter, open_access, open_read_only};
+use crate::recorder::{
+    EventCursor, FrameCursor, FramePage, LookStore, Queries, SessionFilter, open_access, open_read_only,
+};
 
 /// Who answers questions about tokens.
 pub(super) enum Tokens {
@@ -31,7 +33,7 @@ impl Tokens {
     pub(super) fn create(&self, new: NewToken) -> Result<CreatedToken, CliError> {
         match self {
             Tokens::Gateway(gateway) => Ok(gateway.post("/api/v1/tokens", &new)?),
-            Tokens::Store(tokens) => Ok(tokens.create(new, &caller())?),
+            Tokens::Store(tokens) => Ok(tokens.create(new, &Minter::LocalUser(caller()))?),
         }
     }
 
@@ -96,12 +98,12 @@ impl Recording {
     pub(super) fn exchanges(&self, id: SessionId, after: EventCursor) -> Result<Vec<Value>, CliError> {
         #[derive(Deserialize)]
         struct Listed {
-            exchanges: Vec<Value>,
+            events: Vec<Value>,
         }
         match self {
             Recording::Gateway(gateway) => {
-                let path = format!("/api/v1/sessions/{id}/exchanges?after={after}&limit={EXCHANGES_PAGE}");
-                Ok(gateway.get::<Listed>(&path)?.exchanges)
+                let path = format!("/api/v1/sessions/{id}/events?cursor={after}&limit={EXCHANGES_PAGE}");
+                Ok(gateway.get::<Listed>(&path)?.events)
             }
             Recording::Store(queries) => as_json(queries.joined_exchanges(id, after, EXCHANGES_PAGE)?),
         }
@@ -112,6 +114,35 @@ impl Recording {
         match self {
             Recording::Gateway(gateway) => Ok(gateway.get(&format!("/api/v1/sessions/{id}/frames?after={after}"))?),
             Recording::Store(queries) => Ok(queries.frames(id, after, FRAMES_PAGE_BYTES)?),
+        }
+    }
+}
+
+/// Who answers questions about who looked.
+pub(super) enum Looks {
+    Gateway(Client),
+    Store(LookStore),
+}
+
+impl Looks {
+    pub(super) fn find(config: &Config) -> Result<Self, CliError> {
+        match Client::find(&config.control.socket)? {
+            Some(gateway) => Ok(Looks::Gateway(gateway)),
+            None => Ok(Looks::Store(LookStore::of(open_access(&config.store.path)?))),
+        }
+    }
+
+    /// The page of at most `limit` looks behind `cursor`, the latest first.
+    pub(super) fn page(&self, cursor: Option<&str>, limit: usize) -> Result<LookPage, CliError> {
+        match self {
+            Looks::Gateway(gateway) => {
+                let from = cursor.map(|cursor| format!("&cursor={}", encoded(cursor))).unwrap_or_default();
+                Ok(gateway.get(&format!("/api/v1/looks?limit={limit}{from}"))?)
+            }
+            Looks::Store(looks) => {
+                let from = cursor.map(str::parse).transpose().map_err(CliError::Unsuitable)?;
+                Ok(look_page(looks, from, limit)?)
+            }
         }
     }
 }

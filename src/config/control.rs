@@ -1,11 +1,16 @@
-//! `control`: where the control plane listens.
+//! `control`: where the control plane listens, and who may use its API for what.
 
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::listeners::issuer_names;
 use super::ports::Ports;
 use super::reader::{Reader, Section};
-use super::{Control, value};
+use super::{Control, tls, value};
+use crate::policy::{Role, RoleGroups};
+
+const KEYS: &[&str] = &["bind", "socket", "tls", "roles", "issuers"];
 
 /// `sun_path` of unix(7) holds 108 bytes, the last of them zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -13,20 +18,61 @@ const SOCKET_PATH_BYTES_MAX: usize = 107;
 /// The socket's name inside the store's folder, unless configured.
 const SOCKET_NAME: &str = "weir.sock";
 
-pub(super) fn read(
-    root: &Section<'_>,
-    reader: &mut Reader,
-    store: Option<&Path>,
-    ports: &mut Ports,
-) -> Option<Control> {
+/// What other sections say.
+pub(super) struct Known<'a> {
+    pub(super) store: Option<&'a Path>,
+    pub(super) issuers: &'a [String],
+}
+
+pub(super) fn read(root: &Section<'_>, reader: &mut Reader, known: &Known<'_>, ports: &mut Ports) -> Option<Control> {
     let node = root.needed(reader, "control", "`control: { bind: \"127.0.0.1:9280\" }`")?;
-    let section = reader.section(node, "control", &["bind", "socket"], &[])?;
+    let section = reader.section(node, "control", KEYS, &[])?;
     let bind = section.required(reader, "bind", "an IP address and a port, such as \"127.0.0.1:9280\"", value::bind);
     if let (Some(bind), Some(node)) = (bind, section.node("bind")) {
         ports.claim(node.at, section.path("bind"), bind.ip(), bind.port(), bind.port());
     }
-    let socket = socket(&section, reader, store);
-    Some(Control { bind: bind?, socket: socket? })
+    let socket = socket(&section, reader, known.store);
+    let tls = tls::of_control(&section, reader);
+    let roles = roles(&section, reader);
+    let issuers = match section.node("issuers") {
+        Some(node) => issuer_names(node, &section.path("issuers"), reader, known.issuers),
+        None => Some(known.issuers.to_vec()),
+    };
+    let (bind, tls, roles) = (bind?, tls?, roles?);
+    logins_stay_here(&section, reader, bind, tls.is_some())?;
+    Some(Control { bind, socket: socket?, tls, roles, issuers: issuers? })
+}
+
+/// What somebody logs in with must not cross a network in the clear.
+fn logins_stay_here(section: &Section<'_>, reader: &mut Reader, bind: SocketAddr, tls: bool) -> Option<()> {
+    match section.node("bind") {
+        Some(node) if section.node("roles").is_some() && !tls && !bind.ip().to_canonical().is_loopback() => {
+            let expected = "expected `tls` beside `roles`, or a loopback address such as \"127.0.0.1:9280\"";
+            let what = "logins to the API would cross the network in the clear";
+            reader.report(node.at, format!("{}: {what}; {expected}", section.path("bind")));
+            None
+        }
+        _ => Some(()),
+    }
+}
+
+fn roles(section: &Section<'_>, reader: &mut Reader) -> Option<RoleGroups> {
+    let Some(node) = section.node("roles") else { return Some(RoleGroups::default()) };
+    let names = Role::ALL.map(Role::name);
+    let roles = reader.section(node, &section.path("roles"), &names, &[])?;
+    let mut groups = |role: Role| {
+        let Some(node) = roles.node(role.name()) else { return Some((role, Vec::new())) };
+        let path = roles.path(role.name());
+        let items = reader.list(node, &path, "names of groups")?;
+        let names = items.iter().enumerate().map(|(index, item)| {
+            reader.scalar(item, &format!("{path}[{index}]"), |node| value::text(node).map(str::to_owned))
+        });
+        // Collected before it is looked at, so that every mistake is told.
+        let names: Vec<Option<String>> = names.collect();
+        Some((role, names.into_iter().collect::<Option<Vec<_>>>()?))
+    };
+    let all: Vec<Option<_>> = Role::ALL.into_iter().map(&mut groups).collect();
+    Some(RoleGroups::new(all.into_iter().collect::<Option<Vec<_>>>()?))
 }
 
 fn socket(section: &Section<'_>, reader: &mut Reader, store: Option<&Path>) -> Option<PathBuf> {

@@ -258,7 +258,12 @@ fn issuers(section: &Section<'_>, reader: &mut Reader, auth: Option<&[Auth]>, kn
         reader.report(node.at, format!("{path}: issuers are asked for JWTs only; expected `jwt` in `auth`"));
         return None;
     }
-    let items = reader.list(node, &path, "names of issuers")?;
+    issuer_names(node, &path, reader, known)
+}
+
+/// A list of names of issuers that the configuration has.
+pub(super) fn issuer_names(node: &Node, path: &str, reader: &mut Reader, known: &[String]) -> Option<Vec<String>> {
+    let items = reader.list(node, path, "names of issuers")?;
     let mut all = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");

@@ -42,7 +42,7 @@ use std::time::Duration;
 use reqwest::Url;
 
 use crate::addressing::{Advertised, Brokers};
-use crate::policy::{IssuerRules, PolicySnapshot, SubjectMapping};
+use crate::policy::{IssuerRules, PolicySnapshot, PolicyText, RoleGroups, SubjectMapping};
 use crate::scram::Hash;
 use crate::tls::{ClientFiles, ServerFiles, TlsError};
 
@@ -134,8 +134,14 @@ pub enum OnOverload {
 /// Where the control plane listens.
 #[derive(Debug, Clone)]
 pub struct Control {
-    /// HTTP: `/metrics`, `/healthz`, `/readyz`.
+    /// HTTP: the API, `/metrics`, `/healthz`, `/readyz`.
     pub bind: SocketAddr,
+    /// TLS there; none where it is plain HTTP.
+    pub tls: Option<ServerFiles>,
+    /// Which groups may use the API for what.
+    pub roles: RoleGroups,
+    /// The names of the issuers whose JWTs are taken there.
+    pub issuers: Vec<String>,
     /// The local unix socket that the command line talks to.
     pub socket: PathBuf,
 }
@@ -408,8 +414,16 @@ impl Config {
 
     /// Reads and checks the policy file once more, and nothing else; none where no policy is named.
     pub fn read_policy(&self) -> Option<Result<PolicySnapshot, Problems>> {
-        let listeners: Vec<String> = self.listeners.iter().map(|listener| listener.name.clone()).collect();
-        self.policy.path.as_ref().map(|path| policy_file::read_again(path, &listeners))
+        self.policy.path.as_ref().map(|path| policy_file::read_again(path, &self.listener_names()))
+    }
+
+    /// Checks a policy that is not in files; nothing that it refers to is read.
+    pub fn check_policy(&self, files: Vec<PolicyText>) -> Result<PolicySnapshot, Problems> {
+        policy_file::of_texts(files, &self.listener_names())
+    }
+
+    fn listener_names(&self) -> Vec<String> {
+        self.listeners.iter().map(|listener| listener.name.clone()).collect()
     }
 
     /// The cluster that a listener serves.

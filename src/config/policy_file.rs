@@ -17,7 +17,7 @@ use super::reader::{Reader, Section};
 use super::yaml::{Data, Node};
 use super::{Policy, Problems, access, approvals, masking, recording, value, yaml};
 use crate::limits::POLICY_FILES_MAX;
-use crate::policy::PolicySnapshot;
+use crate::policy::{PolicySnapshot, PolicyText};
 
 /// Sections that are honoured.
 pub(super) const SECTIONS: &[&str] = &["access", "approvals", "masking", "recording"];
@@ -63,7 +63,36 @@ fn load(path: &Path, listeners: &[String], mut finish: impl FnMut(Reader)) -> Op
     };
     let texts: Vec<Result<String, String>> = files.iter().map(|file| yaml::read_text(file)).collect();
     let hash = hash(path, &files, &texts);
-    let mut readers: Vec<Reader> = files.iter().map(|file| Reader::new(file)).collect();
+    let readers = files.iter().map(|file| Reader::new(file)).collect();
+    let snapshot = parse(readers, texts, listeners, finish)?;
+    Some(PolicySnapshot { hash, ..snapshot })
+}
+
+/// Reads a policy that is not in files: what is wrong with it, or what it says. What it refers to is not read: whoever asks
+/// must not learn by it which files there are.
+pub(super) fn of_texts(files: Vec<PolicyText>, listeners: &[String]) -> Result<PolicySnapshot, Problems> {
+    let readers = files.iter().map(|file| Reader::new(Path::new(&file.name)).without_secrets()).collect();
+    let texts = files.into_iter().map(|file| Ok(file.text)).collect();
+    let mut problems = Vec::new();
+    let snapshot = parse(readers, texts, listeners, |file| problems.extend(file.into_problems()));
+    match snapshot {
+        Some(snapshot) if problems.is_empty() => Ok(snapshot),
+        _ => Err(Problems(problems)),
+    }
+}
+
+/// `finish` is given each reader, once all that is wrong with its text was noted. The hash is left to the caller.
+fn parse(
+    mut readers: Vec<Reader>,
+    texts: Vec<Result<String, String>>,
+    listeners: &[String],
+    mut finish: impl FnMut(Reader),
+) -> Option<PolicySnapshot> {
+    let files = readers.iter().zip(&texts).map(|(reader, text)| PolicyText {
+        name: reader.file().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        text: text.as_deref().unwrap_or_default().to_owned(),
+    });
+    let files: Arc<[PolicyText]> = files.collect();
     let trees: Vec<Option<Node>> = readers.iter_mut().zip(texts).map(|(reader, text)| reader.parse(text)).collect();
     let mut parts: Vec<Part<'_>> =
         readers.into_iter().zip(&trees).map(|(reader, tree)| part(reader, tree.as_ref())).collect();
@@ -72,7 +101,7 @@ fn load(path: &Path, listeners: &[String], mut finish: impl FnMut(Reader)) -> Op
     let masking = masking::read(&mut parts, listeners);
     let recording = recording::read(&mut parts, listeners);
     parts.into_iter().for_each(|part| finish(part.reader));
-    Some(PolicySnapshot { hash, access: access?, approvals: approvals?, masking: masking?, recording })
+    Some(PolicySnapshot { hash: [0; 32], files, access: access?, approvals: approvals?, masking: masking?, recording })
 }
 
 /// A file and its sections; an empty one has none.

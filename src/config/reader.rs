@@ -17,11 +17,23 @@ pub(super) struct Reader {
     file: PathBuf,
     problems: Vec<Problem>,
     adopted: Vec<Problem>,
+    reads_secrets: bool,
 }
 
 impl Reader {
     pub(super) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), problems: Vec::new(), adopted: Vec::new() }
+        Self { file: file.to_owned(), problems: Vec::new(), adopted: Vec::new(), reads_secrets: true }
+    }
+
+    /// One that does not look at what secrets are referred to.
+    pub(super) fn without_secrets(mut self) -> Self {
+        self.reads_secrets = false;
+        self
+    }
+
+    /// Whether secrets that are referred to are read.
+    pub(super) fn reads_secrets(&self) -> bool {
+        self.reads_secrets
     }
 
     /// The file being read, as it was named.

@@ -20,6 +20,9 @@ pub(super) const EXPECTED: &str = "`{ env: NAME }` or `{ file: PATH }`";
 /// No password is longer; a larger file is the wrong file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
+/// What stands for a secret that is not to be read: long enough for whatever it is for.
+const STAND_IN: &str = "a secret that was not read, of a length that will do for a key";
+
 /// A secret's text: zeroized when the last clone goes, shown by nothing.
 #[derive(Clone)]
 pub struct Secret(Arc<Zeroizing<String>>);
@@ -57,6 +60,7 @@ pub(super) fn read(node: &Node, path: &str, reader: &mut Reader) -> Option<Secre
         _ => None,
     };
     let text = match reference {
+        Some(("env" | "file", _)) if !reader.reads_secrets() => Ok(Zeroizing::new(STAND_IN.to_owned())),
         Some(("env", name)) => from_environment(name),
         Some(("file", file)) => value::text(file)
             .map_err(|_| "file: expected a path".to_owned())

@@ -41,6 +41,18 @@ pub(super) fn of_listener(
     Some(Some(ListenerTls { files, mapping: Arc::new(mapping?), units_are_groups: units? }))
 }
 
+/// The control plane's `tls`; the outer none means that something is wrong.
+pub(super) fn of_control(control: &Section<'_>, reader: &mut Reader) -> Option<Option<ServerFiles>> {
+    let Some(node) = control.node("tls") else { return Some(None) };
+    let section = reader.section(node, &control.path("tls"), &["certificate", "key"], &[])?;
+    let certificate = file(&section, reader, "certificate", "a PEM file with the certificate and its chain");
+    let key = file(&section, reader, "key", "a PEM file with the certificate's private key");
+    let (clients, tls13_only) = (ClientCertificates::Ignored, false);
+    let files = ServerFiles { certificate: certificate?, key: key?, clients, tls13_only };
+    check(&section, reader, files.check(), "certificate")?;
+    Some(Some(files))
+}
+
 /// A cluster's `tls`; the outer none means that something is wrong.
 pub(super) fn of_cluster(cluster: &Section<'_>, reader: &mut Reader) -> Option<Option<ClientFiles>> {
     let Some(node) = cluster.node("tls") else { return Some(None) };

@@ -22,7 +22,9 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::local::{Served, blocking};
+use super::api::caller::Caller;
+use super::api::looks::Seen;
+use super::api::{Served, blocking};
 use super::problem::Problem;
 use crate::limits::FOLLOW_TICK;
 use crate::recorder::{FollowFilter, FollowedEvent, Follower};
@@ -50,6 +52,7 @@ struct FollowQuery {
 
 async fn follow(
     State(served): State<Served>,
+    caller: Caller,
     query: Result<Query<FollowQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
@@ -57,6 +60,8 @@ async fn follow(
     let filter = FollowFilter { identity, client_id, address, topic, errors_only };
     let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
     let follower = Follower::new(&served.queries, filter, now_ns);
+    let looks = served.looks.clone();
+    blocking(move || looks.note(&caller, Seen::Follow, None)).await?;
     let (chunks, mut reader) = mpsc::channel(CHUNKS_AHEAD);
     tokio::spawn(feed(follower, chunks, served.stopped));
     let stream = poll_fn(move |cx| reader.poll_recv(cx).map(|chunk| chunk.map(Ok::<Bytes, Infallible>)));

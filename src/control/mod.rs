@@ -1,11 +1,13 @@
 //! The control plane: what operators and monitoring talk to, on a thread of its own, never on a shard.
 //!
-//! Two doors. The TCP one (`public`) answers monitoring: `/metrics`, `/healthz`, `/readyz`; it asks for no login and
-//! shows nothing about clients. The unix socket (`local`) answers the `weir` commands: recordings, tokens and the policy; who may
+//! Two doors, which share the resources in `api`. The TCP one (`public`, over the connections of `serve`) answers monitoring:
+//! `/metrics`, `/healthz`, `/readyz`, without a login and without a word about clients; and the API, to whoever has logged in
+//! and has the role. The unix socket (`local`) answers the `weir` commands; who may
 //! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
 //! `issuers` fetches the keys of identity providers, `webhooks` tells others of the `notices` there are, each on a thread of its
 //! own as well.
 
+mod api;
 pub mod approvals;
 pub mod client;
 mod follow;
@@ -17,7 +19,7 @@ mod policy;
 mod problem;
 mod public;
 mod readiness;
-mod recordings;
+mod serve;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -34,16 +36,25 @@ use std::{io, thread};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
-use crate::recorder::Queries;
+use self::api::Served;
+use self::api::login::Logins;
+use self::api::looks::Looks;
+use crate::recorder::{LookStore, Queries};
+use crate::tls::ServerTls;
 
+pub use api::login::LoginOptions;
+pub use api::looks::{Look, LookPage, Seen, look_page};
+pub use api::requests::{Filed, Reason};
+pub use api::sessions::EXCHANGES_PAGE;
 pub use follow::FOLLOW_ENDED;
 pub use issuers::{IssuerError, IssuerKeys, IssuerLook, IssuerSource, KeysAt, look_at_issuer};
 pub use metrics::{InstallError, install as install_metrics};
 pub use notices::{Notice, NoticeKind, Outbox, PreparedNotice};
-pub use policy::{PolicyReload, PolicyReloaded};
+pub use policy::{
+    PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion, PolicyReload, PolicyReloaded,
+};
 pub use readiness::{Check, Readiness};
-pub use recordings::EXCHANGES_PAGE;
-pub use tokens::{CreatedToken, NewToken, TokenError, TokenRegistry, TokenState, TokenView};
+pub use tokens::{CreatedToken, Minter, NewToken, TokenError, TokenRegistry, TokenState, TokenView};
 pub use webhooks::{
     DeadLetterView, SigningKey, Tried, WebhookDesk, WebhookError, WebhookFormat, WebhookOptions, WebhookView, Webhooks,
 };
@@ -52,10 +63,16 @@ pub use webhooks::{
 pub struct ControlOptions {
     /// The TCP address.
     pub bind: SocketAddr,
+    /// TLS there; none where it is plain HTTP.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Who may log in there, and what they may do.
+    pub logins: LoginOptions,
     /// The unix socket's path; its folder must exist.
     pub socket: PathBuf,
     /// The recording.
     pub queries: Queries,
+    /// Who looked at it.
+    pub looks: LookStore,
     /// Tokens: created and revoked here, checked on the shards.
     pub tokens: Arc<TokenRegistry>,
     /// Access requests, decisions and grants.
@@ -100,6 +117,11 @@ pub enum ControlError {
     Thread(io::Error),
 }
 
+/// The API as an OpenAPI 3.1 document, in JSON.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    api::openapi::document().to_pretty_json()
+}
+
 /// The running control plane.
 pub struct ControlHandle {
     bound: SocketAddr,
@@ -112,7 +134,20 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens both doors and serves them on a thread named `weir-control`.
 pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
-    let ControlOptions { bind, socket, queries, tokens, approvals, policy, webhooks, readiness, metrics } = options;
+    let ControlOptions {
+        bind,
+        tls,
+        logins,
+        socket,
+        queries,
+        looks,
+        tokens,
+        approvals,
+        policy,
+        webhooks,
+        readiness,
+        metrics,
+    } = options;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("weir-control-io")
@@ -122,18 +157,20 @@ pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
     let bound = tcp.local_addr().map_err(|source| ControlError::Bind { bind, source })?;
     let unix = socket::open(&socket)?;
     let (stop, stopped) = watch::channel(false);
-    let doors = public::Door { tcp, readiness, metrics, stopped: stopped.clone() };
-    let local = local::Door { unix, queries, tokens, approvals, policy, webhooks, stopped };
+    let logins = Arc::new(Logins { options: logins, tokens: tokens.table() });
+    let served = Served { queries, tokens, approvals, policy, readiness, looks: Arc::new(Looks::new(looks)), stopped };
+    let public = public::Door { tcp, tls, logins: logins.clone(), metrics, served: served.clone() };
+    let local = local::Door { unix, served, logins, webhooks };
     let thread = thread::Builder::new()
         .name("weir-control".to_owned())
-        .spawn(move || serve(runtime, doors, local))
+        .spawn(move || serve(runtime, public, local))
         .map_err(ControlError::Thread)?;
     tracing::info!(address = %bound, socket = %socket.display(), "control plane is up");
     Ok(ControlHandle { bound, stop, thread: Some(thread) })
 }
 
 fn serve(runtime: tokio::runtime::Runtime, public: public::Door, local: local::Door) {
-    let mut stopped = public.stopped.clone();
+    let mut stopped = public.served.stopped.clone();
     runtime.block_on(async {
         let both = async { tokio::join!(public.serve(), local.serve()) };
         let grace = async {

@@ -1,22 +1,34 @@
-//! The policy, as operators see it: which is in force, and reading it again.
+//! The policy, as operators handle it: whoever keeps it answers for it here.
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::Json;
-use axum::routing::post;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::local::{Served, blocking};
-use super::problem::Problem;
+use crate::policy::{Action, Requester, Terms};
 
-/// Reads the policy file again and takes it over; returns when it is in force everywhere.
+/// Keeps the policy in force, and looks at others that are not.
 pub trait PolicyReload: Send + Sync {
-    /// The error says why the policy in force stays, a problem a line.
+    /// Reads the policy file again and takes it over; returns when it is in force everywhere. The error says why the policy
+    /// in force stays, a problem a line.
     fn reload(&self) -> Result<PolicyReloaded, String>;
+
+    /// The policy in force.
+    fn in_force(&self) -> PolicyInForce;
+
+    /// What would be said of a policy of these files, without taking it over and without reading what they refer to.
+    fn check(&self, files: Vec<PolicyFile>) -> PolicyChecked;
+
+    /// Which rules decide over something, as `weir explain --json` says it. The error says what is wrong with the question.
+    fn explain(&self, question: PolicyQuestion) -> Result<serde_json::Value, String>;
+
+    /// The cluster that is meant, where there may be only one; the error says which there are.
+    fn cluster(&self, asked: Option<&str>) -> Result<String, String>;
+
+    /// What has to be met before somebody does this through any listener of its cluster.
+    fn terms(&self, requester: &Requester, action: &Action) -> Vec<Terms>;
 }
 
 /// What came of reading the policy file again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyReloaded {
     /// Whether the file says anything else than before.
     pub changed: bool,
@@ -38,10 +50,100 @@ pub struct PolicyReloaded {
     pub took_ms: u64,
 }
 
-pub(super) fn routes() -> Router<Served> {
-    Router::new().route("/api/v1/policy/reload", post(reload))
+/// The policy in force, with the text it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyInForce {
+    /// SHA-256 in hexadecimal, as recordings name it; none without a policy file.
+    pub hash: Option<String>,
+    /// Rules about access.
+    pub access_rules: usize,
+    /// Rules about recording.
+    pub recording_rules: usize,
+    /// Rules about masking.
+    pub masking_rules: usize,
+    /// What whoever wrote it should know, though it is lawful.
+    pub warnings: Vec<String>,
+    /// Its files, in the order in which their lists are joined.
+    pub files: Vec<PolicyFile>,
 }
 
-async fn reload(State(served): State<Served>) -> Result<Json<PolicyReloaded>, Problem> {
-    blocking(move || served.policy.reload().map_err(Problem::unprocessable)).await.map(Json)
+/// A file of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFile {
+    /// Its name, without the folder.
+    #[schema(min_length = 1, max_length = 255)]
+    pub name: String,
+    /// What it says. Secrets are not in it: a policy names where they are.
+    pub text: String,
+}
+
+/// What is to be said of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyChecked {
+    /// Whether it could be taken over.
+    pub valid: bool,
+    /// Everything that is wrong with it.
+    pub problems: Vec<PolicyProblem>,
+    /// What whoever wrote it should know, though it is lawful.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that is wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyProblem {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, in characters from 1.
+    pub column: usize,
+    /// What was found and what was expected.
+    pub reason: String,
+}
+
+/// What is asked about: what `weir explain` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyQuestion {
+    /// What they do: `fetch`, `produce`, or an operation of access rules, such as `describe` or `alter_configs`.
+    pub operation: String,
+    /// The listener they come through; may be left out where there is one.
+    #[serde(default)]
+    pub listener: Option<String>,
+    /// Who: the subject that logs in. Its groups are those of its active tokens, unless they are given.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// The groups of whoever it is.
+    #[serde(default)]
+    pub groups: Option<Vec<String>>,
+    /// Who vouches for them: `weir`, `certificate`, `anonymous` or an issuer's URL.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// What their client calls itself.
+    #[serde(default)]
+    pub client_id: Option<String>,
+    /// Where they connect from: an IP address.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub address: Option<std::net::IpAddr>,
+    /// When, ns since the Unix epoch; now where it is not said.
+    #[serde(default)]
+    pub at_ns: Option<u64>,
+    /// The topic.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// The topic's partition; all of them where it is not said.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub partition: Option<i32>,
+    /// The consumer group that they read for, or do something with.
+    #[serde(default)]
+    pub consumer_group: Option<String>,
+    /// The transactional id that they write under, or do something with.
+    #[serde(default)]
+    pub transactional_id: Option<String>,
+    /// They do something with the cluster.
+    #[serde(default)]
+    pub cluster: bool,
 }

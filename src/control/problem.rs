@@ -4,9 +4,10 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An error as it travels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(super) struct Problem {
     /// The HTTP status, repeated as RFC 9457 asks.
     pub(super) status: u16,
@@ -18,22 +19,23 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail)
+        Self::of(StatusCode::NOT_FOUND, detail)
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
+        Self::of(StatusCode::BAD_REQUEST, detail)
     }
 
     pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        Self::of(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
     pub(super) fn internal(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        Self::of(StatusCode::INTERNAL_SERVER_ERROR, detail)
     }
 
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    /// One of any other status.
+    pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
         Self { status: status.as_u16(), title, detail: detail.into() }
     }

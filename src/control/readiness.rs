@@ -1,7 +1,7 @@
 //! Whether the gateway can serve: asked by load balancers through `/readyz`, answered by whoever knows.
 
 /// One thing that must hold before clients are sent here.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Check {
     /// What is checked: `listeners`, `upstream`, `store`.
     pub name: String,

@@ -26,6 +26,27 @@ impl PolicyReload for Gateway {
     fn reload(&self) -> Result<PolicyReloaded, String> {
         Err("policy.yaml:1:1: nothing good".to_owned())
     }
+
+    fn in_force(&self) -> PolicyInForce {
+        let (warnings, files) = (Vec::new(), Vec::new());
+        PolicyInForce { hash: None, access_rules: 0, recording_rules: 0, masking_rules: 0, warnings, files }
+    }
+
+    fn check(&self, _: Vec<PolicyFile>) -> PolicyChecked {
+        PolicyChecked { valid: true, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn cluster(&self, _: Option<&str>) -> Result<String, String> {
+        Ok("main".to_owned())
+    }
+
+    fn terms(&self, _: &crate::policy::Requester, _: &crate::policy::Action) -> Vec<crate::policy::Terms> {
+        Vec::new()
+    }
+
+    fn explain(&self, _: PolicyQuestion) -> Result<Value, String> {
+        Err("there is nothing to explain".to_owned())
+    }
 }
 
 impl Readiness for Gateway {
@@ -68,6 +89,9 @@ impl Running {
         let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
         let handle = start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            logins: LoginOptions::default(),
+            looks: recorder.looks(),
             socket: folder.path().join("weir.sock"),
             queries: recorder.queries(),
             tokens: Arc::clone(&tokens),
@@ -111,7 +135,7 @@ fn monitoring_reads_metrics_and_life() {
 #[test]
 fn what_is_for_the_socket_is_not_served_to_the_network() {
     let running = Running::start();
-    for path in ["/api/v1/tokens", "/api/v1/sessions", "/"] {
+    for path in ["/api/v1/sessions/0/frames", "/api/v1/follow", "/"] {
         assert_eq!(get(running.handle.bound(), path).0, 404, "{path}");
     }
 }
@@ -220,7 +244,7 @@ fn a_wrong_question_is_answered_with_what_is_wrong() {
         let refused = client.get::<Value>(path).unwrap_err();
         assert!(matches!(&refused, ClientError::Problem(why) if why.contains(what)), "{refused}");
     }
-    let no_session = format!("/api/v1/sessions/{}/exchanges", crate::event::SessionId::from_u64(7));
+    let no_session = format!("/api/v1/sessions/{}/events", crate::event::SessionId::from_u64(7));
     let no_session = client.get::<Value>(&no_session).unwrap_err();
     assert!(matches!(&no_session, ClientError::NotFound(_)), "{no_session}");
     let no_ttl = client.post::<Value>("/api/v1/tokens", &new_token(0)).unwrap_err();
@@ -250,6 +274,9 @@ fn an_address_that_is_taken_is_named() {
     let running = Running::start();
     let options = ControlOptions {
         bind,
+        tls: None,
+        logins: LoginOptions::default(),
+        looks: running.recorder.looks(),
         socket: running.folder.path().join("other.sock"),
         queries: running.recorder.queries(),
         tokens: Arc::clone(&running.tokens),

@@ -8,9 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use crate::policy::{ScopeText, Scopes, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError, TokenTable};
+use super::api::schema;
+use crate::policy::{
+    Person, ScopeText, Scopes, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError, TokenTable,
+};
 use crate::recorder::{AccessStore, RecorderError, Rfc3339};
 
 /// Keys in the store: this and the token's id.
@@ -56,24 +60,47 @@ pub enum TokenError {
     },
 }
 
-/// What a new token should be, as it is asked for over the socket.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Who asks for a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Minter {
+    /// A user of the gateway's machine, as the kernel knows it: whoever can open the local socket, or the store.
+    LocalUser(String),
+    /// Somebody who has logged in: the token counts as theirs wherever persons are counted.
+    Person(Person),
+}
+
+impl std::fmt::Display for Minter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Minter::LocalUser(user) => f.write_str(user),
+            Minter::Person(person) => write!(f, "{person}"),
+        }
+    }
+}
+
+/// What a new token should be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// Whom it stands for.
+    #[schema(min_length = 1, max_length = 255)]
     pub subject: String,
     /// The groups it carries.
     #[serde(default)]
+    #[schema(max_items = 64)]
     pub groups: Vec<String>,
     /// How long it lives, seconds.
+    #[schema(minimum = 1, maximum = 315_360_000)]
     pub ttl_seconds: u64,
     /// What it narrows its holder to; where it says nothing, nothing is narrowed.
     #[serde(default)]
+    #[schema(value_type = schema::Scope)]
     pub scope: ScopeText,
 }
 
 /// A token as it is shown: everything but what proves it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Token)]
 pub struct TokenView {
     /// Its public name.
     pub id: String,
@@ -83,6 +110,7 @@ pub struct TokenView {
     pub groups: Vec<String>,
     /// What it narrows its holder to: whatever one of these allows; none: nothing is narrowed.
     #[serde(default)]
+    #[schema(value_type = Option<Vec<schema::Scope>>)]
     pub scopes: Option<Scopes>,
     /// Whether it can be used, at the time of asking.
     pub state: TokenState,
@@ -98,12 +126,16 @@ pub struct TokenView {
     pub revoked: Option<String>,
     /// The same in ns since the Unix epoch.
     pub revoked_ns: Option<u64>,
-    /// Who asked for it.
+    /// Who asked for it, for people to read.
     pub minted_by: String,
+    /// The person who asked for it and is counted wherever persons are; none where a user of the gateway's machine did.
+    #[serde(default)]
+    #[schema(value_type = Option<schema::Person>)]
+    pub minter: Option<Person>,
 }
 
 /// Whether a token can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenState {
     /// It can.
@@ -115,13 +147,14 @@ pub enum TokenState {
 }
 
 /// A token that was just created; `token` is shown this once and kept nowhere.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct CreatedToken {
     /// Everything but what proves it.
     #[serde(flatten)]
     pub view: TokenView,
     /// What the client gives as its password.
     #[serde(with = "zeroized")]
+    #[schema(value_type = String)]
     pub token: Zeroizing<String>,
 }
 
@@ -163,16 +196,19 @@ impl TokenRegistry {
         self.live.load().records().into_iter().map(|record| view(record, now_ns)).collect()
     }
 
-    /// Creates a token for whoever `minted_by` names.
-    pub fn create(&self, new: NewToken, minted_by: &str) -> Result<CreatedToken, TokenError> {
+    /// Creates a token that `minter` asks for.
+    pub fn create(&self, new: NewToken, minter: &Minter) -> Result<CreatedToken, TokenError> {
         let mut random = Zeroizing::new([0; TOKEN_RANDOM_BYTES]);
         getrandom::fill(random.as_mut()).map_err(TokenError::Random)?;
         let request = TokenRequest {
             subject: new.subject,
             groups: new.groups,
             ttl_ns: new.ttl_seconds.saturating_mul(1_000_000_000),
-            minted_by: minted_by.to_owned(),
-            minter: None,
+            minted_by: minter.to_string(),
+            minter: match minter {
+                Minter::LocalUser(_) => None,
+                Minter::Person(person) => Some(person.clone()),
+            },
             scope: new.scope,
         };
         let now_ns = now_ns();
@@ -223,6 +259,7 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
         revoked: record.revoked_ns.map(|ns| Rfc3339(ns).to_string()),
         revoked_ns: record.revoked_ns,
         minted_by: record.minted_by.clone(),
+        minter: record.minter.clone(),
     }
 }
 

@@ -12,6 +12,7 @@ mod patterns;
 mod principal;
 mod reach;
 mod recording;
+mod roles;
 mod snapshot;
 mod subject;
 mod token;
@@ -40,7 +41,8 @@ pub use patterns::Patterns;
 pub use principal::{Mechanism, Principal};
 pub use reach::confined;
 pub use recording::{Keep, RecordingMode, RecordingPlan, RecordingRule, RecordingRules, Sample, TopicPatterns};
-pub use snapshot::PolicySnapshot;
+pub use roles::{Role, RoleGroups, Roles};
+pub use snapshot::{PolicySnapshot, PolicyText};
 pub use subject::{RuleError, SubjectMapping};
 pub use token::{
     Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,

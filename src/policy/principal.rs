@@ -43,6 +43,11 @@ impl Principal {
         (&self.issuer, &self.subject) == (&other.issuer, &other.subject)
     }
 
+    /// Who that is.
+    pub fn person(&self) -> Person {
+        Person { minted_by: self.minted_by.clone(), ..Person::new(&self.issuer, &self.subject) }
+    }
+
     /// Whoever connects to a listener that asks for nothing.
     pub fn anonymous() -> Self {
         Self {

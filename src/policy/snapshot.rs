@@ -1,5 +1,7 @@
 //! What the policy file says, as the data plane uses it: immutable, replaced as a whole.
 
+use std::sync::Arc;
+
 use super::access::AccessRules;
 use super::approvals::ApprovalRules;
 use super::masking::MaskingRules;
@@ -10,6 +12,8 @@ use super::recording::RecordingRules;
 pub struct PolicySnapshot {
     /// SHA-256 of the file's bytes, or over the names and bytes of a folder's files, so that a recording can say which policy was in force; zeros without a file.
     pub hash: [u8; 32],
+    /// What it was read from, in the order in which the files' lists are joined; nothing without a file.
+    pub files: Arc<[PolicyText]>,
     /// Who may do what.
     pub access: AccessRules,
     /// What is held until people have said yes.
@@ -18,6 +22,15 @@ pub struct PolicySnapshot {
     pub recording: RecordingRules,
     /// What nobody, or not everybody, sees of records.
     pub masking: MaskingRules,
+}
+
+/// A file of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyText {
+    /// Its name, without the folder.
+    pub name: String,
+    /// What it says; a policy names where secrets are and holds none.
+    pub text: String,
 }
 
 impl PolicySnapshot {

@@ -48,9 +48,10 @@ pub struct TokenRecord {
     pub expires_ns: u64,
     /// When it was revoked, if it was, ns since the Unix epoch.
     pub revoked_ns: Option<u64>,
-    /// Who asked for it.
+    /// Who asked for it, for people to read.
     pub minted_by: String,
-    /// The person who asked for it; none where that was an operator of the gateway, over its local socket.
+    /// The person who asked for it and is counted wherever persons are; none where a user of the gateway's machine did, and
+    /// in tokens of versions without an API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minter: Option<Person>,
     /// SHA-256 of the secret's text.
@@ -103,9 +104,9 @@ pub struct TokenRequest {
     pub groups: Vec<String>,
     /// How long it lives, ns.
     pub ttl_ns: u64,
-    /// Who asks for it.
+    /// Who asks for it, for people to read.
     pub minted_by: String,
-    /// The same where it is a person, known by a login.
+    /// The person who asks for it; none where it is a user of the gateway's machine.
     pub minter: Option<Person>,
     /// What it narrows its holder to; where it says nothing, nothing is narrowed.
     pub scope: ScopeText,

@@ -39,6 +39,11 @@ pub fn open_access(path: &Path) -> Result<AccessStore, RecorderError> {
 }
 
 impl AccessStore {
+    /// The store beneath, for those who keep rows of their own here.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(super) fn of(store: Arc<Store>) -> AccessStore {
         AccessStore { store, _lock: None }
     }

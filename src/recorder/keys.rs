@@ -10,7 +10,7 @@
 //! | `by_address` | hour, address in IPv6's form, session | - |
 //! | `live` | `c`, boot, shard, connection; or `s`, session | an open connection's row; - |
 //! | `meta` | a name | schema, boots, journals' positions |
-//! | `access` | the caller's | the caller's |
+//! | `access` | `look/`, time; others are the caller's | who looked; the caller's |
 //!
 //! Invariants:
 //! - A day's index rows stand together, so that retention drops them as ranges.
@@ -154,6 +154,14 @@ pub fn name(name: &str) -> Vec<u8> {
     out
 }
 
+/// The name behind the hour that a key starts with: with its length, as [`name`] makes it, and as text.
+pub fn name_after_hour(key: &[u8]) -> Option<(Vec<u8>, String)> {
+    let rest = key.get(4..)?;
+    let (length, text) = rest.split_first_chunk()?;
+    let text = text.get(..usize::from(u16::from_be_bytes(*length)))?;
+    Some((rest.get(..2 + text.len())?.to_vec(), String::from_utf8_lossy(text).into_owned()))
+}
+
 /// The start of all rows of a name in an hour.
 pub fn hour_and_name(hour: u32, name: &str) -> Vec<u8> {
     let mut out = self::hour(hour);
@@ -194,6 +202,14 @@ pub fn block_of_session_of(key: &[u8]) -> Option<(BlockKey, Option<ConnectionNo>
     let rest = key.get(12..)?;
     let late = rest.get(BlockKey::BYTES..)?.first_chunk().map(|bytes| ConnectionNo(u64::from_be_bytes(*bytes)));
     Some((BlockKey::decode(rest)?, late))
+}
+
+/// What the keys in `access` begin with that say who looked at the recording; their time follows.
+pub const LOOK: &[u8] = b"look/";
+
+/// A look in `access`; its time, ns since the Unix epoch, is its own.
+pub fn look(at_ns: u64) -> Vec<u8> {
+    [LOOK, &at_ns.to_be_bytes()].concat()
 }
 
 /// The first key after all that start with `prefix`; none when nothing can follow.

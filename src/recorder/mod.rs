@@ -3,7 +3,8 @@
 //! Shards append events to their journals (`journal`, over its mapped `ring`). One thread (`writer`) reads them
 //! (`journal::tail`), puts blocks and rows together (`assemble`, `registry`) and writes them to the store (`store`, laid out
 //! in `keys` and `rows`). Questions are answered from there (`queries`, `events`). A start first takes over what the last
-//! life left (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`).
+//! life left (`recovery`); days beyond retention are dropped whole (`retention`). Beside it stand the access rows (`access`)
+//! and who looked at the recording (`looks`).
 //!
 //! Invariants:
 //! - An event that `append` accepted is found in the store exactly once, though the process be killed at any moment.
@@ -31,6 +32,9 @@ mod gather;
 mod health;
 pub(crate) mod journal;
 mod keys;
+mod looks;
+mod names;
+mod pages;
 mod queries;
 mod recovery;
 mod registry;
@@ -51,6 +55,9 @@ pub use frames::{CapturedFrame, FrameCursor, FramePage, Stretch};
 pub use health::RecorderHealth;
 pub use journal::sync::{JournalSync, NotSynced};
 pub use journal::{JournalFull, ShardJournal};
+pub use looks::{LookCursor, LookRow, LookStore};
+pub use names::{NameCursor, NamePage, SeenName};
+pub use pages::{SessionCursor, SessionPage};
 pub use queries::{Queries, SessionFilter, open_read_only};
 pub use recovery::JournalDamage;
 pub use registry::{UNIDENTIFIED_ISSUER, UNIDENTIFIED_SUBJECT};
@@ -191,6 +198,11 @@ impl Recorder {
     /// The access rows.
     pub fn access(&self) -> AccessStore {
         AccessStore::of(Arc::clone(&self.store))
+    }
+
+    /// Who looked at the recording.
+    pub fn looks(&self) -> LookStore {
+        LookStore::of(self.access())
     }
 
     /// How the recording is doing.

@@ -16,7 +16,7 @@ use super::events::{EventCursor, EventReader, JoinedReader, RecordedEvent};
 use super::folder;
 use super::frame_reader::FrameReader;
 use super::frames::{FrameCursor, FramePage};
-use super::keys::{self, HOURS_PER_DAY, hour_of};
+use super::keys::{self, HOURS_PER_DAY};
 use super::recovery;
 use super::rows::SessionRow;
 use super::store::{Direction, Family, Store};
@@ -78,20 +78,7 @@ impl Queries {
 
     /// The sessions that `filter` describes, the most recently active first.
     pub fn sessions(&self, filter: &SessionFilter) -> Result<Vec<SessionSummary>, RecorderError> {
-        let indexes = self.indexes(filter)?;
-        let mut seen = BTreeSet::new();
-        let mut found = Vec::new();
-        self.visit_hours(indexes.rarest(), filter, |hour| {
-            for id in self.sessions_of_hour(&indexes, hour)? {
-                if seen.insert(id) {
-                    found.extend(self.row(id)?.filter(|row| is_within(row, filter)));
-                }
-            }
-            Ok(found.len() < filter.limit)
-        })?;
-        found.sort_by_key(|row| std::cmp::Reverse((row.last_activity_ns, row.id)));
-        found.truncate(filter.limit);
-        Ok(found.into_iter().map(SessionSummary::from).collect())
+        Ok(self.session_page(filter, None)?.sessions)
     }
 
     /// One session; none where there is no such session.
@@ -150,7 +137,7 @@ impl Queries {
         Ok(page)
     }
 
-    fn row(&self, id: SessionId) -> Result<Option<SessionRow>, RecorderError> {
+    pub(super) fn row(&self, id: SessionId) -> Result<Option<SessionRow>, RecorderError> {
         let Some(bytes) = self.store.get(Family::Sessions, &keys::session(id))? else {
             return Ok(None);
         };
@@ -158,7 +145,7 @@ impl Queries {
     }
 
     /// The indexes in which a session has to stand, all of them in the same hour.
-    fn indexes(&self, filter: &SessionFilter) -> Result<Indexes, RecorderError> {
+    pub(super) fn indexes(&self, filter: &SessionFilter) -> Result<Indexes, RecorderError> {
         let mut indexes = Indexes { all: Vec::new(), by_address: None };
         if let Some(topic) = &filter.topic {
             indexes.all.push((Family::ByTopic, keys::name(topic)));
@@ -173,15 +160,16 @@ impl Queries {
         Ok(indexes)
     }
 
-    /// Visits the hours of the window that have rows in `family`, the latest first, until `visit` says false.
-    fn visit_hours(
+    /// Visits the hours of the window, its last one included, that have rows in `family`, the latest first, until `visit` says
+    /// false.
+    pub(super) fn visit_hours(
         &self,
         family: Family,
-        filter: &SessionFilter,
+        (first, last): (u32, Option<u32>),
         mut visit: impl FnMut(u32) -> Result<bool, RecorderError>,
     ) -> Result<(), RecorderError> {
-        let from = keys::hour(filter.since_ns.map_or(0, hour_of));
-        let mut to = filter.until_ns.and_then(|until_ns| keys::after(&keys::hour(hour_of(until_ns))));
+        let from = keys::hour(first);
+        let mut to = last.and_then(|last| keys::after(&keys::hour(last)));
         loop {
             let mut latest = None;
             self.store.scan(family, (&from, to.as_deref()), Direction::Down, &mut |key, _| {
@@ -198,7 +186,7 @@ impl Queries {
 
     /// The sessions of an hour that stand in all of the indexes. A store that began before there was an index by address
     /// has none for its first days: there the sessions' own rows tell, see `is_within`.
-    fn sessions_of_hour(&self, indexes: &Indexes, hour: u32) -> Result<Vec<SessionId>, RecorderError> {
+    pub(super) fn sessions_of_hour(&self, indexes: &Indexes, hour: u32) -> Result<Vec<SessionId>, RecorderError> {
         let mut ranges: Vec<(Family, Vec<u8>, Option<Vec<u8>>)> = Vec::new();
         for (family, name) in &indexes.all {
             let prefix = [keys::hour(hour), name.clone()].concat();
@@ -233,21 +221,21 @@ impl Queries {
 }
 
 /// Where the sessions that are asked for have to stand.
-struct Indexes {
+pub(super) struct Indexes {
     /// Families and what follows the hour there, the one that likely has the fewest first.
-    all: Vec<(Family, Vec<u8>)>,
+    pub(super) all: Vec<(Family, Vec<u8>)>,
     /// The address, and the hour from which on it is indexed.
-    by_address: Option<(AddressRange, u32)>,
+    pub(super) by_address: Option<(AddressRange, u32)>,
 }
 
 impl Indexes {
     /// The index whose hours are looked at.
-    fn rarest(&self) -> Family {
+    pub(super) fn rarest(&self) -> Family {
         self.all.first().map_or(Family::ByTime, |(family, _)| *family)
     }
 }
 
-fn is_within(row: &SessionRow, filter: &SessionFilter) -> bool {
+pub(super) fn is_within(row: &SessionRow, filter: &SessionFilter) -> bool {
     filter.address.is_none_or(|address| address.contains(row.client_ip))
         && filter.since_ns.is_none_or(|since_ns| row.last_activity_ns >= since_ns)
         && filter.until_ns.is_none_or(|until_ns| row.started_ns <= until_ns)

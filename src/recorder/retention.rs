@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - Index rows and session rows go first, the family last: what a crash interrupts is found and finished the next time.
+//! - Who looked at a recording is forgotten with the recordings of that day.
 //! - A session goes when it has ended and all of it is older; one that still lives keeps its row.
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::event::SessionId;
 /// Drops the days before the last `days` whole ones; the answer is how many were dropped.
 pub(super) fn drop_old(store: &Store, days: u32, now_ns: u64) -> Result<usize, RecorderError> {
     let keep_from = day_of(now_ns).saturating_sub(days);
+    drop_looks(store, keep_from)?;
     let old: Vec<u32> = store.days()?.into_iter().filter(|day| *day < keep_from).collect();
     let Some(latest) = old.last() else {
         return Ok(0);
@@ -25,6 +27,21 @@ pub(super) fn drop_old(store: &Store, days: u32, now_ns: u64) -> Result<usize, R
         store.drop_day(*day)?;
     }
     Ok(old.len())
+}
+
+/// Removes who looked before `day`.
+fn drop_looks(store: &Store, day: u32) -> Result<(), RecorderError> {
+    let (from, to) = (keys::look(0), keys::look(u64::from(day) * DAY_NS));
+    let mut any = false;
+    store.scan(Family::Access, (&from, Some(&to)), Direction::Up, &mut |_, _| {
+        any = true;
+        ControlFlow::Break(())
+    })?;
+    let mut rows = Rows::default();
+    if any {
+        rows.delete_range(Family::Access, from, to);
+    }
+    store.write(&rows)
 }
 
 /// Removes all rows about days before `day`.

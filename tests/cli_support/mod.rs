@@ -11,7 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir::control::approvals::{Registry, RegistryOptions};
 use weir::control::{
-    Check, ControlHandle, ControlOptions, Outbox, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
+    Check, ControlHandle, ControlOptions, LoginOptions, Outbox, PolicyChecked, PolicyFile, PolicyInForce,
+    PolicyQuestion, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
 };
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
@@ -43,6 +44,27 @@ impl PolicyReload for AlwaysReady {
     fn reload(&self) -> Result<PolicyReloaded, String> {
         Err("there is no policy here".to_owned())
     }
+
+    fn in_force(&self) -> PolicyInForce {
+        let (warnings, files) = (Vec::new(), Vec::new());
+        PolicyInForce { hash: None, access_rules: 0, recording_rules: 0, masking_rules: 0, warnings, files }
+    }
+
+    fn check(&self, _: Vec<PolicyFile>) -> PolicyChecked {
+        PolicyChecked { valid: true, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn cluster(&self, _: Option<&str>) -> Result<String, String> {
+        Ok("main".to_owned())
+    }
+
+    fn terms(&self, _: &weir::policy::Requester, _: &weir::policy::Action) -> Vec<weir::policy::Terms> {
+        Vec::new()
+    }
+
+    fn explain(&self, _: PolicyQuestion) -> Result<Value, String> {
+        Err("there is nothing to explain".to_owned())
+    }
 }
 
 /// What a gateway is to the commands: a recording, tokens and a socket.
@@ -51,6 +73,7 @@ pub struct Gateway {
     pub webhooks: Webhooks,
     pub recorder: Recorder,
     pub journals: Vec<ShardJournal>,
+    pub tokens: Arc<TokenRegistry>,
     pub control: Option<ControlHandle>,
 }
 
@@ -62,24 +85,33 @@ fn approvals(recorder: &Recorder) -> Arc<Registry> {
 
 impl Gateway {
     pub fn start() -> Self {
+        Self::start_with(LoginOptions::default())
+    }
+
+    /// With these logins to its API.
+    pub fn start_with(logins: LoginOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("weir.yaml"), CONFIG).unwrap();
         let options = RecorderOptions::new(folder.path().join("data"), "n1", 1);
         let (recorder, journals) = Recorder::open(options).unwrap();
         let outbox = Outbox::open(recorder.access()).unwrap();
         let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
+        let tokens = Arc::new(TokenRegistry::open(recorder.access()).unwrap());
         let control = weir::control::start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            logins,
+            looks: recorder.looks(),
             socket: folder.path().join("s"),
             queries: recorder.queries(),
-            tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
+            tokens: tokens.clone(),
             approvals: approvals(&recorder),
             policy: Arc::new(AlwaysReady),
             webhooks: webhooks.desk(),
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
         });
-        Self { folder, webhooks, recorder, journals, control: Some(control.unwrap()) }
+        Self { folder, webhooks, recorder, journals, tokens, control: Some(control.unwrap()) }
     }
 
     pub fn append(&mut self, connection: u64, at_ns: u64, kind: EventKind) {
@@ -144,10 +176,9 @@ impl Gateway {
 
     /// Ends the gateway; what is left is the store.
     pub fn stop(self) -> Stopped {
-        let Gateway { folder, webhooks, recorder, journals, control } = self;
+        let Gateway { folder, webhooks, recorder, journals, tokens, control } = self;
         control.unwrap().stop();
-        drop(webhooks);
-        drop(journals);
+        drop((webhooks, journals, tokens));
         recorder.shutdown().unwrap();
         Stopped { folder }
     }

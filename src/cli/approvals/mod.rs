@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use super::error::CliError;
 use crate::config::Config;
-use crate::control::approvals::{CaseView, NewDecision, Reason};
+use crate::control::approvals::{CaseView, NewDecision};
 use crate::control::client::Client;
+use crate::control::{Filed, Reason};
 use crate::policy::{RequestState, Said};
 
 pub(super) use args::{ApproveArgs, MaybeWhyArgs, RequestArgs, RequestsArgs, WhyArgs};
@@ -55,10 +56,9 @@ pub(super) fn list(args: &RequestsArgs, out: &mut impl Write) -> Result<(), CliE
 pub(super) fn request(args: RequestArgs, out: &mut impl Write) -> Result<(), CliError> {
     let gateway = gateway(&args.config.file, true)?;
     let Some(id) = &args.id else {
-        let new = serde_json::json!({
-            "operation": args.op, "topics": args.topics, "groups": args.groups, "cluster": args.cluster,
-            "parameters": args.parameters, "reason": args.reason,
-        });
+        let Some(operation) = args.op else { return Err(CliError::Usage("say what: --op delete_topics".to_owned())) };
+        let RequestArgs { topics, groups, parameters, cluster, reason, .. } = args;
+        let new = Filed { operation, topics, groups, parameters, cluster, reason };
         let case: CaseView = gateway.post("/api/v1/requests", &new)?;
         return print(&case, args.json, out);
     };

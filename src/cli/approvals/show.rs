@@ -54,14 +54,13 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
         line("rule", &format!("{}: {}{reason}", rule.name, rule.approvers))?;
     }
     for resource in &case.resources {
-        let how =
-            resource.parameters.iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap_or_default()));
+        let how = resource.parameters.iter().map(|(name, value)| format!("{name}: {}", value));
         let how = how.collect::<Vec<_>>().join(", ");
         let name = if resource.name.is_empty() { "all" } else { &resource.name };
         line(&resource.kind.to_string(), &if how.is_empty() { name.to_owned() } else { format!("{name} ({how})") })?;
     }
     for (name, value) in &case.parameters {
-        line("with", &format!("{name}: {}", value.as_str().unwrap_or_default()))?;
+        line("with", &format!("{name}: {}", value))?;
     }
     if let Some(effect) = &case.effect {
         for fact in &effect.facts {

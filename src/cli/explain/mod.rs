@@ -23,11 +23,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::args::{Asked, ExplainArgs};
+use super::args::{Asked, ConfigArg, ExplainArgs, parse_asked};
 use super::error::CliError;
 use super::terminal;
 use crate::config::{Config, Listener};
+use crate::control::{PolicyQuestion, TokenView};
 use crate::pipeline::masking::plans::Book;
 use crate::policy::{Direction, MaskClient, MaskingRules, PolicySnapshot};
 use page::Page;
@@ -43,10 +45,16 @@ struct Question<'a> {
     topic: &'a str,
     client_id: Option<&'a str>,
     consumer_groups: Vec<Arc<str>>,
+    /// Gets the tokens there are, where they are needed.
+    tokens: &'a dyn Fn() -> Result<Vec<TokenView>, CliError>,
 }
 
 impl<'a> Question<'a> {
-    fn new(config: &'a Config, args: &'a ExplainArgs) -> Result<Self, CliError> {
+    fn new(
+        config: &'a Config,
+        args: &'a ExplainArgs,
+        tokens: &'a dyn Fn() -> Result<Vec<TokenView>, CliError>,
+    ) -> Result<Self, CliError> {
         let filled = |text: &'a Option<String>| text.as_deref().filter(|text| !text.is_empty());
         Ok(Question {
             config,
@@ -64,6 +72,7 @@ impl<'a> Question<'a> {
             },
             client_id: filled(&args.client_id),
             consumer_groups: filled(&args.consumer_group).map(Arc::from).into_iter().collect(),
+            tokens,
         })
     }
 
@@ -119,39 +128,89 @@ struct Verdict {
 
 pub(super) fn run(args: &ExplainArgs, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(&args.config.file)?;
-    let question = Question::new(&config, args)?;
+    let tokens = || who::tokens_there_are(&config);
+    let question = Question::new(&config, args, &tokens)?;
     let given = record::Given::read(args)?;
-    if given.is_some() && question.records.is_none() {
-        return Err(CliError::Usage("a record goes with --op fetch or --op produce".to_owned()));
-    }
-    let book = Book::new(question.rules()).map_err(|error| CliError::Usage(error.to_string()))?;
     let asked = access::Circumstances::of(args, &question)?;
-    let verdict = |login: Login| {
-        let of_records = question.records.is_some();
-        let recording = of_records.then(|| recording::Section::of(&question, &login.groups));
-        let record = given.as_ref().zip(recording.as_ref()).map(|(given, recording)| {
-            record::Section::of(&question, &book, &login.groups, given, recording.keeps_records())
-        });
-        let masking = of_records.then(|| masking::Section::of(&question, &login.groups));
-        Verdict { access: access::Section::of(&question, &asked, &login), masking, recording, record, login }
-    };
-    let explanation = Explanation {
-        subject: args.subject.as_deref(),
-        op: match args.op {
-            Asked::Operation(operation) => operation.name(),
-            Asked::Fetch | Asked::Produce => words::operation(question.is_read()),
-        },
-        topic: Some(question.topic).filter(|topic| !topic.is_empty()),
-        listener: &question.listener.name,
-        client_id: question.client_id,
-        consumer_group: question.consumer_groups.first().map(|group| &**group),
-        policy: policy_file(&config),
-        logins: who::logins(&question, args)?.into_iter().map(verdict).collect(),
-    };
+    let explanation = Explanation::of(args, &question, &asked, given.as_ref())?;
     if args.json {
         return Ok(writeln!(out, "{}", serde_json::to_string(&explanation)?)?);
     }
     print(&question, &asked, &explanation, &mut Page::new(out))
+}
+
+/// The same for whoever asks the running gateway's API, whose policy in force and tokens are known.
+pub(super) fn answer(config: &Config, question: PolicyQuestion, tokens: &[TokenView]) -> Result<Value, CliError> {
+    let args = ExplainArgs::asked(question)?;
+    let tokens = || Ok(tokens.to_vec());
+    let question = Question::new(config, &args, &tokens)?;
+    let asked = access::Circumstances::of(&args, &question)?;
+    Ok(serde_json::to_value(Explanation::of(&args, &question, &asked, None)?)?)
+}
+
+impl<'a> Explanation<'a> {
+    fn of(
+        args: &'a ExplainArgs,
+        question: &'a Question<'a>,
+        asked: &access::Circumstances<'a>,
+        given: Option<&record::Given>,
+    ) -> Result<Self, CliError> {
+        if given.is_some() && question.records.is_none() {
+            return Err(CliError::Usage("a record goes with --op fetch or --op produce".to_owned()));
+        }
+        let book = Book::new(question.rules()).map_err(|error| CliError::Usage(error.to_string()))?;
+        let verdict = |login: Login| {
+            let of_records = question.records.is_some();
+            let recording = of_records.then(|| recording::Section::of(question, &login.groups));
+            let record = given.zip(recording.as_ref()).map(|(given, recording)| {
+                record::Section::of(question, &book, &login.groups, given, recording.keeps_records())
+            });
+            let masking = of_records.then(|| masking::Section::of(question, &login.groups));
+            Verdict { access: access::Section::of(question, asked, &login), masking, recording, record, login }
+        };
+        Ok(Explanation {
+            subject: args.subject.as_deref(),
+            op: match args.op {
+                Asked::Operation(operation) => operation.name(),
+                Asked::Fetch | Asked::Produce => words::operation(question.is_read()),
+            },
+            topic: Some(question.topic).filter(|topic| !topic.is_empty()),
+            listener: &question.listener.name,
+            client_id: question.client_id,
+            consumer_group: question.consumer_groups.first().map(|group| &**group),
+            policy: policy_file(question.config),
+            logins: who::logins(question, args)?.into_iter().map(verdict).collect(),
+        })
+    }
+}
+
+impl ExplainArgs {
+    /// A question of the API's as the command line would ask it.
+    fn asked(question: PolicyQuestion) -> Result<ExplainArgs, CliError> {
+        if question.partition.is_some_and(|partition| partition < 0) {
+            return Err(CliError::Usage("a partition is 0 or more".to_owned()));
+        }
+        Ok(ExplainArgs {
+            config: ConfigArg { file: std::path::PathBuf::new() },
+            op: parse_asked(&question.operation).map_err(|what| CliError::Usage(format!("operation: {what}")))?,
+            subject: question.subject,
+            groups: question.groups,
+            listener: question.listener,
+            client_id: question.client_id,
+            issuer: question.issuer,
+            address: question.address,
+            at: question.at_ns,
+            consumer_group: question.consumer_group,
+            transactional_id: question.transactional_id,
+            cluster: question.cluster,
+            topic: question.topic,
+            partition: question.partition,
+            value: None,
+            key: None,
+            headers: Vec::new(),
+            json: true,
+        })
+    }
 }
 
 fn print(

@@ -8,7 +8,7 @@ use super::Question;
 use crate::cli::args::ExplainArgs;
 use crate::cli::error::CliError;
 use crate::cli::source::Tokens;
-use crate::config::Auth;
+use crate::config::{Auth, Config};
 use crate::control::{TokenState, TokenView};
 use crate::policy::Scopes;
 
@@ -95,12 +95,17 @@ pub(super) fn logins(question: &Question<'_>, args: &ExplainArgs) -> Result<Vec<
     Ok(alike.into_values().collect())
 }
 
-fn active_tokens(question: &Question<'_>, subject: &str) -> Result<Vec<TokenView>, CliError> {
+/// All tokens, from the gateway or its store.
+pub(super) fn tokens_there_are(config: &Config) -> Result<Vec<TokenView>, CliError> {
     // Looking must not make a store; where there is none, no token was ever made.
-    if !question.config.store.path.exists() {
+    if !config.store.path.exists() {
         return Ok(Vec::new());
     }
-    let listed = Tokens::find(question.config).and_then(|tokens| tokens.list()).map_err(|error| {
+    Tokens::find(config).and_then(|tokens| tokens.list())
+}
+
+fn active_tokens(question: &Question<'_>, subject: &str) -> Result<Vec<TokenView>, CliError> {
+    let listed = (question.tokens)().map_err(|error| {
         CliError::Unsuitable(format!("{error}\nthe groups of {subject} are not known; say them by --groups"))
     })?;
     let of_subject = listed.into_iter().filter(|token| token.subject == subject && token.state == TokenState::Active);

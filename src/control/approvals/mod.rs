@@ -1,6 +1,6 @@
 //! Approvals as they are kept: access requests, decisions on them, grants and their uses.
 //!
-//! [`Registry`] keeps them all and decides; [`desk`] is its side towards the shards, on a thread of its own, and [`routes`]
+//! [`Registry`] keeps them all and decides; [`desk`] is its side towards the shards, on a thread of its own, and `api/requests`
 //! that towards people. What it may do at which moment is said by `policy/approvals/`.
 //!
 //! Invariants:
@@ -11,7 +11,6 @@
 mod claims;
 mod desk;
 mod registry;
-mod routes;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -22,8 +21,6 @@ use crate::recorder::RecorderError;
 
 pub use desk::ApprovalDesk;
 pub use registry::{Effects, NewDecision, NewRequest, Registry, RegistryOptions};
-pub use routes::Reason;
-pub(in crate::control) use routes::routes;
 pub use view::{CaseView, DecisionView, GrantView};
 
 /// Why an approval cannot be made, decided on or kept.

@@ -46,10 +46,11 @@ impl RegistryOptions {
 }
 
 /// A decision as it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewDecision {
     /// What is said.
+    #[schema(value_type = crate::control::api::schema::Said)]
     pub said: Said,
     /// In the reviewer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]

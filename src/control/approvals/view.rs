@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::control::api::schema;
 
 use crate::policy::{
     ActionEffect, ActionItem, ActionKind, Case, Grant, HeldOperation, Person, RequestState, Requester, ReviewDecision,
@@ -12,16 +15,21 @@ use crate::recorder::Rfc3339;
 /// How many past requests are shown beside one.
 const SIMILAR_MAX: usize = 5;
 
+/// Names and values.
+type Parameters = std::collections::BTreeMap<String, String>;
+
 /// A request with all that came of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CaseView {
     /// What people call it.
     pub id: String,
     /// Where it stands, at the time of asking.
+    #[schema(value_type = schema::RequestState)]
     pub state: RequestState,
     /// The action in one line.
     pub summary: String,
     /// Who asks.
+    #[schema(value_type = schema::Requester)]
     pub requester: Requester,
     /// What the client calls itself.
     pub client_id: Option<String>,
@@ -32,16 +40,18 @@ pub struct CaseView {
     /// On which cluster.
     pub cluster: String,
     /// What.
+    #[schema(value_type = String)]
     pub operation: HeldOperation,
     /// With what, and how.
     pub resources: Vec<ResourceView>,
     /// How, as far as that is said of all of it.
-    pub parameters: serde_json::Map<String, Value>,
+    pub parameters: Parameters,
     /// Why, in the requester's words.
     pub reason: Option<String>,
     /// The rules that hold it.
     pub rules: Vec<RuleView>,
     /// What it would come to; none until that is found out.
+    #[schema(value_type = Option<schema::ActionEffect>)]
     pub effect: Option<ActionEffect>,
     /// When it was asked for, RFC 3339 in UTC.
     pub created: String,
@@ -65,18 +75,19 @@ pub struct CaseView {
 }
 
 /// One of the things that an action is done to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ResourceView {
     /// What kind of thing.
+    #[schema(value_type = String)]
     pub kind: ActionKind,
     /// Its name.
     pub name: String,
     /// How.
-    pub parameters: serde_json::Map<String, Value>,
+    pub parameters: Parameters,
 }
 
 /// What a rule asks for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RuleView {
     /// What people call it.
     pub name: String,
@@ -87,11 +98,13 @@ pub struct RuleView {
 }
 
 /// What somebody said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DecisionView {
     /// Who.
+    #[schema(value_type = schema::Requester)]
     pub by: Requester,
     /// What.
+    #[schema(value_type = schema::Said)]
     pub said: Said,
     /// When.
     pub at: String,
@@ -100,7 +113,7 @@ pub struct DecisionView {
 }
 
 /// A grant and how it was used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GrantView {
     /// What people call it.
     pub id: String,
@@ -115,11 +128,12 @@ pub struct GrantView {
     /// Whether it may be used, or a time it opened goes on, at the time of asking.
     pub in_force: bool,
     /// Who took it back.
+    #[schema(value_type = Option<schema::Person>)]
     pub revoked_by: Option<Person>,
 }
 
 /// One use of a grant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct UseView {
     /// When.
     pub at: String,
@@ -128,17 +142,20 @@ pub struct UseView {
 }
 
 /// A past request in a line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SimilarView {
     /// What people call it.
     pub id: String,
     /// Where it stands.
+    #[schema(value_type = schema::RequestState)]
     pub state: RequestState,
     /// The action in one line.
     pub summary: String,
     /// Who asked.
+    #[schema(value_type = schema::Person)]
     pub requester: Person,
     /// Who decided last.
+    #[schema(value_type = Option<schema::Person>)]
     pub decided_by: Option<Person>,
     /// When it was asked for.
     pub created: String,
@@ -271,6 +288,6 @@ fn granted(case: &Case, grant: &Grant, now_ns: u64) -> GrantView {
     }
 }
 
-fn map(parameters: &[(String, String)]) -> serde_json::Map<String, Value> {
-    parameters.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
+fn map(parameters: &[(String, String)]) -> Parameters {
+    parameters.iter().cloned().collect()
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::courier::State;
 use super::rows::{DeadLetter, WebhookRows, dead_change, unbury};
 use super::target::{Attempted, Outcome, Target};
-use crate::control::local::{Served, blocking};
+use crate::control::api::{Served, blocking};
 use crate::control::notices::{Notice, NoticeKind, Outbox};
 use crate::control::problem::Problem;
 use crate::control::tokens::now_ns;

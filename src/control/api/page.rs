@@ -1,0 +1,36 @@
+//! Pages: how many items somebody asks for, and where a page begins.
+//!
+//! A cursor is a place in its list, which stays what it is whatever comes later; its form is nobody's business.
+
+use std::str::FromStr;
+
+use crate::control::problem::Problem;
+use crate::limits::{API_PAGE, API_PAGE_MAX};
+
+/// How many items, within what one page may hold.
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    limit_up_to(asked, API_PAGE_MAX)
+}
+
+/// The same with another most.
+pub(super) fn limit_up_to(asked: Option<usize>, most: usize) -> Result<usize, Problem> {
+    match asked.unwrap_or(API_PAGE) {
+        limit if (1..=most).contains(&limit) => Ok(limit),
+        limit => Err(Problem::bad_request(format!("limit is {limit}; a page has 1 to {most} items"))),
+    }
+}
+
+/// A moment, ns since the Unix epoch, as a clock can show one.
+pub(super) fn moment(asked: Option<u64>) -> Result<Option<u64>, Problem> {
+    match asked {
+        Some(ns) if i64::try_from(ns).is_err() => {
+            Err(Problem::bad_request(format!("{ns} ns is no time, it is too late")))
+        }
+        moment => Ok(moment),
+    }
+}
+
+/// Where the page begins.
+pub(super) fn cursor<C: FromStr<Err = String>>(asked: Option<String>) -> Result<Option<C>, Problem> {
+    asked.map(|text| text.parse()).transpose().map_err(Problem::bad_request)
+}

@@ -1,0 +1,242 @@
+//! What answers look like whose types live in folders that know no API: for the OpenAPI document.
+//!
+//! Nothing here is ever made. A test reads real answers by these types, which refuse a field that they do not name, so that
+//! a field that is added there is documented here.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Somebody, whatever their groups.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Person {
+    /// Who vouches.
+    issuer: String,
+    /// The person or service.
+    subject: String,
+    /// The person that made the token they came with.
+    #[serde(default)]
+    #[schema(no_recursion)]
+    minted_by: Option<Box<Person>>,
+}
+
+/// Who asks for something, or decides on it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Requester {
+    /// Who vouches.
+    issuer: String,
+    /// The person or service.
+    subject: String,
+    /// The person that made the token they came with.
+    #[serde(default)]
+    #[schema(no_recursion)]
+    minted_by: Option<Box<Person>>,
+    /// Their groups then.
+    groups: Vec<String>,
+}
+
+/// Where a request stands.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::control) enum RequestState {
+    /// Nobody has decided yet, or not enough have.
+    Pending,
+    /// Enough have said yes.
+    Approved,
+    /// Somebody said no.
+    Denied,
+    /// Nobody decided in time.
+    Expired,
+}
+
+/// What somebody says of a request.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::control) enum Said {
+    /// Yes.
+    Approve,
+    /// No.
+    Deny,
+    /// The requester goes ahead in an emergency.
+    BreakGlass,
+    /// An emergency was looked at afterwards.
+    Review,
+}
+
+/// What an action would come to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct ActionEffect {
+    /// When it was found out, ns since the Unix epoch.
+    at_ns: u64,
+    /// What a reviewer should know.
+    facts: Vec<Fact>,
+    /// Why it is not all of it.
+    trouble: Option<String>,
+}
+
+/// One thing that a reviewer should know.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Fact {
+    /// Of what.
+    about: String,
+    /// What it is.
+    what: String,
+    /// How much or which.
+    value: String,
+}
+
+/// What a token narrows its holder to: what each list that is there allows.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Scope {
+    /// Patterns of topics; left out: all.
+    #[serde(default)]
+    topics: Vec<String>,
+    /// Patterns of groups; left out: all.
+    #[serde(default)]
+    consumer_groups: Vec<String>,
+    /// Patterns of transactional ids; left out: all.
+    #[serde(default)]
+    transactional_ids: Vec<String>,
+    /// Names of operations; left out: all.
+    #[serde(default)]
+    operations: Vec<String>,
+}
+
+/// Who: the outcome of a login.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Identity {
+    /// Who vouches: `anonymous`, `weir`, an identity provider's issuer URL, or `certificate`.
+    issuer: String,
+    /// The person or service.
+    subject: String,
+    /// Groups as the issuer states them, sorted.
+    groups: Vec<String>,
+    /// How it was proven.
+    mechanism: Mechanism,
+}
+
+/// How an identity was proven.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::control) enum Mechanism {
+    /// Not at all.
+    Anonymous,
+    /// SASL/PLAIN with a token that Weir issued.
+    PlainToken,
+    /// SCRAM with a token that Weir issued.
+    ScramToken,
+    /// A JWT of an identity provider.
+    Jwt,
+    /// The certificate of a mutual TLS handshake.
+    Certificate,
+}
+
+/// What one identity did through one client id from one address.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Session {
+    /// Its id.
+    id: String,
+    /// Who.
+    identity: Identity,
+    /// The client id of its connections, as the client sent it.
+    client_id: Option<String>,
+    /// The address of its connections.
+    client_address: String,
+    /// The listeners it came through.
+    listeners: Vec<String>,
+    /// `open`, `idle` or `ended`.
+    state: SessionState,
+    /// When its first connection was accepted, RFC 3339.
+    started: String,
+    /// The same in ns since the Unix epoch.
+    started_ns: u64,
+    /// Its latest event.
+    last_activity: String,
+    /// The same in ns since the Unix epoch.
+    last_activity_ns: u64,
+    /// When it ended.
+    ended: Option<String>,
+    /// The same in ns since the Unix epoch.
+    ended_ns: Option<u64>,
+    /// Why it ended: `idle`, `stopped` or `recovered`.
+    end_reason: Option<String>,
+    /// Connections open now.
+    connections_open: u32,
+    /// Connections ever.
+    connections_total: u32,
+    /// Exchanges that ended.
+    exchanges: u64,
+    /// Exchanges with an error code, and failed logins.
+    errors: u64,
+    /// Exchanges refused by Weir.
+    refused: u64,
+    /// Bytes of requests.
+    bytes_in: u64,
+    /// Bytes of responses.
+    bytes_out: u64,
+    /// Records in requests handed to a broker.
+    records_written: u64,
+    /// Records in responses.
+    records_read: u64,
+    /// Events without their detail.
+    not_captured: u64,
+    /// Frames that full recording kept.
+    frames: u64,
+    /// Bytes of them that are kept.
+    frame_bytes: u64,
+    /// Bytes of them that were withheld.
+    frame_bytes_withheld: u64,
+    /// The first topics it touched, as the client named them.
+    topics: Vec<String>,
+    /// Topics beyond those, each counted once an hour.
+    topics_omitted: u64,
+}
+
+/// Whether a session goes on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::control) enum SessionState {
+    /// A connection is open.
+    Open,
+    /// None is; a new one within the idle time joins it.
+    Idle,
+    /// It has ended.
+    Ended,
+}
+
+/// An event of a session. Further fields depend on `event`; docs/json.md lists them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct Event {
+    /// Its place.
+    id: String,
+    /// When, RFC 3339.
+    at: String,
+    /// The same in ns since the Unix epoch.
+    at_ns: u64,
+    /// The gateway.
+    node: String,
+    /// Which start of the gateway.
+    boot: u32,
+    /// Which of its shards.
+    shard: u16,
+    /// Which of the shard's connections.
+    connection: u64,
+    /// The policy under which it happened: its SHA-256; none without one.
+    policy_hash: Option<String>,
+    /// What happened: `opened`, `identified`, `login_failed`, `exchange`, `not_captured` or `closed`.
+    event: String,
+}

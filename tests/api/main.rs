@@ -1,0 +1,23 @@
+//! The control API as its users meet it over TCP: logins, roles, pages, problems and what it refuses, against the gateway's
+//! own binary.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../cli_support/mod.rs"]
+mod cli_support;
+mod document;
+mod fuzzed;
+#[path = "../logins/issuer.rs"]
+#[allow(dead_code, reason = "the other tests need more of it")]
+mod issuer;
+mod logins;
+mod looks;
+mod pages;
+#[path = "../common/person.rs"]
+#[allow(dead_code, reason = "the other tests need more of it")]
+mod person;
+mod policy;
+mod recorded;
+mod requests;
+mod rig;
+mod roles;
+mod tls;

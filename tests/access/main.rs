@@ -14,3 +14,4 @@ mod reading;
 #[path = "../differential/sample.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod sample;
+mod simulate;

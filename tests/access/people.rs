@@ -31,7 +31,7 @@ const RULES: &str = r#"access:
     topics: ["open-*"]
 "#;
 
-fn gateway(runtime: &str, rules: &str) -> Gateway {
+pub fn gateway(runtime: &str, rules: &str) -> Gateway {
     let options = Options::new(common::cluster().bootstrap()).runtime(runtime).auth(&["weir_token"]);
     common::gateway_before(common::cluster(), options.policy(rules))
 }

@@ -19,7 +19,8 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 
 use crate::config::{self, Config};
-use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Readiness, TokenRegistry};
+use crate::control::approvals::{ApprovalDesk, Registry, RegistryOptions};
+use crate::control::{self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, Outbox, Readiness, TokenRegistry};
 use crate::limits;
 use crate::mask::detect::PatternError;
 use crate::policy::{IssuerTable, SubjectMapping};
@@ -48,6 +49,9 @@ pub enum BootError {
     /// The tokens cannot be read.
     #[error(transparent)]
     Tokens(#[from] control::TokenError),
+    /// Approvals cannot be read.
+    #[error(transparent)]
+    Approvals(#[from] control::approvals::ApprovalError),
     /// Identity providers cannot be followed.
     #[error(transparent)]
     Issuers(#[from] control::IssuerError),
@@ -102,11 +106,13 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     describe_build(io_uring);
     let (recorder, journals) = Recorder::open(recorder_options(&config))?;
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
+    let approvals = Arc::new(Registry::open(registry_options(&config, &recorder)?)?);
+    let desk = Arc::new(ApprovalDesk::open(Arc::clone(&approvals)).map_err(own("the thread that keeps approvals"))?);
     let issuers = IssuerKeys::start(issuers(&config))?;
     let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
     let (watcher, clusters) = Watcher::start(clusters(&config, &mut followed)?)?;
     let listeners = listeners(&config, &clusters, &mut followed)?;
-    let who = Who { tokens: &tokens, issuers: &issuers, policy };
+    let who = Who { tokens: &tokens, issuers: &issuers, policy, desk: desk.clone() };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
     let shards = shard::start(shards).map_err(own("a shard did not start"))?;
     let keeper = PolicyKeeper::new(&config, shards.iter().map(ShardHandle::ear).collect());
@@ -126,6 +132,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
         socket: config.control.socket.clone(),
         queries: recorder.queries(),
         tokens,
+        approvals,
         policy: keeper.clone(),
         readiness: readiness.clone(),
         metrics,
@@ -135,7 +142,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     readiness.draining.store(true, Ordering::Relaxed);
     tracing::info!(limit = ?config.drain, "draining: no new connections, exchanges in flight finish");
     drain(shards, config.drain);
-    drop((reloader, watcher, issuers));
+    drop((reloader, watcher, issuers, desk));
     recorder.shutdown()?;
     control.stop();
     tracing::info!("stopped");
@@ -231,6 +238,11 @@ fn recorder_options(config: &Config) -> RecorderOptions {
     options.policy_hash = config.policy.snapshot.hash;
     options.retention_days = Some(config.store.retention_days);
     options
+}
+
+fn registry_options(config: &Config, recorder: &Recorder) -> Result<RegistryOptions, RecorderError> {
+    let kept = Duration::from_secs(u64::from(config.store.retention_days) * 24 * 3600);
+    Ok(RegistryOptions::new(recorder.access(), Outbox::open(recorder.access())?, None, kept))
 }
 
 fn recording_options(config: &Config) -> RecordingOptions {
@@ -357,6 +369,7 @@ struct Who<'a> {
     tokens: &'a TokenRegistry,
     issuers: &'a IssuerKeys,
     policy: Policy,
+    desk: Arc<ApprovalDesk>,
 }
 
 fn shard_options(
@@ -387,6 +400,7 @@ fn shard_options(
         journal,
         recording: recording.clone(),
         policy: who.policy.clone(),
+        desk: who.desk.clone(),
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,

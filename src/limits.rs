@@ -174,6 +174,37 @@ pub const TOPIC_LOOKUP_WAIT: Duration = Duration::from_secs(1);
 /// Topic ids asked for in one Metadata request of our own; a client that makes ids up costs no more than this a time.
 pub const TOPIC_LOOKUPS_MAX: usize = 256;
 
+/// How long a question of a shard to the cluster may take, all in all: the client's request waits for it, and clients give up
+/// after 10 s. Answers take some ms.
+pub const INQUIRY_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a broker may take to be connected to, or to answer one of its requests: so that within [`INQUIRY_WAIT`] there is a
+/// second try elsewhere.
+pub const INQUIRY_CALL_WAIT: Duration = Duration::from_secs(1);
+
+/// Questions of one who waits, and of a batch but for the last one's: a request of that many partitions is larger than any
+/// client sends in practice.
+pub const INQUIRY_QUESTIONS_MAX: usize = 4096;
+
+/// Batches of questions on their way to a cluster side by side: one that waits for a broker that hangs holds up no others.
+pub const INQUIRIES_SIDE_BY_SIDE: usize = 4;
+
+/// Connections to a cluster for what Weir asks, at a time: one a broker for each batch, as long as brokers are few.
+pub const INQUIRY_CONNECTIONS_MAX: usize = 16;
+
+/// How long such a connection is kept for the next question.
+pub const INQUIRY_IDLE: Duration = Duration::from_secs(10);
+
+/// Brokers asked one after the other where any can answer.
+pub const INQUIRY_BROKERS_TRIED: usize = 2;
+
+/// How long a topic that exists is taken to exist: a topic that is deleted can be created again unasked for so long, and of a
+/// thousand clients that start together one asks.
+pub const TOPIC_EXISTS_KEPT: Duration = Duration::from_secs(1);
+
+/// Topics remembered to exist; more are asked for again.
+pub const TOPICS_EXISTING_KEPT_MAX: usize = 4096;
+
 /// Longest answer taken from a broker: what its length prefix can say.
 pub const RESPONSE_FRAME_BYTES_MAX: u64 = i32::MAX as u64;
 
@@ -386,3 +417,40 @@ pub const SESSIONS_KNOWN_MAX: usize = 16;
 /// What an item that Weir answers itself takes while it waits for the broker's answer, at the most: its names, an error
 /// message, and what is around them; bytes, out of the budget of requests.
 pub const ANSWERED_ITEM_BYTES: u64 = 1024;
+
+// What is held for approval.
+
+/// Requests of one person that may be undecided: nobody reviews more, and a client that tries again joins its own.
+pub const PENDING_REQUESTS_OF_ONE_MAX: usize = 64;
+
+/// Requests of all that may be undecided: what reviewers of a large organisation can look through in a day.
+pub const PENDING_REQUESTS_MAX: usize = 4096;
+
+/// For how long the same action is answered by the denial it got, ns: clients try again, and reviewers are not asked again by
+/// them. A person asks again with `weir request`.
+pub const DENIAL_STANDS_NS: u64 = 10 * 60 * 1_000_000_000;
+
+/// Bytes kept of a reason or a comment: a paragraph.
+pub const APPROVAL_TEXT_BYTES_MAX: usize = 2048;
+
+/// Exchanges that ask at the same moment; each takes a write of the disk at most.
+pub const ASKED_AT_ONCE_MAX: usize = 1024;
+
+/// Bytes of names and parameters that one action may have: pages of them; nobody approves what nobody can read.
+pub const ACTION_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests of one shard that wait for approval; bytes. A delete of topics has some hundred, a batch of records a megabyte.
+pub const SHARD_HELD_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How long a request waits at most that does not say how long its client does: most give up after 10 s, and members' heartbeats
+/// share the connection.
+pub const HELD_MAX: Duration = Duration::from_secs(8);
+
+/// What is left of the time that a request gives, for its answer to get back.
+pub const HELD_MARGIN: Duration = Duration::from_secs(1);
+
+/// How long a held Fetch waits at most, whatever its client says: consumers have other work on the connection.
+pub const HELD_FETCH_MAX: Duration = Duration::from_secs(5);
+
+/// How long the desk may take to answer; a write of the disk takes milliseconds.
+pub const DESK_WAIT: Duration = Duration::from_secs(3);

@@ -10,8 +10,8 @@ use weir::event::block::{Block, BlockBuilder, BlockHeader};
 use weir::event::piece::{Content, Piece, Way, Withheld};
 use weir::event::piece_block::{Packer, PieceBlock, PieceBlockBuilder};
 use weir::event::{
-    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
-    ResponsePart, SessionId, entry,
+    CloseReason, ConnectionNo, Event, EventKind, HeldStage, Identity, Item, Latency, Mechanism, Outcome, RequestPart,
+    Resource, ResponsePart, SessionId, entry,
 };
 use weir::limits;
 
@@ -104,6 +104,10 @@ fn kind() -> impl Strategy<Value = EventKind> {
         (any::<u64>(), request()).prop_map(|(ordinal, request)| EventKind::Noted { ordinal, request }),
         (any::<u64>(), option::of(request()), response())
             .prop_map(|(ordinal, request, response)| EventKind::Exchange { ordinal, request, response }),
+        (any::<u64>(), name(), 0u64..5).prop_map(|(ordinal, request, stage)| {
+            let stage = HeldStage::from_number(stage).expect("one of them");
+            EventKind::Held { ordinal, request, stage }
+        }),
         any::<u64>().prop_map(|events| EventKind::NotCaptured { events }),
         (reason, any::<(u64, u64)>())
             .prop_map(|(reason, (bytes_in, bytes_out))| { EventKind::Closed { reason, bytes_in, bytes_out } }),

@@ -76,6 +76,7 @@ pub fn events() -> Vec<Event> {
         EventKind::Noted { ordinal: 4, request: request.clone() },
         EventKind::Exchange { ordinal: 4, request: None, response: response.clone() },
         EventKind::Exchange { ordinal: 5, request: Some(request), response },
+        EventKind::Held { ordinal: 5, request: "r-abcdefgh".into(), stage: crate::event::HeldStage::Asked },
         EventKind::NotCaptured { events: 9 },
         EventKind::Closed { reason: crate::event::CloseReason::Client, bytes_in: 1000, bytes_out: 2000 },
     ];

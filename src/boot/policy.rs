@@ -25,6 +25,7 @@ pub(super) fn for_shards(snapshot: &PolicySnapshot) -> Result<Policy, PatternErr
     Ok(Policy {
         hash: snapshot.hash,
         access: snapshot.access.clone(),
+        approvals: snapshot.approvals.clone(),
         recording: Arc::new(snapshot.recording.clone()),
         masking: Arc::new(Book::new(&snapshot.masking)?),
     })
@@ -117,6 +118,7 @@ fn told(policy: &PolicySnapshot) -> PolicyReloaded {
         changed: false,
         hash: PolicyHash(policy.hash).to_string(),
         access_rules: policy.access.len(),
+        approval_rules: policy.approvals.len(),
         recording_rules: policy.recording.iter().count(),
         masking_rules: policy.masking.len(),
         shards: 0,
@@ -139,11 +141,19 @@ fn log(reloaded: &Result<PolicyReloaded, ReloadError>) {
     match reloaded {
         Ok(PolicyReloaded { changed: false, hash, .. }) => tracing::info!(hash, "the policy has not changed"),
         Ok(PolicyReloaded {
-            hash, access_rules, recording_rules, masking_rules, connections_closed, took_ms, ..
+            hash,
+            access_rules,
+            approval_rules,
+            recording_rules,
+            masking_rules,
+            connections_closed,
+            took_ms,
+            ..
         }) => {
             tracing::info!(
                 hash,
                 access_rules,
+                approval_rules,
                 recording_rules,
                 masking_rules,
                 connections_closed,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::approvals::{ApproveArgs, MaybeWhyArgs, RequestArgs, RequestsArgs, WhyArgs};
 use super::replay::Speed;
 use super::time::parse_moment;
 use crate::event::SessionId;
@@ -15,7 +16,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  it failed: the gateway, the store or the network
   2  the command line or the configuration is wrong
-  3  no session or token has that id
+  3  no session, token or request has that id
   4  `weir doctor` warns
   5  `weir doctor` found a problem
   6  `weir simulate`: something would be newly denied";
@@ -45,6 +46,20 @@ pub(super) enum Command {
     /// Create, list and revoke the tokens that clients log in with
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List what is held for approval, or show one request
+    Requests(RequestsArgs),
+    /// Ask for approval beforehand, or say why for a request that is open
+    Request(RequestArgs),
+    /// Say yes to a request
+    Approve(ApproveArgs),
+    /// Say no to a request
+    Deny(WhyArgs),
+    /// Go ahead with a request of one's own without approval, in an emergency: it is told at once and reviewed afterwards
+    BreakGlass(WhyArgs),
+    /// Say that an emergency was looked at
+    Review(MaybeWhyArgs),
+    /// Take a grant back
+    Revoke(MaybeWhyArgs),
     /// List recorded sessions
     Sessions(SessionsArgs),
     /// Show what was done in a session

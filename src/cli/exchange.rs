@@ -37,6 +37,17 @@ impl Line {
                 let who = claimed.as_deref().map(|claimed| format!(" as {}", harmless(claimed))).unwrap_or_default();
                 plain("login failed", format!("{}{who}: {}", harmless(mechanism), harmless(reason)))
             }
+            EventKind::Held { request, stage } => {
+                let id = harmless(request);
+                let result = match stage.as_str() {
+                    "asked" => format!("waits for approval; request {id}"),
+                    "granted" => format!("approved: a use of the grant of request {id}"),
+                    "denied" => format!("denied; request {id}"),
+                    "undecided" => format!("nobody has decided yet; request {id}"),
+                    _ => format!("the client has gone, nothing is done; request {id}"),
+                };
+                plain("held", result)
+            }
             EventKind::NotCaptured { events } => {
                 plain("not captured", format!("{events} exchanges without all of their frames"))
             }

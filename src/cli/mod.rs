@@ -3,6 +3,7 @@
 //! Commands about recordings and tokens ask the running gateway over its local socket, and open the store themselves
 //! when none runs (`source`).
 
+mod approvals;
 mod args;
 mod doctor;
 mod error;
@@ -65,6 +66,13 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Follow(args) => follow::run(&args, out)?,
         Command::Replay(args) => replay::run(&args, out)?,
         Command::Export(args) => export::run(&args, out)?,
+        Command::Requests(args) => approvals::list(&args, out)?,
+        Command::Request(args) => approvals::request(args, out)?,
+        Command::Approve(args) => approvals::approve(args, out)?,
+        Command::Deny(args) => approvals::deny(args, out)?,
+        Command::BreakGlass(args) => approvals::break_glass(args, out)?,
+        Command::Review(args) => approvals::review(args, out)?,
+        Command::Revoke(args) => approvals::revoke(args, out)?,
         Command::Token(command) => token::run(command, out)?,
     }
     out.flush()?;

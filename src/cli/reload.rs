@@ -25,11 +25,19 @@ pub(super) fn run(args: &ReloadArgs, out: &mut impl Write) -> Result<(), CliErro
     if !reloaded.changed {
         return Ok(writeln!(out, "{policy}: in force already (sha256 {hash}…)")?);
     }
-    let PolicyReloaded { access_rules, recording_rules, masking_rules, shards, connections_closed, took_ms, .. } =
-        reloaded;
+    let PolicyReloaded {
+        access_rules,
+        approval_rules,
+        recording_rules,
+        masking_rules,
+        shards,
+        connections_closed,
+        took_ms,
+        ..
+    } = reloaded;
     writeln!(
         out,
-        "{policy}: in force on all {shards} shards after {took_ms} ms (sha256 {hash}…); rules: {access_rules} for access, \
+        "{policy}: in force on all {shards} shards after {took_ms} ms (sha256 {hash}…); rules: {access_rules} for access, {approval_rules} for approvals, \
          {recording_rules} for recording, {masking_rules} for masking"
     )?;
     if connections_closed > 0 {

@@ -70,6 +70,7 @@ pub(super) enum EventKind {
     LoginFailed { mechanism: String, claimed: Option<String>, reason: String },
     Noted { request: Request },
     Exchange { ordinal: u64, request: Option<Request>, response: Response },
+    Held { request: String, stage: String },
     NotCaptured { events: u64 },
     Closed { reason: String },
 }

@@ -7,6 +7,7 @@
 //! `yaml` is the tree with places, `reader` takes typed values off it, `value` knows scalars; then a file a section.
 
 mod access;
+mod approvals;
 mod clusters;
 mod control;
 mod gathered;

@@ -15,15 +15,15 @@ use super::gathered::Part;
 use super::problem::Mark;
 use super::reader::{Reader, Section};
 use super::yaml::{Data, Node};
-use super::{Policy, Problems, access, masking, recording, value, yaml};
+use super::{Policy, Problems, access, approvals, masking, recording, value, yaml};
 use crate::limits::POLICY_FILES_MAX;
 use crate::policy::PolicySnapshot;
 
 /// Sections that are honoured.
-pub(super) const SECTIONS: &[&str] = &["access", "masking", "recording"];
+pub(super) const SECTIONS: &[&str] = &["access", "approvals", "masking", "recording"];
 
 /// Sections that DESIGN names and later versions understand.
-const LATER: &[&str] = &["approvals", "alerts"];
+const LATER: &[&str] = &["alerts"];
 
 /// `listeners`: the names that rules may use.
 pub(super) fn read(root: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<Policy> {
@@ -68,10 +68,11 @@ fn load(path: &Path, listeners: &[String], mut finish: impl FnMut(Reader)) -> Op
     let mut parts: Vec<Part<'_>> =
         readers.into_iter().zip(&trees).map(|(reader, tree)| part(reader, tree.as_ref())).collect();
     let access = access::read(&mut parts, listeners);
+    let approvals = approvals::read(&mut parts, listeners);
     let masking = masking::read(&mut parts, listeners);
     let recording = recording::read(&mut parts, listeners);
     parts.into_iter().for_each(|part| finish(part.reader));
-    Some(PolicySnapshot { hash, access: access?, masking: masking?, recording })
+    Some(PolicySnapshot { hash, access: access?, approvals: approvals?, masking: masking?, recording })
 }
 
 /// A file and its sections; an empty one has none.

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::yaml::{self, Data, Node};
-use super::{access, masking, policy_file, recording};
-use crate::policy::{Detector, HOURS_DAYS, Operation};
+use super::{access, approvals, masking, policy_file, recording};
+use crate::policy::{Detector, HOURS_DAYS, HeldOperation, Operation};
 
 const SCHEMA: &str = include_str!("../../docs/policy.schema.json");
 
@@ -37,7 +37,12 @@ fn words_at(pointer: &str) -> Vec<String> {
 #[test]
 fn the_published_schema_knows_what_the_readers_know() {
     assert_eq!(keys_at(""), sorted(policy_file::SECTIONS.iter().copied()));
-    for (section, keys) in [("access", access::KEYS), ("masking", masking::KEYS), ("recording", recording::KEYS)] {
+    for (section, keys) in [
+        ("access", access::KEYS),
+        ("approvals", approvals::KEYS),
+        ("masking", masking::KEYS),
+        ("recording", recording::KEYS),
+    ] {
         assert_eq!(keys_at(&format!("/definitions/{section}")), sorted(keys.iter().copied()), "{section}");
     }
     let access = "/definitions/access/properties";
@@ -45,6 +50,11 @@ fn the_published_schema_knows_what_the_readers_know() {
     assert_eq!(words_at(&format!("{access}/hours/properties/days/items/enum")), sorted(HOURS_DAYS));
     let operations = Operation::all().map(Operation::name).chain(["all"]);
     assert_eq!(words_at(&format!("{access}/operations/items/enum")), sorted(operations));
+    let approvals = "/definitions/approvals/properties";
+    assert_eq!(keys_at(&format!("{approvals}/when")), sorted(approvals::WHEN_KEYS.iter().copied()));
+    assert_eq!(keys_at(&format!("{approvals}/grant")), sorted(approvals::GRANT_KEYS.iter().copied()));
+    let held = HeldOperation::all().map(HeldOperation::name);
+    assert_eq!(words_at(&format!("{approvals}/operations/items/enum")), sorted(held));
     let detectors = "/definitions/masking/properties/detect/items/oneOf/0/enum";
     assert_eq!(words_at(detectors), sorted(Detector::names()));
 }
@@ -91,6 +101,10 @@ fn what_the_readers_refuse_does_not_fit_the_schema() {
         "access: [{ operations: [read], topics: [a], effect: maybe }]",
         "access: [{ operations: [read], topics: a }]",
         "access: [{ operations: [read], topics: [a], hours: { from: \"8:00\", to: \"18:00\" } }]",
+        "approvals: [{ name: a, operations: [fetch], topics: [a] }]",
+        "approvals: [{ name: a, operations: [read], topics: [a], approvers: { group: a } }]",
+        "approvals: [{ name: a, operations: [fetch], topics: [a], approvers: { group: a, count: 0 } }]",
+        "approvals: [{ name: a, operations: [fetch], topics: [a], approvers: { all: [] } }]",
         "masking: [{ fields: [a], action: { keep_last: 0 } }]",
         "masking: [{ action: redact }]",
         "masking: [{ detect: [emial], action: redact }]",

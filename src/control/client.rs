@@ -1,5 +1,6 @@
 //! The other end of the local socket: how a `weir` command asks a running gateway.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
 
 use super::problem::Problem;
 
@@ -24,6 +26,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
+    /// Says who asks, where that matters.
+    token: Option<Bearer>,
+}
+
+/// A token, shown to nobody but the gateway.
+struct Bearer(Zeroizing<String>);
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer")
+    }
 }
 
 /// Why a running gateway gave no answer, or not the one that was hoped for.
@@ -60,10 +73,15 @@ impl Client {
     /// A client of the gateway that listens on `socket`; none when no gateway does.
     pub fn find(socket: &Path) -> Result<Option<Client>, ClientError> {
         match std::os::unix::net::UnixStream::connect(socket) {
-            Ok(_) => Ok(Some(Client { socket: socket.to_owned() })),
+            Ok(_) => Ok(Some(Client { socket: socket.to_owned(), token: None })),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => Ok(None),
             Err(source) => Err(ClientError::Refused { socket: socket.to_owned(), source }),
         }
+    }
+
+    /// Asks as whoever this token is of.
+    pub fn with_token(self, token: Zeroizing<String>) -> Client {
+        Client { token: Some(Bearer(token)), ..self }
     }
 
     /// Asks for what is at `path` (with its query).
@@ -153,13 +171,15 @@ impl Client {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.no_answer(e))?;
         // Ends by itself with the connection; what goes wrong on it also shows in the answer.
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", "weir")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|e| self.no_answer(e))?;
+            .header("content-type", "application/json");
+        if let Some(Bearer(token)) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", **token));
+        }
+        let request = request.body(Full::new(body)).map_err(|e| self.no_answer(e))?;
         let response = sender.send_request(request).await.map_err(|e| self.no_answer(e))?;
         Ok((response.status(), response.into_body()))
     }

@@ -15,6 +15,7 @@ use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::approvals;
 use super::follow;
 use super::policy::{self, PolicyReload};
 use super::problem::Problem;
@@ -27,6 +28,7 @@ pub(super) struct Door {
     pub(super) unix: LocalSocket,
     pub(super) queries: Queries,
     pub(super) tokens: Arc<TokenRegistry>,
+    pub(super) approvals: Arc<approvals::Registry>,
     pub(super) policy: Arc<dyn PolicyReload>,
     pub(super) stopped: watch::Receiver<bool>,
 }
@@ -36,6 +38,7 @@ pub(super) struct Door {
 pub(super) struct Served {
     pub(super) queries: Queries,
     pub(super) tokens: Arc<TokenRegistry>,
+    pub(super) approvals: Arc<approvals::Registry>,
     pub(super) policy: Arc<dyn PolicyReload>,
     /// Says when the gateway stops, to answers that would not end by themselves.
     pub(super) stopped: watch::Receiver<bool>,
@@ -55,7 +58,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Caller {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door { unix, queries, tokens, policy, mut stopped } = self;
+        let Door { unix, queries, tokens, approvals, policy, mut stopped } = self;
         let (listener, _file) = unix.into_parts();
         let listener = match UnixListener::from_std(listener) {
             Ok(listener) => listener,
@@ -65,10 +68,11 @@ impl Door {
             .route("/api/v1/tokens", get(list_tokens).post(create_token))
             .route("/api/v1/tokens/{id}", delete(revoke_token))
             .merge(recordings::routes())
+            .merge(approvals::routes())
             .merge(follow::routes())
             .merge(policy::routes())
             .fallback(|| async { Problem::not_found("nothing is served at this path") })
-            .with_state(Served { queries, tokens, policy, stopped: stopped.clone() })
+            .with_state(Served { queries, tokens, approvals, policy, stopped: stopped.clone() })
             .into_make_service_with_connect_info::<Caller>();
         let served = axum::serve(listener, app).with_graceful_shutdown(async move { super::asked(&mut stopped).await });
         if let Err(e) = served.await {

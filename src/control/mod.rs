@@ -5,11 +5,13 @@
 //! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
 //! `issuers` fetches the keys of identity providers, on a thread of its own as well.
 
+pub mod approvals;
 pub mod client;
 mod follow;
 mod issuers;
 mod local;
 mod metrics;
+mod notices;
 mod policy;
 mod problem;
 mod public;
@@ -35,6 +37,7 @@ use crate::recorder::Queries;
 pub use follow::FOLLOW_ENDED;
 pub use issuers::{IssuerError, IssuerKeys, IssuerLook, IssuerSource, KeysAt, look_at_issuer};
 pub use metrics::{InstallError, install as install_metrics};
+pub use notices::{Notice, NoticeKind, Outbox, PreparedNotice};
 pub use policy::{PolicyReload, PolicyReloaded};
 pub use readiness::{Check, Readiness};
 pub use recordings::EXCHANGES_PAGE;
@@ -50,6 +53,8 @@ pub struct ControlOptions {
     pub queries: Queries,
     /// Tokens: created and revoked here, checked on the shards.
     pub tokens: Arc<TokenRegistry>,
+    /// Access requests, decisions and grants.
+    pub approvals: Arc<approvals::Registry>,
     /// The policy in force.
     pub policy: Arc<dyn PolicyReload>,
     /// Whether the gateway can serve.
@@ -100,7 +105,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Opens both doors and serves them on a thread named `weir-control`.
 pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
-    let ControlOptions { bind, socket, queries, tokens, policy, readiness, metrics } = options;
+    let ControlOptions { bind, socket, queries, tokens, approvals, policy, readiness, metrics } = options;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_name("weir-control-io")
@@ -111,7 +116,7 @@ pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
     let unix = socket::open(&socket)?;
     let (stop, stopped) = watch::channel(false);
     let doors = public::Door { tcp, readiness, metrics, stopped: stopped.clone() };
-    let local = local::Door { unix, queries, tokens, policy, stopped };
+    let local = local::Door { unix, queries, tokens, approvals, policy, stopped };
     let thread = thread::Builder::new()
         .name("weir-control".to_owned())
         .spawn(move || serve(runtime, doors, local))

@@ -24,6 +24,8 @@ pub struct PolicyReloaded {
     pub hash: String,
     /// Rules about access.
     pub access_rules: usize,
+    /// Rules about approvals.
+    pub approval_rules: usize,
     /// Rules about recording.
     pub recording_rules: usize,
     /// Rules about masking.

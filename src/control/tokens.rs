@@ -172,6 +172,7 @@ impl TokenRegistry {
             groups: new.groups,
             ttl_ns: new.ttl_seconds.saturating_mul(1_000_000_000),
             minted_by: minted_by.to_owned(),
+            minter: None,
             scope: new.scope,
         };
         let now_ns = now_ns();
@@ -225,7 +226,8 @@ fn view(record: &TokenRecord, now_ns: u64) -> TokenView {
     }
 }
 
-fn now_ns() -> u64 {
+/// The time now, ns since the Unix epoch.
+pub(super) fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -13,8 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::varint::{DecodeError, unzigzag, zigzag};
 use super::{
-    CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
-    ResponsePart,
+    CloseReason, ConnectionNo, Event, EventKind, HeldStage, Identity, Item, Latency, Mechanism, Outcome, RequestPart,
+    Resource, ResponsePart,
 };
 use crate::limits;
 
@@ -89,6 +89,7 @@ const EXCHANGE: u64 = 4;
 const EXCHANGE_OF_NOTE: u64 = 5;
 const NOT_CAPTURED: u64 = 6;
 const CLOSED: u64 = 7;
+const HELD: u64 = 8;
 
 /// Bit of an item's mask; the resource's number takes the three bits below.
 const HAS_PARTITION: u64 = 1 << 3;
@@ -138,6 +139,12 @@ pub fn encode<S: Sink>(event: &Event, sink: &mut S) {
             }
             put_response(sink, response);
         }
+        EventKind::Held { ordinal, request, stage } => {
+            sink.put(Column::Kind, HELD);
+            sink.delta(Column::Ordinal, 0, *ordinal as i64);
+            sink.text(Column::Text, cut(request, limits::EVENT_NAME_BYTES_MAX));
+            sink.put(Column::Rare, *stage as u64);
+        }
         EventKind::NotCaptured { events } => {
             sink.put(Column::Kind, NOT_CAPTURED);
             sink.put(Column::Rare, *events);
@@ -180,6 +187,11 @@ pub fn decode<S: Source>(source: &mut S) -> Result<Event, DecodeError> {
             ordinal: source.delta(Column::Ordinal, 0)? as u64,
             request: None,
             response: get_response(source)?,
+        },
+        HELD => EventKind::Held {
+            ordinal: source.delta(Column::Ordinal, 0)? as u64,
+            request: source.text(Column::Text)?.0,
+            stage: held_stage(source.get(Column::Rare)?)?,
         },
         NOT_CAPTURED => EventKind::NotCaptured { events: source.get(Column::Rare)? },
         CLOSED => EventKind::Closed {
@@ -401,6 +413,10 @@ fn outcome(value: u64) -> Result<Outcome, DecodeError> {
             return Err(DecodeError::Value { what: "an outcome", value });
         }
     })
+}
+
+fn held_stage(value: u64) -> Result<HeldStage, DecodeError> {
+    HeldStage::from_number(value).ok_or(DecodeError::Value { what: "a stage of an approval", value })
 }
 
 fn resource(value: u64) -> Result<Resource, DecodeError> {

@@ -127,6 +127,15 @@ pub enum EventKind {
         /// What came of it.
         response: ResponsePart,
     },
+    /// An exchange was held for approval, or it was decided what becomes of it.
+    Held {
+        /// Counts the connection's exchanges from 0.
+        ordinal: u64,
+        /// The access request.
+        request: String,
+        /// What came of it so far.
+        stage: HeldStage,
+    },
     /// Detail that was not captured, because of overload or a failure of the recording itself.
     NotCaptured {
         /// How many events.
@@ -179,6 +188,37 @@ pub struct ResponsePart {
     pub throttle_ms: u32,
     /// Where the time went.
     pub latency: Latency,
+}
+
+/// What came of an exchange that was held for approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum HeldStage {
+    /// Reviewers are asked, and the client waits.
+    Asked = 0,
+    /// A use of a grant was claimed for it: it goes on.
+    Granted = 1,
+    /// A reviewer said no.
+    Denied = 2,
+    /// Nobody decided while the client waited.
+    Undecided = 3,
+    /// The client has gone meanwhile: nothing of it is done.
+    Gone = 4,
+}
+
+impl HeldStage {
+    /// The stage of a stored number.
+    pub fn from_number(number: u64) -> Option<HeldStage> {
+        Some(match number {
+            0 => HeldStage::Asked,
+            1 => HeldStage::Granted,
+            2 => HeldStage::Denied,
+            3 => HeldStage::Undecided,
+            4 => HeldStage::Gone,
+            _ => return None,
+        })
+    }
 }
 
 /// How an exchange ended.

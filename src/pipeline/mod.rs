@@ -22,6 +22,7 @@ pub mod exchange;
 pub mod fault;
 pub mod guard;
 pub mod head;
+pub mod hold;
 pub mod masking;
 pub mod membership;
 pub mod request;

@@ -256,6 +256,7 @@ impl<'a> Unverified<'a> {
             subject: self.subject(&rules.subject)?,
             groups: self.groups(&rules.groups)?,
             mechanism: Mechanism::Jwt,
+            minted_by: None,
             scopes: rules.scopes.as_ref().map(|mapping| Arc::new(mapping.of(&self.claims))),
         };
         Ok(JwtLogin { principal, expires_ns })

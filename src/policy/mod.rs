@@ -3,6 +3,7 @@
 //! Shards hold a snapshot through an `arc-swap` and never wait for anybody who changes one.
 
 mod access;
+mod approvals;
 mod issuer_table;
 mod jwt;
 mod key_set;
@@ -21,6 +22,12 @@ pub use access::{
     AccessClient, AccessExemption, AccessMistake, AccessRule, AccessRules, DecidedBy, Decision, Effect, HOURS_DAYS,
     Hours, NamePattern, NamePatterns, Network, Operation, Operations, ResourceKind, Rights, Scope, ScopeText, Scopes,
 };
+pub use approvals::{
+    AccessRequest, Action, ActionEffect, ActionItem, ActionKind, Answer, ApprovalMistake, ApprovalRule, ApprovalRules,
+    Approvers, Ask, CannotDecide, Case, Desk, Digest, DigestKey, Fact, Grant, HeldOperation, HeldRules, Listener, Open,
+    OpenTable, Origin, Parameter, Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Use, Volume,
+    WITHHELD, When,
+};
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};
@@ -35,6 +42,6 @@ pub use snapshot::PolicySnapshot;
 pub use subject::{RuleError, SubjectMapping};
 pub use token::{
     Minted, SCRAM_ITERATIONS, ScramVerifiers, TOKEN_RANDOM_BYTES, TokenRecord, TokenRequest, TokenRequestError,
-    looks_like_token, scram_salt,
+    looks_like_token, scram_salt, short_id,
 };
 pub use token_table::{Login, Refusal, TokenTable};

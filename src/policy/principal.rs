@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::access::Scopes;
+use super::approvals::Person;
 
 /// The outcome of a login.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,6 +16,8 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// How it was proven.
     pub mechanism: Mechanism,
+    /// The person that made its token, where a person did.
+    pub minted_by: Option<Box<Person>>,
     /// What its token narrows it to; none: nothing is narrowed.
     pub scopes: Option<Arc<Scopes>>,
 }
@@ -47,6 +50,7 @@ impl Principal {
             subject: "anonymous".to_owned(),
             groups: Vec::new(),
             mechanism: Mechanism::Anonymous,
+            minted_by: None,
             scopes: None,
         }
     }

@@ -1,6 +1,7 @@
 //! What the policy file says, as the data plane uses it: immutable, replaced as a whole.
 
 use super::access::AccessRules;
+use super::approvals::ApprovalRules;
 use super::masking::MaskingRules;
 use super::recording::RecordingRules;
 
@@ -11,6 +12,8 @@ pub struct PolicySnapshot {
     pub hash: [u8; 32],
     /// Who may do what.
     pub access: AccessRules,
+    /// What is held until people have said yes.
+    pub approvals: ApprovalRules,
     /// How much of an exchange is recorded.
     pub recording: RecordingRules,
     /// What nobody, or not everybody, sees of records.

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::access::{Scope, ScopeText, Scopes};
+use super::approvals::Person;
 use crate::limits::SCRAM_ITERATIONS_MIN;
 use crate::scram::{self, Hash, ScramError};
 
@@ -49,6 +50,9 @@ pub struct TokenRecord {
     pub revoked_ns: Option<u64>,
     /// Who asked for it.
     pub minted_by: String,
+    /// The person who asked for it; none where that was an operator of the gateway, over its local socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minter: Option<Person>,
     /// SHA-256 of the secret's text.
     pub secret_sha256: [u8; 32],
     /// What SCRAM checks a proof against; none in tokens of versions that had no SCRAM.
@@ -101,6 +105,8 @@ pub struct TokenRequest {
     pub ttl_ns: u64,
     /// Who asks for it.
     pub minted_by: String,
+    /// The same where it is a person, known by a login.
+    pub minter: Option<Person>,
     /// What it narrows its holder to; where it says nothing, nothing is narrowed.
     pub scope: ScopeText,
 }
@@ -170,6 +176,7 @@ impl TokenRequest {
             expires_ns: now_ns.saturating_add(self.ttl_ns),
             revoked_ns: None,
             minted_by: self.minted_by,
+            minter: self.minter,
             secret_sha256: digest(&secret),
             scram,
             scopes,
@@ -213,6 +220,11 @@ pub(super) fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
+/// A name for something that people read out and type: 8 letters and digits.
+pub fn short_id(random: [u8; ID_BYTES]) -> String {
+    base32(&random)
+}
+
 /// RFC 4648 base32, in lower case and without padding.
 fn base32(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -245,6 +257,7 @@ mod tests {
             groups: vec!["dev".to_owned(), "analysts".to_owned(), "dev".to_owned()],
             ttl_ns: 1_000,
             minted_by: "uid 0".to_owned(),
+            minter: None,
             scope: ScopeText::default(),
         }
     }

@@ -141,20 +141,30 @@ impl TokenTable {
 
     /// Checks a SASL/PLAIN login: `subject` is the user name, `password` the token.
     pub fn verify(&self, subject: &str, password: &str, now_ns: u64) -> Result<Login, Refusal> {
-        let (id, secret) = token::parts(password).ok_or(Refusal::NotAToken)?;
-        let record = self.by_id.get(id);
-        // Compared even where there is nothing to compare with, so that the time taken does not tell which ids exist.
-        let kept = record.map_or([0; 32], |record| record.secret_sha256);
-        let matches = bool::from(token::digest(secret).ct_eq(&kept));
-        let record = record.ok_or(Refusal::Unknown)?;
-        if !matches {
-            return Err(Refusal::WrongSecret { id: record.id.clone() });
-        }
+        let record = self.held(password)?;
         if record.subject != subject {
             return Err(Refusal::WrongSubject { id: record.id.clone() });
         }
         in_force(record, now_ns)?;
         Ok(login(record, Mechanism::PlainToken))
+    }
+
+    /// Checks a token that comes without a user name: it is its subject's. The record says who minted it.
+    pub fn verify_bearer(&self, token: &str, now_ns: u64) -> Result<(Login, &TokenRecord), Refusal> {
+        let record = self.held(token)?;
+        in_force(record, now_ns)?;
+        Ok((login(record, Mechanism::PlainToken), record))
+    }
+
+    /// The token whose secret somebody shows, whether it is in force or not.
+    fn held(&self, token: &str) -> Result<&TokenRecord, Refusal> {
+        let (id, secret) = token::parts(token).ok_or(Refusal::NotAToken)?;
+        let record = self.by_id.get(id);
+        // Compared even where there is nothing to compare with, so that the time taken does not tell which ids exist.
+        let kept = record.map_or([0; 32], |record| record.secret_sha256);
+        let matches = bool::from(token::digest(secret).ct_eq(&kept));
+        let record = record.ok_or(Refusal::Unknown)?;
+        if matches { Ok(record) } else { Err(Refusal::WrongSecret { id: record.id.clone() }) }
     }
 
     /// Checks a SCRAM login: the proof may be of any token of `subject`. With the login comes the message that says yes.
@@ -200,6 +210,7 @@ fn login(record: &TokenRecord, mechanism: Mechanism) -> Login {
             subject: record.subject.clone(),
             groups: record.groups.clone(),
             mechanism,
+            minted_by: record.minter.clone().map(Box::new),
             scopes: record.scopes.clone().map(Arc::new),
         },
         token_id: record.id.clone(),
@@ -240,6 +251,7 @@ mod tests {
             groups: vec!["analysts".to_owned()],
             ttl_ns: TTL,
             minted_by: "uid 0".to_owned(),
+            minter: None,
             scope: ScopeText::default(),
         };
         request.mint(&Zeroizing::new([seed; TOKEN_RANDOM_BYTES]), CREATED).unwrap()

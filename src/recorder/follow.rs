@@ -23,7 +23,7 @@ use super::rows::{BlockKind, SessionRow};
 use super::session_blocks::{BlockOfSession, SessionBlocks};
 use super::store::{Direction, Family, Store};
 use crate::event::block::Block;
-use crate::event::{ConnectionNo, EventKind, Identity, Outcome, ResponsePart, SessionId};
+use crate::event::{ConnectionNo, EventKind, HeldStage, Identity, Outcome, ResponsePart, SessionId};
 use crate::limits::{FOLLOW_BLOCKS, FOLLOW_NOTES};
 
 /// How far behind the latest block a connection's first ones may turn up, once it is known whose they are: a login's
@@ -271,6 +271,7 @@ fn is_asked_for(event: &RecordedEvent, filter: &FollowFilter) -> bool {
                     || response.items.iter().any(|item| item.error_code != 0)
             }
             EventKind::LoginFailed { .. } | EventKind::NotCaptured { .. } => true,
+            EventKind::Held { stage, .. } => *stage != HeldStage::Granted,
             _ => false,
         }
 }

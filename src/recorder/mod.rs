@@ -42,7 +42,7 @@ mod summary;
 mod tally;
 mod writer;
 
-pub use access::{AccessRow, AccessStore, open_access};
+pub use access::{AccessChange, AccessRow, AccessStore, open_access};
 pub use addresses::AddressRange;
 pub use error::RecorderError;
 pub use events::{EventCursor, PolicyHash, RecordedEvent};

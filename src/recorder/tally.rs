@@ -42,7 +42,8 @@ pub(super) fn tally_of(kind: &EventKind) -> Tally {
         }
         EventKind::LoginFailed { .. } => tally.errors = 1,
         EventKind::NotCaptured { events } => tally.not_captured = *events,
-        EventKind::Opened { .. } | EventKind::Identified { .. } | EventKind::Closed { .. } => {}
+        EventKind::Opened { .. } | EventKind::Identified { .. } | EventKind::Held { .. } | EventKind::Closed { .. } => {
+        }
     }
     tally
 }

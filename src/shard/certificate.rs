@@ -49,7 +49,8 @@ pub(super) fn learn<R: Runtime>(c: &Connection<R>, tls: &TlsStream<R::Stream>) -
     groups.sort_unstable();
     groups.dedup();
     let issuer = ISSUER.to_owned();
-    let principal = Principal { issuer, subject: name, groups, mechanism: Mechanism::Certificate, scopes: None };
+    let principal =
+        Principal { issuer, subject: name, groups, mechanism: Mechanism::Certificate, minted_by: None, scopes: None };
     login::count(c, MECHANISM, true);
     c.login.borrow_mut().certificate = Some(CertificateHold { principal, expires_ns: read.expires_ns });
     Ok(())

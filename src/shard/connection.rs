@@ -22,6 +22,7 @@ use rustix::net::Shutdown;
 use tokio::sync::Notify;
 
 use super::access::Access;
+use super::approvals::Approvals;
 use super::clock::Clock;
 use super::listener::Door;
 use super::login::Login;
@@ -72,6 +73,8 @@ pub(super) struct Connection<R: Runtime> {
     pub client_id: OnceCell<String>,
     /// What its client may do.
     pub access: Access,
+    /// What of that is held for approval.
+    pub approvals: Approvals,
     /// What masks its records; none until it was looked up.
     pub masking: RefCell<Option<Masks>>,
     /// The consumer groups that it is a member of, and its session's.
@@ -152,6 +155,7 @@ pub(super) fn begin<R: Runtime>(shard: &Rc<Shard<R>>, door: &Rc<Door>, client: R
         scope: RefCell::default(),
         client_id: OnceCell::new(),
         access: Access::default(),
+        approvals: Approvals::default(),
         masking: RefCell::default(),
         memberships: Memberships::default(),
         requests_passing: Passing::default(),

@@ -13,6 +13,7 @@
 //! - What a connection did is in the shard's journal before the client has the last byte of the answer.
 
 mod access;
+mod approvals;
 mod census;
 mod certificate;
 mod clock;

@@ -26,7 +26,7 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::masking::On;
 use crate::pipeline::masking::plans::{Book, Plans};
 use crate::pipeline::membership::ReadsFor;
-use crate::policy::{AccessRules, RecordingRules};
+use crate::policy::{AccessRules, ApprovalRules, RecordingRules};
 use crate::wire::kafka::records::rewrite::Rewriter;
 
 /// How often connections are looked at that still pass on what an older policy decided.
@@ -41,6 +41,8 @@ pub struct Policy {
     pub recording: Arc<RecordingRules>,
     /// Who may do what.
     pub access: AccessRules,
+    /// What is held for approval.
+    pub approvals: ApprovalRules,
     /// What is masked.
     pub masking: Arc<Book>,
 }
@@ -59,6 +61,7 @@ pub(super) struct InForce {
     pub recording: Arc<RecordingRules>,
     pub samples: SampleBudgets,
     pub access: AccessRules,
+    pub approvals: ApprovalRules,
     /// None where nothing is masked.
     pub masking: Option<Rc<Plans>>,
     /// What clients read may depend on the consumer group that they read for.
@@ -73,6 +76,7 @@ impl InForce {
             recording: policy.recording.clone(),
             samples: SampleBudgets::new(&policy.recording, shards as u64),
             access: policy.access.clone(),
+            approvals: policy.approvals.clone(),
             asks_for_groups: masking.as_ref().is_some_and(|plans| plans.ask_for_consumer_groups()),
             masking,
         }
@@ -128,6 +132,7 @@ impl<R: Runtime> Connection<R> {
         self.scope.take();
         self.masking.take();
         self.access.forget();
+        self.approvals.forget();
         self.reconsider_groups();
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Recording {
     pub durability: Durability,
     /// Shards that share what samples may take.
     pub shards: usize,
+    /// Node, start and shard, as events name them.
+    pub place: String,
     sync: JournalSync,
     on_overload: OnOverload,
     held: Budget,
@@ -66,6 +68,7 @@ impl Recording {
         Recording {
             durability: options.durability,
             shards: options.shards,
+            place: journal.place().to_owned(),
             sync: journal.sync(),
             on_overload: options.on_overload,
             held: Budget::new(limits::SHARD_CAPTURE_HELD_BYTES),

@@ -5,6 +5,7 @@
 //! - A request that changes something is in the journal before its last byte leaves.
 //! - An answer given here takes its place in the ring behind what was forwarded before.
 
+mod held;
 mod rights;
 
 use std::borrow::Cow;
@@ -33,6 +34,7 @@ use crate::pipeline::head::RequestHead;
 use crate::pipeline::masking::{self, On};
 use crate::pipeline::membership::{Named, ReadsFor};
 use crate::pipeline::request::{Action, Admission, Gate, Inbound, Whole};
+use crate::policy::HeldOperation;
 use crate::tls;
 use crate::wire::kafka::api::{Class, key};
 use crate::wire::kafka::layout::Direction;
@@ -230,7 +232,11 @@ impl<R: Runtime> Requests<R> {
             self.send(batch, buffer).await?;
             c.look_up_topics(&unnamed).await;
         }
-        let Some((mut exchange, frame)) = self.let_through(exchange, frame, body_at).await? else { return Ok(()) };
+        let Some((exchange, frame)) = self.let_through(exchange, frame, body_at).await? else { return Ok(()) };
+        let at_hand = (&mut *batch, buffer);
+        let Some((mut exchange, frame)) = self.held_back(exchange, frame, body_at, at_hand).await? else {
+            return Ok(());
+        };
         let frame = self.masked(&mut exchange, frame, body_at)?;
         self.keep_whole(&mut exchange, &frame, body_at).await?;
         let judged = early.filter(|_| unnamed.is_empty()).unwrap_or_else(|| judge(&exchange, &frame));
@@ -283,6 +289,7 @@ impl<R: Runtime> Requests<R> {
             // When the answer comes, its session may be a member of other groups than now, or of none.
             Some(On::Fetch)
                 if c.is_governed()
+                    || exchange.amends.is_some()
                     || c.masks(On::Fetch, ReadsFor::Unknown)
                     || (exchange.capture.is_some() && c.masks(On::Recording, ReadsFor::Unknown)) =>
             {
@@ -525,6 +532,7 @@ impl<R: Runtime> Gate for Doorkeeper<'_, R> {
         if head.api_key == key::PRODUCE
             && here.is_none()
             && !self.c.masks_what_it_writes()
+            && !self.c.holds(HeldOperation::Produce)
             && self.c.may_relay(head.api_version, body, body_bytes)
         {
             return Ok(Admission::Relay);

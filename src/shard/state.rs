@@ -26,7 +26,7 @@ use super::sweep;
 use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
-use crate::policy::TokenTable;
+use crate::policy::{Desk, TokenTable};
 use crate::recorder::ShardJournal;
 use crate::wire::kafka::records::rewrite::Rewriter;
 
@@ -63,6 +63,8 @@ pub struct ShardOptions {
     pub recording: RecordingOptions,
     /// What is kept, and what is masked.
     pub policy: Policy,
+    /// Where what is held for approval is asked for.
+    pub desk: Arc<dyn Desk>,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// The identity providers.
@@ -197,6 +199,7 @@ pub(super) struct Shard<R: Runtime> {
     pub policy: RefCell<Rc<InForce>>,
     /// Rewrites batches, of one connection at a time.
     pub rewriter: RefCell<Rewriter>,
+    pub desk: Arc<dyn Desk>,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
@@ -210,6 +213,8 @@ pub(super) struct Shard<R: Runtime> {
     pub login_budget: Budget,
     pub response_budget: Budget,
     /// For what may be masked, until it was taken.
+    /// For requests that wait for approval.
+    pub held_requests: Budget,
     pub masked_requests: Budget,
     pub masked_answers: Budget,
     pub meter: Meter,
@@ -232,6 +237,7 @@ impl<R: Runtime> Shard<R> {
             journal: RefCell::new(options.journal),
             rewriter: RefCell::new(Rewriter::new(options.policy.masking.levels())),
             policy: RefCell::new(Rc::new(InForce::new(&options.policy, 0, options.recording.shards))),
+            desk: options.desk,
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,
@@ -243,6 +249,7 @@ impl<R: Runtime> Shard<R> {
             request_budget: Budget::new(limits::SHARD_GATHER_BYTES),
             login_budget: Budget::new(limits::SHARD_LOGIN_BYTES),
             response_budget: Budget::new(limits::SHARD_GATHER_BYTES),
+            held_requests: Budget::new(limits::SHARD_HELD_BYTES),
             masked_requests: Budget::new(limits::SHARD_MASKED_BYTES),
             masked_answers: Budget::new(limits::SHARD_MASKED_BYTES),
             meter: Meter::default(),

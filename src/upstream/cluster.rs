@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::credential::{Credential, CredentialOptions};
+use super::inquiry::Inquiry;
 use crate::tls::ClientTls;
 use crate::wire::kafka::versions::ClusterVersions;
 
@@ -170,6 +171,7 @@ pub(super) struct LookUp {
 pub(super) struct Inbox {
     pub(super) tidings: mpsc::Receiver<Tidings>,
     pub(super) lookups: mpsc::Receiver<LookUp>,
+    pub(super) inquiries: mpsc::Receiver<Inquiry>,
 }
 
 /// Topic names by id.
@@ -191,6 +193,7 @@ pub struct Cluster {
     pub(super) changed: Notify,
     tidings: mpsc::Sender<Tidings>,
     lookups: mpsc::Sender<LookUp>,
+    pub(super) inquiries: mpsc::Sender<Inquiry>,
 }
 
 /// News that may wait for the watcher; beyond it they are dropped, since its next regular look finds the same.
@@ -200,6 +203,7 @@ impl Cluster {
     pub(super) fn new(options: ClusterOptions, credential: Option<Arc<dyn Credential>>) -> (Arc<Self>, Inbox) {
         let (tidings, told) = mpsc::channel(TIDINGS_MAX);
         let (lookups, asked) = mpsc::channel(TIDINGS_MAX);
+        let (inquiries, inquired) = mpsc::channel(TIDINGS_MAX);
         let cluster = Cluster {
             name: options.name,
             tls: options.tls,
@@ -211,8 +215,9 @@ impl Cluster {
             changed: Notify::new(),
             tidings,
             lookups,
+            inquiries,
         };
-        (Arc::new(cluster), Inbox { tidings: told, lookups: asked })
+        (Arc::new(cluster), Inbox { tidings: told, lookups: asked, inquiries: inquired })
     }
 
     /// What is known now.

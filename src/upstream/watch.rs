@@ -23,6 +23,7 @@ use super::client::{Client, ClientError};
 use super::cluster::{Broker, Cluster, ClusterOptions, Endpoint, Inbox, LookUp, Tidings, View};
 use super::credential::{self, Upkeep};
 use super::http::HttpError;
+use super::inquiry;
 use crate::limits;
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::versions::ClusterVersions;
@@ -70,7 +71,8 @@ impl Watcher {
                 upkeeps.into_iter().for_each(|upkeep| drop(tokio::spawn(upkeep)));
                 for (cluster, inbox) in watched.into_iter().zip(inboxes) {
                     tokio::spawn(follow(cluster.clone(), inbox.tidings));
-                    tokio::spawn(name_topics(cluster, inbox.lookups));
+                    tokio::spawn(name_topics(cluster.clone(), inbox.lookups));
+                    tokio::spawn(inquiry::answer_all(cluster, inbox.inquiries));
                 }
                 let mut stopped = stopped;
                 let _ = stopped.wait_for(|s| *s).await;

@@ -28,6 +28,18 @@ pub struct Amends {
     pub only: Option<Vec<String>>,
 }
 
+impl Amends {
+    /// These and what was to be changed already.
+    pub fn with(mut self, earlier: Option<Box<Amends>>) -> Self {
+        if let Some(earlier) = earlier {
+            self.listing |= earlier.listing;
+            self.items.extend(earlier.items);
+            self.only = self.only.or(earlier.only);
+        }
+        self
+    }
+}
+
 /// An answer's body as its reader may have it; none where it stays as it came. Without a standing nothing is hidden from it.
 pub fn amend(
     amends: &Amends,

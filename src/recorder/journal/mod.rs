@@ -68,6 +68,7 @@ pub(super) struct JournalHead {
 #[derive(Debug)]
 pub struct ShardJournal {
     producer: Producer,
+    place: String,
     epoch: u64,
     capacity: u64,
     wake: Sender<()>,
@@ -81,6 +82,11 @@ impl ShardJournal {
     #[inline]
     pub fn position(&self) -> u64 {
         self.producer.head()
+    }
+
+    /// Whose it is: node, start and shard, as events name them.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Brings positions of this journal to the disk.
@@ -306,7 +312,8 @@ pub(super) fn create(
     let wake_bytes = limits::JOURNAL_WAKE_BYTES.min(head.capacity / 4);
     let sync = syncer.add(file);
     let (epoch, capacity) = (head.epoch, head.capacity);
-    let journal = ShardJournal { producer, epoch, capacity, wake, wake_bytes, woken_at: 0, sync };
+    let place = format!("{}/{}/{}", head.node, head.boot, head.shard);
+    let journal = ShardJournal { producer, place, epoch, capacity, wake, wake_bytes, woken_at: 0, sync };
     Ok((journal, consumer))
 }
 

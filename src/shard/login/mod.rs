@@ -339,6 +339,7 @@ fn admit<R: Runtime>(c: &Connection<R>, proven: Proven) -> Result<i64, Denied> {
     }
     // What it was before, it may have been nobody.
     c.access.forget();
+    c.approvals.forget();
     // 0 would mean for ever.
     Ok(i64::try_from(left_ns / 1_000_000).unwrap_or(i64::MAX).max(1))
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Requests;
 use crate::event::Outcome;
 use crate::limits;
-use crate::pipeline::access::Judgement;
+use crate::pipeline::access::{Amends, Judgement};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard::{self, Verdict};
@@ -15,7 +15,7 @@ use crate::wire::kafka::api;
 use crate::wire::kafka::items::{self, Item};
 
 /// A request that goes on, with its frame.
-type GoesOn<'a> = (Box<Exchange>, Cow<'a, [u8]>);
+pub(super) type GoesOn<'a> = (Box<Exchange>, Cow<'a, [u8]>);
 
 impl<R: Runtime> Requests<R> {
     /// The request as far as its client's rights go; none where nothing of it goes on, and it was answered here.
@@ -33,9 +33,21 @@ impl<R: Runtime> Requests<R> {
             self.c.decides(&self.c.requests_passing);
         }
         let judged = self.c.judge_rights(&mut exchange, &frame[body_at..]).map_err(Fault::ClientBody)?;
+        self.judged(exchange, frame, body_at, judged).await
+    }
+
+    /// What becomes of a request that was judged; none where it was answered here.
+    pub(super) async fn judged<'a>(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        frame: Cow<'a, [u8]>,
+        body_at: usize,
+        judged: Judgement,
+    ) -> Result<Option<GoesOn<'a>>, Fault> {
         match judged {
             Judgement::Passes => Ok(Some((exchange, frame))),
             Judgement::GoesOn { body, amends } => {
+                let amends = amends.with(exchange.amends.take());
                 let items = amends.items.len() as u64;
                 if items > 0 {
                     // They are kept until the answer comes, and there may be many such requests on the way.
@@ -48,6 +60,8 @@ impl<R: Runtime> Requests<R> {
                 Ok(Some((exchange, cut.unwrap_or(frame))))
             }
             Judgement::Answered(items) => {
+                let amends = Amends { items, ..Amends::default() }.with(exchange.amends.take());
+                let items = amends.items;
                 let exchange = self.tell_of(exchange, &frame, body_at).await?;
                 self.answer_items(exchange, &items).await.map(|()| None)
             }

@@ -165,6 +165,15 @@ pub fn answer(api_key: i16, version: i16, correlation_id: i32, items: &[Item]) -
     frame.finish()
 }
 
+/// Whether an answer has room for words beside its errors.
+pub fn has_words(api_key: i16, version: i16) -> bool {
+    fn says(fields: &[Field], version: i16) -> bool {
+        let there = fields.iter().filter(|field| field.versions.contains(version));
+        there.into_iter().any(|field| field.role == Some(Role::ErrorMessage) || says(&field.fields, version))
+    }
+    message(api_key).is_some_and(|message| says(&message.fields, version))
+}
+
 /// An element of an answer's array for this item alone.
 pub(super) fn element(api_key: i16, version: i16, item: &Item) -> Option<Vec<u8>> {
     let message = message(api_key)?;

@@ -18,5 +18,6 @@ pub mod records;
 pub(crate) mod samples;
 pub mod sasl;
 pub mod tree;
+pub mod values;
 pub mod versions;
 pub mod walk;

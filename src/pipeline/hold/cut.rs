@@ -1,0 +1,137 @@
+//! Takes out of a request what may not be done, with what its client is told instead.
+
+use crate::pipeline::access::{Amends, Judgement, Request};
+use crate::pipeline::describe::TopicDirectory;
+use crate::policy::ActionKind;
+use crate::wire::kafka::api::key;
+use crate::wire::kafka::items::{self, Item};
+use crate::wire::kafka::layout::{Direction, Element, Group, Role};
+use crate::wire::kafka::tree::{Array, Node, Tree};
+use crate::wire::kafka::walk::Malformed;
+
+/// What is not done, and what its client is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What of the request it is; none: all of it.
+    pub names: Option<Vec<(ActionKind, String)>>,
+    /// In words.
+    pub why: String,
+}
+
+/// Said of topics that are named by ids of which nobody has told; clients ask for the id again.
+const UNKNOWN_TOPIC_ID: i16 = 100;
+
+/// Kafka's POLICY_VIOLATION.
+pub const POLICY_VIOLATION: i16 = 44;
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const GROUP_AUTHORIZATION_FAILED: i16 = 30;
+const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+/// Kafka's UNKNOWN_TOPIC_OR_PARTITION: what a client is told of a topic that is not there yet; it asks again.
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+
+/// What becomes of a request without these. Where it reads records, those are answered as if there were none yet.
+pub fn cut(
+    request: Request<'_>,
+    refusals: &[Refusal],
+    unknown: &[[u8; 16]],
+    topics: &dyn TopicDirectory,
+) -> Result<Judgement, Malformed> {
+    if refusals.is_empty() && unknown.is_empty() {
+        return Ok(Judgement::Passes);
+    }
+    let (key, version) = (request.api_key, request.version);
+    let why = refusals.first().map_or("no topic has this id", |refusal| &refusal.why);
+    let whole = |kind| Judgement::Refused { code: code_of(key, version, kind), why: why.to_owned() };
+    if let Some(all) = refusals.iter().find(|refusal| refusal.names.is_none()) {
+        return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Cluster), why: all.why.clone() });
+    }
+    if key == key::STREAMS_GROUP_HEARTBEAT {
+        return Ok(whole(ActionKind::Topic));
+    }
+    let Some(tree) = Tree::read(key, version, Direction::Request, request.body, true)? else {
+        return Ok(whole(ActionKind::Cluster));
+    };
+    let mut without = tree.without();
+    let (mut items, mut left) = (Vec::new(), 0);
+    for array in tree.root.arrays.iter().filter(|array| kind_of(array, None).is_some()) {
+        let mut out = Vec::new();
+        for (place, node) in array.nodes.iter().enumerate() {
+            if node.topic_id().is_some_and(|id| unknown.contains(&id)) {
+                items.push(Item::of(node, array.of, UNKNOWN_TOPIC_ID, None));
+                out.push(place);
+                continue;
+            }
+            match refusals.iter().find(|refusal| is_of(refusal, array, node, topics)) {
+                None => left += 1,
+                Some(refusal) => {
+                    let kind = kind_of(array, Some(node)).unwrap_or(ActionKind::Cluster);
+                    let code = code_of(key, version, kind);
+                    items.push(Item::of(node, array.of, code, Some(&format!("weir: {}", refusal.why))));
+                    out.push(place);
+                }
+            }
+        }
+        without.take_out(array, &out);
+    }
+    if left == 0 && !items.is_empty() {
+        return Ok(match (key, tree.root.arrays.first()) {
+            (key::METADATA | key::FETCH, _) | (_, None) => Judgement::Answered(items),
+            _ if refusals.is_empty() => Judgement::Answered(items),
+            (_, Some(array)) => {
+                whole(array.nodes.first().and_then(|node| kind_of(array, Some(node))).unwrap_or(ActionKind::Cluster))
+            }
+        });
+    }
+    if tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0) {
+        // With nothing awaited there is no answer to put an error in.
+        return Ok(whole(ActionKind::Topic));
+    }
+    let amends = Amends { items, ..Amends::default() };
+    Ok(Judgement::GoesOn { body: Some(without.done(request.body)), amends })
+}
+
+fn is_of(refusal: &Refusal, array: &Array, node: &Node, topics: &dyn TopicDirectory) -> bool {
+    let kind = kind_of(array, Some(node));
+    let name = match (kind, node.topic_id()) {
+        (Some(ActionKind::Topic), Some(id)) => topics.name(&id).map(|name| name.to_string()).unwrap_or_default(),
+        (Some(ActionKind::Topic), None) => {
+            node.text(Role::Topic).or(node.text(Role::ResourceName)).unwrap_or_default().to_owned()
+        }
+        (Some(ActionKind::Group), _) => {
+            node.text(Role::GroupId).or(node.text(Role::ResourceName)).unwrap_or_default().to_owned()
+        }
+        _ => node.text(Role::ResourceName).unwrap_or_default().to_owned(),
+    };
+    let names = refusal.names.as_deref().unwrap_or_default();
+    names.iter().any(|(of, named)| Some(*of) == kind && *named == name)
+}
+
+/// What an array's elements are, of configurations by the element.
+fn kind_of(array: &Array, node: Option<&Node>) -> Option<ActionKind> {
+    match array.of {
+        Element::Group(Group::Topic) | Element::Value(Role::Topic) => Some(ActionKind::Topic),
+        Element::Group(Group::Group) | Element::Value(Role::GroupId) => Some(ActionKind::Group),
+        Element::Group(Group::Resource) => {
+            let number = node.and_then(|node| node.number(Role::ResourceType)).map_or(-1, |(number, _)| number);
+            Some(super::wanted::kind_of_configs(number))
+        }
+        _ => None,
+    }
+}
+
+/// The error that a client of this version takes for a clear no: with words where the answer has room for them, else the one of
+/// a right that is lacking.
+fn code_of(api_key: i16, version: i16, kind: ActionKind) -> i16 {
+    match api_key {
+        key::METADATA => return UNKNOWN_TOPIC_OR_PARTITION,
+        // As if there were nothing yet.
+        key::FETCH => return 0,
+        _ => {}
+    }
+    match kind {
+        _ if items::has_words(api_key, version) => POLICY_VIOLATION,
+        ActionKind::Topic => TOPIC_AUTHORIZATION_FAILED,
+        ActionKind::Group => GROUP_AUTHORIZATION_FAILED,
+        _ => CLUSTER_AUTHORIZATION_FAILED,
+    }
+}

@@ -1,0 +1,382 @@
+//! Holds a whole request against approval rules: which actions in it need a yes, and whose.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::action::{self, Withheld};
+use super::table::{self, Held as Row};
+use crate::limits;
+use crate::pipeline::access::Request;
+use crate::pipeline::describe::TopicDirectory;
+use crate::policy::{
+    Action, ActionItem, ActionKind, ApprovalRule, HeldOperation, HeldRules, ResourceKind, Terms, Volume,
+};
+use crate::wire::kafka::api::key;
+use crate::wire::kafka::layout::{Field, Group, Role};
+use crate::wire::kafka::values::{self, Datum, Structure};
+
+/// An action that needs a yes.
+#[derive(Debug)]
+pub struct Wanted {
+    /// What.
+    pub action: Action,
+    /// What is withheld of it from people, for its digest.
+    pub withheld: Withheld,
+    /// The rules that hold it.
+    pub terms: Vec<Terms>,
+    /// How long it may wait on the wire, as the rules say.
+    pub hold: Duration,
+    /// What of the request it is: names of topics, groups or resources; none: all of it.
+    pub names: Option<Vec<(ActionKind, String)>>,
+}
+
+/// What is held of a request.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Actions that need a yes.
+    pub wanted: Vec<Wanted>,
+    /// Topics that it names by ids of which nobody has told: a rule may be about them.
+    pub unknown: Vec<[u8; 16]>,
+    /// How long the client is ready to wait, as the request says.
+    pub timeout: Option<Duration>,
+}
+
+/// It says more than people can be shown, or what cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unshowable;
+
+/// What the request itself does not say.
+pub trait Circumstances {
+    /// Whether a topic exists; none where that is not known.
+    fn exists(&self, topic: &str) -> Option<bool>;
+    /// Where a partition's log begins; none where that is not known.
+    fn log_start(&self, topic: &str, partition: i32) -> Option<i64>;
+    /// Whether a commit only goes on with what its client has read; none where that is not known.
+    fn goes_on(&self, group: &str, topic: &str, partition: i32, offset: i64) -> Option<bool>;
+    /// Bytes of a topic's records that the identity has read or written in the time that is looked back.
+    fn volume(&self, operation: HeldOperation, topic: &str, volume: Volume) -> u64;
+}
+
+/// Looks for what is held of a request.
+pub fn look(
+    request: Request<'_>,
+    cluster: &str,
+    rules: &HeldRules,
+    topics: &dyn TopicDirectory,
+    around: &dyn Circumstances,
+) -> Result<Held, Unshowable> {
+    let Some(row) = table::of(request.api_key) else { return Ok(Held::default()) };
+    if !table::operation(request.api_key).is_some_and(|operation| rules.hold(operation)) {
+        return Ok(Held::default());
+    }
+    let said = values::of_request(request.api_key, request.version, request.body).ok_or(Unshowable)?;
+    if said.number(Role::ValidateOnly) == Some(1) {
+        return Ok(Held::default());
+    }
+    let timeout = said.number(Role::TimeoutMs).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    let looker = Looker { request, cluster, rules, topics, around, said: &said };
+    let wanted = match row {
+        Row::Each(operation) => looker.each(operation),
+        Row::Positions => looker.positions(),
+        Row::Records(operation) => looker.records(operation),
+        Row::Creation => looker.creation(),
+        Row::Whole(operation, kind) => looker.whole(operation, kind),
+    };
+    if wanted.iter().any(|wanted| wanted.action.bytes() > limits::ACTION_BYTES_MAX) {
+        return Err(Unshowable);
+    }
+    Ok(Held { wanted, unknown: looker.unknown(), timeout })
+}
+
+struct Looker<'a> {
+    request: Request<'a>,
+    cluster: &'a str,
+    rules: &'a HeldRules,
+    topics: &'a dyn TopicDirectory,
+    around: &'a dyn Circumstances,
+    said: &'a Structure,
+}
+
+/// A thing that a request names.
+struct Named<'a> {
+    kind: ActionKind,
+    name: String,
+    said: std::borrow::Cow<'a, Structure>,
+}
+
+impl<'a> Looker<'a> {
+    /// One action with all things that are held; what is not goes on in any case.
+    fn each(&self, operation: HeldOperation) -> Vec<Wanted> {
+        let named = self.named();
+        if operation == HeldOperation::ElectLeaders && named.is_empty() {
+            // Naming none is asking for all.
+            return self.together(operation, vec![item_of_all()], self.rules.of(operation), None);
+        }
+        let (mut items, mut names, mut withheld) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rules: BTreeMap<&str, &ApprovalRule> = BTreeMap::new();
+        for Named { kind, name, said } in &named {
+            let holding = self.rules.holding(operation, kind_of_rule(*kind), name);
+            if holding.is_empty() {
+                continue;
+            }
+            rules.extend(holding.into_iter().map(|rule| (&*rule.terms.rule, rule)));
+            items.push(action::item(*kind, name, said, &mut withheld));
+            names.push((*kind, name.clone()));
+        }
+        if items.is_empty() {
+            return Vec::new();
+        }
+        self.wanted(operation, items, withheld, rules.into_values(), Some(names))
+    }
+
+    /// The request as a whole, with everything that it names.
+    fn whole(&self, operation: HeldOperation, kind: ActionKind) -> Vec<Wanted> {
+        let mut withheld = Vec::new();
+        let lists = self.said.fields.iter().filter_map(|(field, datum)| match datum {
+            Datum::List(items) if !items.is_empty() => Some((field, items)),
+            _ => None,
+        });
+        let mut items = Vec::new();
+        for (field, list) in lists {
+            for datum in list {
+                let Datum::Structure(said) = datum else { continue };
+                let mut item = action::item(kind, said.text(Role::User).unwrap_or_default(), said, &mut withheld);
+                item.parameters.push(("in".to_owned(), field.name.to_ascii_lowercase()));
+                items.push(item);
+            }
+        }
+        if items.is_empty() {
+            Vec::new()
+        } else {
+            self.wanted(operation, items, withheld, self.rules.of(operation), None)
+        }
+    }
+
+    /// Records of each topic apart: a grant for one is for it whatever else a client reads or writes with it.
+    fn records(&self, operation: HeldOperation) -> Vec<Wanted> {
+        let mut all: Vec<Wanted> = Vec::new();
+        for Named { kind, name, said } in self.named() {
+            let holding = self.rules.holding(operation, ResourceKind::Topic, &name);
+            let rules: Vec<&ApprovalRule> =
+                holding.into_iter().filter(|rule| self.happens(operation, rule, &name, &said)).collect();
+            let item = ActionItem { kind, name: name.clone(), parameters: Vec::new() };
+            if !rules.is_empty() && !all.iter().any(|wanted| wanted.action.items.first() == Some(&item)) {
+                all.extend(self.together(operation, vec![item], rules.into_iter(), Some(vec![(kind, name)])));
+            }
+        }
+        all
+    }
+
+    /// Whether what a rule is about happens: all of it, or from the beginning, or too much.
+    fn happens(&self, operation: HeldOperation, rule: &ApprovalRule, topic: &str, said: &Structure) -> bool {
+        let Some(when) = rule.when else { return true };
+        let too_much = |volume: Volume| self.around.volume(operation, topic, volume) > volume.over;
+        (when.from_earliest && self.begins_at_the_earliest(topic, said)) || when.volume.is_some_and(too_much)
+    }
+
+    fn begins_at_the_earliest(&self, topic: &str, said: &Structure) -> bool {
+        // A share group's position is the broker's to know.
+        self.request.api_key == key::FETCH
+            && partitions(said).any(|partition| {
+                let index = partition.number(Role::Partition).and_then(|index| i32::try_from(index).ok());
+                let offset = partition.number(Role::Offset).unwrap_or(0);
+                offset <= 0
+                    || index.and_then(|index| self.around.log_start(topic, index)).is_none_or(|start| offset <= start)
+            })
+    }
+
+    /// What a group's position moves by something else than reading.
+    fn positions(&self) -> Vec<Wanted> {
+        let operation = HeldOperation::ResetOffsets;
+        let group = self.said.text(Role::GroupId).unwrap_or_default().to_owned();
+        let commits = matches!(self.request.api_key, key::OFFSET_COMMIT | key::TXN_OFFSET_COMMIT);
+        let (mut items, mut names, mut withheld) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rules: BTreeMap<&str, &ApprovalRule> = BTreeMap::new();
+        for Named { kind, name, said } in self.named() {
+            let mut holding = self.rules.holding(operation, ResourceKind::Topic, &name);
+            holding.extend(self.rules.holding(operation, ResourceKind::Group, &group));
+            if holding.is_empty() || (commits && self.only_goes_on(&group, &name, &said)) {
+                continue;
+            }
+            rules.extend(holding.into_iter().map(|rule| (&*rule.terms.rule, rule)));
+            items.push(action::item(kind, &name, &said, &mut withheld));
+            names.push((kind, name));
+        }
+        if items.is_empty() {
+            return Vec::new();
+        }
+        items.push(ActionItem { kind: ActionKind::Group, name: group, parameters: Vec::new() });
+        self.wanted(operation, items, withheld, rules.into_values(), Some(names))
+    }
+
+    fn only_goes_on(&self, group: &str, topic: &str, said: &Structure) -> bool {
+        partitions(said).all(|partition| {
+            let index = partition.number(Role::Partition).and_then(|index| i32::try_from(index).ok());
+            let offset = partition.number(Role::Offset);
+            index
+                .zip(offset)
+                .is_some_and(|(index, offset)| self.around.goes_on(group, topic, index, offset) == Some(true))
+        })
+    }
+
+    /// Topics that come to be because somebody names them; each is an action of its own, since a client names it again
+    /// together with others.
+    fn creation(&self) -> Vec<Wanted> {
+        let operation = HeldOperation::CreateTopics;
+        let creates = match self.request.api_key {
+            // Before version 4 there was no flag for it.
+            key::METADATA => self.request.version < 4 || self.said.number(Role::AllowAutoTopicCreation) == Some(1),
+            _ => true,
+        };
+        let mut all = Vec::new();
+        for Named { kind, name, .. } in self.named().into_iter().filter(|named| creates && !named.name.is_empty()) {
+            let rules = self.rules.holding(operation, ResourceKind::Topic, &name);
+            if rules.is_empty() || self.around.exists(&name) == Some(true) {
+                continue;
+            }
+            let parameters = vec![("by".to_owned(), "being named".to_owned())];
+            let item = ActionItem { kind, name: name.clone(), parameters };
+            all.extend(self.together(operation, vec![item], rules.into_iter(), Some(vec![(kind, name.clone())])));
+        }
+        all
+    }
+
+    fn unknown(&self) -> Vec<[u8; 16]> {
+        let id = |named: &Named<'_>| match named.said.get(Role::TopicId) {
+            Some(Datum::Id(id)) if *id != [0; 16] && self.topics.name(id).is_none() => Some(*id),
+            _ => None,
+        };
+        self.named().iter().filter_map(id).collect()
+    }
+
+    /// Everything that the request names, by name.
+    fn named(&self) -> Vec<Named<'a>> {
+        let mut named = Vec::new();
+        self.gather(self.said, &mut named);
+        named
+    }
+
+    fn gather(&self, said: &'a Structure, named: &mut Vec<Named<'a>>) {
+        for (field, datum) in &said.fields {
+            let items: &[Datum] = match datum {
+                Datum::List(items) => items,
+                Datum::Structure(inner) => {
+                    self.gather(inner, named);
+                    continue;
+                }
+                _ => continue,
+            };
+            for item in items {
+                match item {
+                    Datum::Structure(element) => match self.kind_of(field, element) {
+                        Some(kind) => {
+                            let name = self.name_of(kind, element);
+                            named.push(Named { kind, name, said: std::borrow::Cow::Borrowed(element) });
+                        }
+                        None => self.gather(element, named),
+                    },
+                    Datum::Text(name) => {
+                        let kind = match field.role {
+                            Some(Role::Topic) => ActionKind::Topic,
+                            Some(Role::GroupId) => ActionKind::Group,
+                            _ => continue,
+                        };
+                        let said = std::borrow::Cow::Owned(Structure::default());
+                        named.push(Named { kind, name: name.clone(), said });
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn kind_of(&self, field: &Field, element: &Structure) -> Option<ActionKind> {
+        match field.group? {
+            Group::Topic => Some(ActionKind::Topic),
+            Group::Group => Some(ActionKind::Group),
+            Group::Resource => Some(kind_of_configs(element.number(Role::ResourceType).unwrap_or(-1))),
+            _ => None,
+        }
+    }
+
+    /// Where both are there, a broker goes by the id.
+    fn name_of(&self, kind: ActionKind, element: &Structure) -> String {
+        let id = match element.get(Role::TopicId) {
+            Some(Datum::Id(id)) if *id != [0; 16] => Some(id),
+            _ => None,
+        };
+        match (kind, id) {
+            // One that nobody has told of is refused.
+            (ActionKind::Topic, Some(id)) => self.topics.name(id).map(|name| name.to_string()).unwrap_or_default(),
+            (ActionKind::Topic, None) => element.text(Role::Topic).unwrap_or_default().to_owned(),
+            (ActionKind::Group, _) => {
+                element.text(Role::GroupId).or(element.text(Role::ResourceName)).unwrap_or_default().to_owned()
+            }
+            _ => element.text(Role::ResourceName).unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn together<'r>(
+        &self,
+        operation: HeldOperation,
+        items: Vec<ActionItem>,
+        rules: impl Iterator<Item = &'r ApprovalRule>,
+        names: Option<Vec<(ActionKind, String)>>,
+    ) -> Vec<Wanted> {
+        self.wanted(operation, items, Vec::new(), rules, names)
+    }
+
+    fn wanted<'r>(
+        &self,
+        operation: HeldOperation,
+        items: Vec<ActionItem>,
+        mut withheld: Withheld,
+        rules: impl Iterator<Item = &'r ApprovalRule>,
+        names: Option<Vec<(ActionKind, String)>>,
+    ) -> Vec<Wanted> {
+        let (terms, holds): (Vec<Terms>, Vec<Duration>) = rules.map(|rule| (rule.terms.clone(), rule.hold)).unzip();
+        if terms.is_empty() {
+            return Vec::new();
+        }
+        let is_named = |field: &Field| field.group.is_some() || matches!(field.role, Some(Role::Topic | Role::GroupId));
+        // What is read or written again and again differs in each request.
+        let parameters =
+            if operation.goes_on() || matches!(table::of(self.request.api_key), Some(Row::Creation | Row::Positions)) {
+                Vec::new()
+            } else {
+                action::of_all(self.said, &is_named, &mut withheld)
+            };
+        let action = Action::new(self.cluster, operation, items, parameters);
+        vec![Wanted { action, withheld, terms, hold: holds.into_iter().max().unwrap_or_default(), names }]
+    }
+}
+
+fn partitions(said: &Structure) -> impl Iterator<Item = &Structure> {
+    let lists = said.fields.iter().filter(|(field, _)| field.group == Some(Group::Partition));
+    lists
+        .filter_map(|(_, datum)| if let Datum::List(items) = datum { Some(items) } else { None })
+        .flatten()
+        .filter_map(|item| if let Datum::Structure(partition) = item { Some(partition) } else { None })
+}
+
+fn item_of_all() -> ActionItem {
+    ActionItem { kind: ActionKind::Cluster, name: String::new(), parameters: Vec::new() }
+}
+
+/// `ConfigResource.Type`.
+pub(super) fn kind_of_configs(number: i64) -> ActionKind {
+    match number {
+        2 => ActionKind::Topic,
+        32 => ActionKind::Group,
+        4 | 8 => ActionKind::Broker,
+        _ => ActionKind::Cluster,
+    }
+}
+
+fn kind_of_rule(kind: ActionKind) -> ResourceKind {
+    match kind {
+        ActionKind::Topic => ResourceKind::Topic,
+        ActionKind::Group => ResourceKind::Group,
+        _ => ResourceKind::Cluster,
+    }
+}

@@ -1,0 +1,136 @@
+//! What of a connection's client is held for approval, and what it asks for at the desk.
+//!
+//! Invariants:
+//! - Where no rule is about its client, nothing here costs more than a look at an option.
+//! - Which rules are about it goes with the policy and the login that it was looked up for.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tokio::sync::mpsc;
+
+use super::connection::Connection;
+use super::runtime::Runtime;
+use crate::pipeline::hold::{Circumstances, Wanted};
+use crate::policy::{AccessClient, Answer, Ask, HeldOperation, HeldRules, Listener, Origin, Person, Requester, Volume};
+
+/// What begins, in a client id, the reason for what the client does: `kafka-topics;reason=OPS-12`.
+const REASON: &str = ";reason=";
+
+/// The rules that are about a connection's client.
+#[derive(Default)]
+pub(super) struct Approvals {
+    /// None until they were looked up; then none where there are none.
+    rules: RefCell<Option<Option<Rc<HeldRules>>>>,
+}
+
+impl Approvals {
+    /// They are looked up again.
+    pub fn forget(&self) {
+        self.rules.take();
+    }
+}
+
+/// Hears what becomes of one of the actions that an exchange waits for.
+pub(super) struct Ear {
+    pub which: usize,
+    pub heard: mpsc::UnboundedSender<(usize, Answer)>,
+}
+
+impl Listener for Ear {
+    fn tell(&self, answer: Answer) {
+        // Who has gone does not hear.
+        let _ = self.heard.send((self.which, answer));
+    }
+
+    fn is_gone(&self) -> bool {
+        self.heard.is_closed()
+    }
+}
+
+impl<R: Runtime> Connection<R> {
+    /// The rules that are about its client; none where there are none.
+    pub fn held_rules(&self) -> Option<Rc<HeldRules>> {
+        self.approvals.rules.borrow_mut().get_or_insert_with(|| self.look_up_held()).clone()
+    }
+
+    /// Whether any of them holds an operation.
+    pub fn holds(&self, operation: HeldOperation) -> bool {
+        self.held_rules().is_some_and(|rules| rules.hold(operation))
+    }
+
+    fn look_up_held(&self) -> Option<Rc<HeldRules>> {
+        let policy = self.shard.policy.borrow().clone();
+        if policy.approvals.is_empty() {
+            return None;
+        }
+        let login = self.login.borrow();
+        let principal = &login.who.as_ref()?.principal;
+        let client = AccessClient {
+            listener: &self.door.listener.name,
+            issuer: &principal.issuer,
+            subject: &principal.subject,
+            groups: &principal.groups,
+            client_id: None,
+            address: self.peer.ip(),
+            scopes: None,
+        };
+        policy.approvals.about(&client).map(Rc::new)
+    }
+
+    /// Who its client is where people are counted; none before it is known.
+    pub fn requester(&self) -> Option<Requester> {
+        let login = self.login.borrow();
+        let principal = &login.who.as_ref()?.principal;
+        let person =
+            Person { minted_by: principal.minted_by.clone(), ..Person::new(&principal.issuer, &principal.subject) };
+        Some(Requester { person, groups: principal.groups.clone() })
+    }
+
+    /// What is asked for at the desk for an action of its client's.
+    pub fn ask_for(&self, wanted: &Wanted, requester: &Requester, claim: bool) -> Ask {
+        let client_id = self.client_id.get().filter(|id| !id.is_empty());
+        let reason = client_id.and_then(|id| id.split_once(REASON)).map(|(_, reason)| reason.trim().to_owned());
+        Ask {
+            requester: requester.clone(),
+            origin: Origin {
+                client_id: client_id.cloned(),
+                address: Some(self.peer.to_string()),
+                listener: Some(self.door.listener.name.clone()),
+            },
+            digest: wanted.action.digest(&self.shard.desk.key(), &wanted.withheld),
+            action: wanted.action.clone(),
+            terms: wanted.terms.clone(),
+            reason: reason.filter(|reason| !reason.is_empty()),
+            connection: format!("{}/{}", self.shard.recording.place, self.number.0),
+            claim,
+        }
+    }
+
+    /// Whether a time is open in which its client may do this.
+    pub fn may_go_on(&self, wanted: &Wanted, requester: &Requester) -> bool {
+        wanted.action.operation.goes_on() && {
+            let digest = wanted.action.digest(&self.shard.desk.key(), &wanted.withheld);
+            self.shard.desk.open().has(&requester.person, digest, &wanted.terms, self.clock.now_ns())
+        }
+    }
+}
+
+/// What is not known here is held.
+impl<R: Runtime> Circumstances for Connection<R> {
+    fn exists(&self, _topic: &str) -> Option<bool> {
+        None
+    }
+
+    fn log_start(&self, _topic: &str, _partition: i32) -> Option<i64> {
+        None
+    }
+
+    fn goes_on(&self, _group: &str, _topic: &str, _partition: i32, _offset: i64) -> Option<bool> {
+        None
+    }
+
+    fn volume(&self, _operation: HeldOperation, _topic: &str, _volume: Volume) -> u64 {
+        0
+    }
+}

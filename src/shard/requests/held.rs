@@ -1,0 +1,300 @@
+//! A request that is held until people have said yes: it waits here, and nothing more is read meanwhile.
+//!
+//! Invariants:
+//! - What is held goes on only after a use of a grant was claimed for it, and a use is claimed only while its client is there
+//!   and may still do it.
+//! - Whatever ends the wait, the client gets an answer in the protocol's own words, or its connection ends.
+//! - What waits takes room of a budget of its own; without room it is refused, never let through.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use futures_lite::future::or;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
+
+use super::rights::GoesOn;
+use super::{Batch, Requests};
+use crate::event::{CloseReason, EventKind, HeldStage};
+use crate::limits;
+use crate::pipeline::access::{FETCH_SESSION_ID_NOT_FOUND, Judgement, Request};
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::fault::Fault;
+use crate::pipeline::guard;
+use crate::pipeline::head;
+use crate::pipeline::hold::{self, Held, POLICY_VIOLATION, Refusal, Session, Unshowable, Wanted};
+use crate::policy::{Answer, Requester};
+use crate::shard::approvals::Ear;
+use crate::shard::login;
+use crate::shard::runtime::{Runtime, Stream};
+use crate::wire::kafka::api::key;
+
+/// Where an action of a held request stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    /// Nothing was heard of it yet.
+    Unheard,
+    /// Reviewers are asked.
+    Pending { request: String, url: Option<String>, needs_reason: bool },
+    /// Enough have said yes; a use is to be claimed.
+    Approved { request: String },
+    /// It may be done.
+    Granted,
+    /// It may not.
+    No { why: String },
+}
+
+/// How often is looked whether the client is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A request that waits, and for what.
+struct Waiting<'a> {
+    exchange: &'a mut Exchange,
+    body: &'a [u8],
+    wanted: &'a [&'a Wanted],
+    requester: &'a Requester,
+    patience: Duration,
+}
+
+impl<R: Runtime> Requests<R> {
+    /// The request as far as people let it go on; none where nothing of it goes on, and it was answered here.
+    pub(super) async fn held_back<'a>(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        frame: Cow<'a, [u8]>,
+        body_at: usize,
+        (batch, buffer): (&mut Batch, &[u8]),
+    ) -> Result<Option<GoesOn<'a>>, Fault> {
+        let c = self.c.clone();
+        let security = c.door.listener.allow_security_changes;
+        let refused_anyway = guard::judge_head(exchange.api_key, exchange.version, security).is_some();
+        let held = hold::operation(exchange.api_key).is_some_and(|operation| c.holds(operation));
+        let Some(requester) = c.requester().filter(|_| held && !refused_anyway) else {
+            return Ok(Some((exchange, frame)));
+        };
+        let frame = match self.session_of(&exchange, &frame[body_at..])? {
+            Session::None => frame,
+            Session::NotAskedFor(body) => Cow::Owned(head::reframed(&frame[..body_at], &body)),
+            Session::GoesOn => {
+                let why =
+                    "reading is held for approval here, and a fetch session does not say what it reads".to_owned();
+                let judged = Judgement::Refused { code: FETCH_SESSION_ID_NOT_FOUND, why };
+                return self.judged(exchange, frame, body_at, judged).await;
+            }
+        };
+        let Ok(held) = self.look(&exchange, &frame[body_at..]) else {
+            let why = "it says more than a reviewer can be shown; ask for less at a time".to_owned();
+            let judged = Judgement::Refused { code: POLICY_VIOLATION, why };
+            return self.judged(exchange, frame, body_at, judged).await;
+        };
+        let wanted: Vec<&Wanted> = held.wanted.iter().filter(|wanted| !c.may_go_on(wanted, &requester)).collect();
+        if wanted.is_empty() && held.unknown.is_empty() {
+            return Ok(Some((exchange, frame)));
+        }
+        // What came before does not wait for it.
+        self.send(batch, buffer).await?;
+        self.flush_answers().await?;
+        self.introduce().await;
+        let patience = patience(exchange.api_key, &held, &wanted);
+        let body = &frame[body_at..];
+        let waiting = Waiting { exchange: &mut exchange, body, wanted: &wanted, requester: &requester, patience };
+        let standings = self.wait(waiting).await?;
+        let refusals: Vec<Refusal> =
+            wanted.iter().zip(&standings).filter_map(|(wanted, at)| refusal(wanted, at)).collect();
+        let request = Request { api_key: exchange.api_key, version: exchange.version, body };
+        let judged = hold::cut(request, &refusals, &held.unknown, &*c).map_err(Fault::ClientBody)?;
+        self.judged(exchange, frame, body_at, judged).await
+    }
+
+    fn session_of(&self, exchange: &Exchange, body: &[u8]) -> Result<Session, Fault> {
+        match exchange.api_key {
+            key::FETCH => hold::session(exchange.version, body).map_err(Fault::ClientBody),
+            _ => Ok(Session::None),
+        }
+    }
+
+    fn look(&self, exchange: &Exchange, body: &[u8]) -> Result<Held, Unshowable> {
+        let c = &self.c;
+        let Some(rules) = c.held_rules() else { return Ok(Held::default()) };
+        let request = Request { api_key: exchange.api_key, version: exchange.version, body };
+        hold::look(request, &c.door.listener.cluster.name, &rules, &**c, &**c)
+    }
+
+    /// Waits until each action is decided, as long as the client is there and has patience; then claims a use for each that
+    /// was approved.
+    async fn wait(&mut self, waiting: Waiting<'_>) -> Result<Vec<Standing>, Fault> {
+        let c = self.c.clone();
+        // It is whole, however long it waits.
+        c.traffic.kept_since_ns.set(0);
+        let Some(_room) = c.shard.held_requests.reserve(waiting.body.len() as u64) else {
+            let why = "too many requests wait for approval already; try again later".to_owned();
+            return Ok(vec![Standing::No { why }; waiting.wanted.len()]);
+        };
+        let (heard, mut answers) = mpsc::unbounded_channel();
+        for (which, wanted) in waiting.wanted.iter().enumerate() {
+            let ear = Box::new(Ear { which, heard: heard.clone() });
+            c.shard.desk.ask(c.ask_for(wanted, waiting.requester, false), ear);
+        }
+        let mut standings = vec![Standing::Unheard; waiting.wanted.len()];
+        let begun = Instant::now();
+        loop {
+            let unheard =
+                standings.contains(&Standing::Unheard) && begun.elapsed() < waiting.patience + limits::DESK_WAIT;
+            let undecided = standings.iter().any(|at| matches!(at, Standing::Pending { .. }));
+            let may_wait = begun.elapsed() < waiting.patience && !c.shard.is_draining();
+            if c.is_ending() || !(unheard || (undecided && may_wait)) {
+                break;
+            }
+            if self.client_has_gone() {
+                self.leave(waiting.exchange, &standings).await;
+                return Ok(vec![Standing::No { why: "its client has gone".to_owned() }; standings.len()]);
+            }
+            let told = async { answers.recv().await };
+            let look = async {
+                R::sleep(LOOK.min(waiting.patience)).await;
+                None
+            };
+            if let Some((which, answer)) = or(told, look).await {
+                self.hear(waiting.exchange, &mut standings, which, answer).await;
+            }
+        }
+        self.claim(waiting, &mut standings).await?;
+        Ok(standings)
+    }
+
+    async fn hear(&mut self, exchange: &Exchange, standings: &mut [Standing], which: usize, answer: Answer) {
+        let Some(at) = standings.get_mut(which) else { return };
+        let (next, said) = match answer {
+            Answer::Granted { request, .. } => (Standing::Granted, Some((request, HeldStage::Granted))),
+            Answer::Approved { request } => (Standing::Approved { request }, None),
+            Answer::Pending { request, url, needs_reason } => {
+                let id = request.clone();
+                (Standing::Pending { request, url, needs_reason }, Some((id, HeldStage::Asked)))
+            }
+            Answer::Denied { request, why } => {
+                let words = why.map(|why| format!(": \"{why}\"")).unwrap_or_default();
+                let why = format!("denied, request {request}{words}");
+                (Standing::No { why }, Some((request, HeldStage::Denied)))
+            }
+            Answer::Refused(why) => {
+                (Standing::No { why: format!("it needs approval, which cannot be asked for: {why}") }, None)
+            }
+        };
+        *at = next;
+        if let Some((request, stage)) = said {
+            self.c.record(EventKind::Held { ordinal: exchange.ordinal, request, stage }).await;
+        }
+    }
+
+    /// Claims a use for each action that was approved, unless its client may not do it any more.
+    async fn claim(&mut self, waiting: Waiting<'_>, standings: &mut [Standing]) -> Result<(), Fault> {
+        let c = self.c.clone();
+        let Waiting { exchange, body, wanted, requester, .. } = waiting;
+        let approved: Vec<usize> =
+            (0..standings.len()).filter(|at| matches!(standings[*at], Standing::Approved { .. })).collect();
+        if !approved.is_empty() {
+            login::in_force(&c, c.clock.now_ns()).map_err(Fault::Authentication)?;
+            if !self.still_holds(exchange, body, wanted)? {
+                let why = "the policy has changed while it waited for approval; try again".to_owned();
+                standings.fill(Standing::No { why });
+                return Ok(());
+            }
+        }
+        for which in approved {
+            if self.client_has_gone() || c.is_ending() {
+                self.leave(exchange, standings).await;
+                standings.fill(Standing::No { why: "its client has gone".to_owned() });
+                return Ok(());
+            }
+            let (heard, mut answers) = mpsc::unbounded_channel();
+            c.shard.desk.ask(c.ask_for(wanted[which], requester, true), Box::new(Ear { which, heard }));
+            let in_time = async {
+                R::sleep(limits::DESK_WAIT).await;
+                None
+            };
+            let answer = or(async { answers.recv().await }, in_time).await;
+            // One that comes too late has claimed a use for nothing: it counts as used.
+            let (which, answer) = answer.unwrap_or((which, Answer::Refused("no answer came in time".to_owned())));
+            self.hear(exchange, standings, which, answer).await;
+        }
+        for at in standings.iter() {
+            if let Standing::Pending { request, .. } = at {
+                let (ordinal, request) = (exchange.ordinal, request.clone());
+                c.record(EventKind::Held { ordinal, request, stage: HeldStage::Undecided }).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its client may still do what it asked for, and no rule asks for more than reviewers were shown.
+    fn still_holds(&self, exchange: &mut Exchange, body: &[u8], asked: &[&Wanted]) -> Result<bool, Fault> {
+        let may = match self.c.judge_rights(exchange, body).map_err(Fault::ClientBody)? {
+            Judgement::Passes => true,
+            Judgement::GoesOn { body: None, amends } => amends.items.is_empty(),
+            _ => false,
+        };
+        let Ok(now) = self.look(exchange, body) else { return Ok(false) };
+        let known = |wanted: &Wanted| {
+            let same = asked.iter().find(|asked| asked.action == wanted.action);
+            same.is_some_and(|asked| wanted.terms.iter().all(|terms| asked.terms.contains(terms)))
+        };
+        let open = |wanted: &Wanted| self.c.requester().is_some_and(|requester| self.c.may_go_on(wanted, &requester));
+        Ok(may && now.wanted.iter().all(|wanted| known(wanted) || open(wanted)))
+    }
+
+    /// Whether the client has closed its side: nothing is done for one that has.
+    fn client_has_gone(&self) -> bool {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let fd = self.c.client.fd();
+        let mut asked = [PollFd::new(&fd, PollFlags::RDHUP)];
+        let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        poll(&mut asked, Some(&now)).is_ok() && asked[0].revents().intersects(closed)
+    }
+
+    async fn leave(&mut self, exchange: &Exchange, standings: &[Standing]) {
+        for at in standings {
+            if let Standing::Pending { request, .. } | Standing::Approved { request } = at {
+                let (ordinal, request) = (exchange.ordinal, request.clone());
+                self.c.record(EventKind::Held { ordinal, request, stage: HeldStage::Gone }).await;
+            }
+        }
+        self.c.end(CloseReason::Client);
+    }
+}
+
+/// How long the client is ready to wait: as the rules say, and no longer than it would take for a broken connection.
+fn patience(api_key: i16, held: &Held, wanted: &[&Wanted]) -> Duration {
+    let hold = wanted.iter().map(|wanted| wanted.hold).max().unwrap_or_default();
+    match (api_key, held.timeout) {
+        // It asks again by itself, and its other topics are not to wait.
+        (key::METADATA, _) => Duration::ZERO,
+        (key::FETCH, max_wait) => max_wait.unwrap_or_default().min(limits::HELD_FETCH_MAX),
+        (_, Some(timeout)) => hold.min(timeout.saturating_sub(limits::HELD_MARGIN)),
+        (_, None) => hold.min(limits::HELD_MAX),
+    }
+}
+
+fn refusal(wanted: &Wanted, at: &Standing) -> Option<Refusal> {
+    let why = match at {
+        Standing::Granted => return None,
+        Standing::Pending { request, url, needs_reason } => {
+            let approvers =
+                wanted.terms.iter().map(|terms| terms.approvers.to_string()).collect::<Vec<_>>().join(", and ");
+            let look = url.clone().unwrap_or_else(|| format!("`weir requests {request}`"));
+            let reason = match needs_reason {
+                true => {
+                    format!("; nobody can approve it before you say why: `weir request {request} --reason \"...\"`")
+                }
+                false => String::new(),
+            };
+            format!(
+                "this needs approval by {approvers}: request {request} is open{reason}; once it is approved, do it again. See {look}"
+            )
+        }
+        Standing::No { why } => why.clone(),
+        Standing::Unheard | Standing::Approved { .. } => {
+            "it needs approval, and the gateway cannot ask for it at the moment".to_owned()
+        }
+    };
+    Some(Refusal { names: wanted.names.clone(), why })
+}

@@ -138,7 +138,7 @@ fn a_policy_that_takes_nothing_ends_with_zero_and_says_how_much_was_looked_at() 
     assert_eq!(code, Some(0), "{printed}");
     let words: Vec<&str> = printed.split_whitespace().collect();
     let words = words.join(" ");
-    assert!(words.contains("newly denied nothing"), "{printed}");
+    assert!(words.contains("NEWLY DENIED nothing"), "{printed}");
     let looked_at = "exchanges: 8, sessions: 3, from 2026-11-22 10:00:01 to 2026-11-22 23:00:00 UTC";
     assert!(words.contains(looked_at), "{printed}");
 }

@@ -1,35 +1,48 @@
-//! What a simulation found, counted: ways of being denied, what was looked at, what could not be judged.
+//! What a simulation found, counted: ways of being denied or held, what was looked at, what could not be judged.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use crate::policy::{Operation, ResourceKind};
+use crate::policy::ResourceKind;
 use crate::recorder::Rfc3339;
 use crate::wire::kafka::api;
 
-/// Ways of being denied that are kept apart: more than people read; what comes beyond is counted.
+/// Ways that are kept apart: more than people read; what comes beyond is counted.
 const WAYS_MAX: usize = 10_000;
 
-/// One way of being denied: somebody, with one client, does one thing with one resource, and one rule is against it.
+/// What would become of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Change {
+    /// It is denied.
+    Denied,
+    /// It waits for approval.
+    Held,
+}
+
+/// One way of being denied or held: somebody, with one client, does one thing with one resource, and one rule is against it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Way {
+    pub(super) change: Change,
     pub(super) issuer: String,
     pub(super) subject: String,
     pub(super) client_id: Option<String>,
     pub(super) listener: String,
-    pub(super) operation: Operation,
+    /// By its name in the policy file.
+    pub(super) operation: &'static str,
     pub(super) kind: ResourceKind,
     pub(super) name: String,
     pub(super) partition: Option<i32>,
-    /// The rule that denies; none: no rule allows it.
+    /// The rule that denies or holds, by its place; none: no rule allows it.
     pub(super) rule: Option<usize>,
 }
 
 /// How often a way was met.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
+    #[serde(skip)]
+    pub(super) change: Change,
     pub(super) issuer: String,
     pub(super) subject: String,
     /// Of the latest of them.
@@ -38,8 +51,7 @@ pub(super) struct Row {
     /// Of the latest of them.
     pub(super) address: IpAddr,
     pub(super) listener: String,
-    #[serde(serialize_with = "operation")]
-    pub(super) operation: Operation,
+    pub(super) operation: &'static str,
     #[serde(serialize_with = "kind")]
     pub(super) resource: ResourceKind,
     pub(super) name: Option<String>,
@@ -59,10 +71,6 @@ pub(super) struct Row {
     /// The latest exchange that was counted, so that one that names fifty partitions counts once.
     #[serde(skip)]
     counted: u64,
-}
-
-fn operation<S: Serializer>(operation: &Operation, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(operation)
 }
 
 fn kind<S: Serializer>(kind: &ResourceKind, serializer: S) -> Result<S::Ok, S::Error> {
@@ -121,6 +129,8 @@ pub(super) struct NotJudged {
     pub(super) request_unknown: u64,
     /// Of subjects that have tokens which are narrowed, or of an issuer whose tokens may be: judged by rules alone.
     pub(super) maybe_narrowed: u64,
+    /// Perhaps held by a rule of the new policy: not all that it asks about is recorded.
+    pub(super) maybe_held: u64,
     /// Of identities of which only the first groups are recorded: judged by these.
     pub(super) groups_omitted: u64,
 }
@@ -133,9 +143,10 @@ impl NotJudged {
             listener_unknown,
             request_unknown,
             maybe_narrowed,
+            maybe_held,
             groups_omitted,
         } = self;
-        [items_omitted, unnamed_topics, listener_unknown, request_unknown, maybe_narrowed, groups_omitted]
+        [items_omitted, unnamed_topics, listener_unknown, request_unknown, maybe_narrowed, maybe_held, groups_omitted]
             .into_iter()
             .all(|count| *count == 0)
     }
@@ -146,21 +157,25 @@ impl NotJudged {
 pub(super) struct Found {
     pub(super) looked_at: LookedAt,
     pub(super) not_judged: NotJudged,
-    /// Exchanges of which something is newly denied, or newly allowed.
+    /// Exchanges of which something is newly denied.
     pub(super) newly_denied: u64,
+    /// Exchanges of which something is newly held.
+    pub(super) newly_held: u64,
+    /// Exchanges of which something is newly allowed.
     pub(super) newly_allowed: u64,
+    /// Exchanges of which something is held by the policy in force alone.
+    pub(super) no_longer_held: u64,
     pub(super) ways_omitted: bool,
     rows: Vec<Row>,
     places: HashMap<Way, usize>,
 }
 
 /// An exchange that is counted in a row.
-pub(super) struct Counted<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counted {
     pub(super) api_key: i16,
     pub(super) at_ns: u64,
     pub(super) refused: bool,
-    pub(super) groups: &'a [String],
-    pub(super) address: IpAddr,
 }
 
 impl Found {
@@ -175,6 +190,7 @@ impl Found {
         }
         let of = way.clone();
         self.rows.push(Row {
+            change: of.change,
             issuer: of.issuer,
             subject: of.subject,
             groups: Vec::new(),
@@ -200,7 +216,7 @@ impl Found {
     }
 
     /// Counts the exchange that is looked at in a row, once.
-    pub(super) fn count(&mut self, row: usize, exchange: &Counted<'_>) {
+    pub(super) fn count(&mut self, row: usize, exchange: Counted, groups: &[String], address: IpAddr) {
         let number = self.looked_at.exchanges;
         let Some(row) = self.rows.get_mut(row).filter(|row| row.counted != number) else { return };
         row.counted = number;
@@ -210,15 +226,15 @@ impl Found {
         row.first_ns = row.first_ns.min(exchange.at_ns);
         if exchange.at_ns >= row.last_ns {
             row.last_ns = exchange.at_ns;
-            row.address = exchange.address;
-            exchange.groups.clone_into(&mut row.groups);
+            row.address = address;
+            groups.clone_into(&mut row.groups);
         }
         (row.first, row.last) = (Rfc3339(row.first_ns), Rfc3339(row.last_ns));
     }
 
-    /// The rows, the most frequent first, of equals the latest.
-    pub(super) fn worst_first(&self) -> Vec<&Row> {
-        let mut rows: Vec<&Row> = self.rows.iter().collect();
+    /// The rows of a change, the most frequent first, of equals the latest.
+    pub(super) fn worst_first(&self, change: Change) -> Vec<&Row> {
+        let mut rows: Vec<&Row> = self.rows.iter().filter(|row| row.change == change).collect();
         rows.sort_by_key(|row| std::cmp::Reverse((row.exchanges, row.last_ns)));
         rows
     }
@@ -235,11 +251,12 @@ mod tests {
 
     fn way(name: &str) -> Way {
         Way {
+            change: Change::Denied,
             issuer: "weir".to_owned(),
             subject: "a".to_owned(),
             client_id: None,
             listener: "main".to_owned(),
-            operation: Operation::Read,
+            operation: "read",
             kind: ResourceKind::Topic,
             name: name.to_owned(),
             partition: None,
@@ -247,8 +264,8 @@ mod tests {
         }
     }
 
-    fn counted(at_ns: u64) -> Counted<'static> {
-        Counted { api_key: 1, at_ns, refused: false, groups: &[], address: HOME }
+    fn counted(at_ns: u64) -> Counted {
+        Counted { api_key: 1, at_ns, refused: false }
     }
 
     #[test]
@@ -257,11 +274,11 @@ mod tests {
         for (at_ns, name) in [(3, "rare"), (1, "often"), (2, "often")] {
             found.looked_at.exchange(at_ns);
             let row = found.row_of(way(name), HOME).unwrap();
-            found.count(row, &counted(at_ns));
-            found.count(row, &counted(at_ns));
+            found.count(row, counted(at_ns), &[], HOME);
+            found.count(row, counted(at_ns), &[], HOME);
         }
         let rows: Vec<(&str, u64, u64, u64)> = found
-            .worst_first()
+            .worst_first(Change::Denied)
             .iter()
             .map(|row| (row.name.as_deref().unwrap(), row.exchanges, row.first_ns, row.last_ns))
             .collect();

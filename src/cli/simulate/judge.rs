@@ -7,14 +7,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::found::{Counted, Found, Way};
+use super::found::{Change, Counted, Found, Way};
 use super::walk::Exchange;
 use crate::config::Config;
 use crate::event::Outcome;
 use crate::limits::EVENT_GROUPS_MAX;
-use crate::pipeline::access::recorded::{self, Ask};
+use crate::pipeline::access::recorded::{self as access, Ask, Asks};
 use crate::pipeline::guard;
-use crate::policy::{AccessClient, AccessRules, DecidedBy, Operation, ResourceKind, Rights};
+use crate::pipeline::hold::recorded::{self as hold, Holdable, Holding};
+use crate::policy::{
+    AccessClient, AccessRules, ApprovalRules, DecidedBy, HeldOperation, HeldRules, Operation, PolicySnapshot,
+    ResourceKind, Rights,
+};
 use crate::recorder::{UNIDENTIFIED_ISSUER, UNIDENTIFIED_SUBJECT};
 
 /// Clients whose rights and verdicts are kept: those of the sessions of some minutes.
@@ -62,6 +66,9 @@ pub(super) struct Known {
     /// None: its listener has no rules.
     in_force: Option<Rights>,
     tried: Option<Rights>,
+    /// None: nothing it does is held.
+    held_in_force: Option<HeldRules>,
+    held_if_tried: Option<HeldRules>,
     /// The seconds for which the verdicts hold.
     holds: Range<i64>,
     names: HashMap<Box<str>, OfName>,
@@ -74,21 +81,34 @@ pub(super) struct Known {
 struct OfName {
     /// Rules tell the topic's partitions apart.
     is_parted: bool,
-    verdicts: HashMap<(i16, Operation, ResourceKind, Option<i32>), Verdict>,
+    verdicts: HashMap<(i16, Question), Verdict>,
+}
+
+/// What is asked of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Question {
+    Allowed(Operation, ResourceKind, Option<i32>),
+    Held(HeldOperation, ResourceKind, hold::How),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    Same,
-    Allowed,
-    /// The row it is counted in; none: there are too many.
-    Denied(Option<usize>),
+    /// By both policies it passes.
+    Passes,
+    /// By neither.
+    Neither,
+    /// By the new one alone.
+    Released,
+    /// By the one in force alone; the row it is counted in, none where there are too many.
+    Against(Option<usize>),
+    /// The new one may hold it.
+    Perhaps,
 }
 
 /// Two policies, and what came of them so far.
 pub(super) struct Bench {
-    in_force: AccessRules,
-    tried: AccessRules,
+    in_force: (AccessRules, ApprovalRules),
+    tried: (AccessRules, ApprovalRules),
     /// Listeners that forward what changes who may do what.
     open_listeners: BTreeSet<String>,
     narrowed: Narrowed,
@@ -97,11 +117,12 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(config: &Config, tried: AccessRules, narrowed: Narrowed) -> Bench {
+    pub(super) fn new(config: &Config, tried: &PolicySnapshot, narrowed: Narrowed) -> Bench {
+        let rules = |policy: &PolicySnapshot| (policy.access.clone(), policy.approvals.clone());
         let open = config.listeners.iter().filter(|listener| listener.allow_security_changes);
         Bench {
-            in_force: config.policy.snapshot.access.clone(),
-            tried,
+            in_force: rules(&config.policy.snapshot),
+            tried: rules(tried),
             open_listeners: open.map(|listener| listener.name.clone()).collect(),
             narrowed,
             clients: HashMap::new(),
@@ -114,13 +135,16 @@ impl Bench {
         if let Some(known) = self.clients.remove(&client) {
             return known;
         }
-        let rights = |rules: &AccessRules| rules.rights_of(&client.as_rules_see_it());
-        let (in_force, tried) = (rights(&self.in_force), rights(&self.tried));
+        let seen = client.as_rules_see_it();
+        let (in_force, tried) = (self.in_force.0.rights_of(&seen), self.tried.0.rights_of(&seen));
+        let (held_in_force, held_if_tried) = (self.in_force.1.about(&seen), self.tried.1.about(&seen));
         let maybe_narrowed =
             self.narrowed.issuers.contains(&client.issuer) || self.narrowed.subjects.contains(&client.subject);
         Known {
             in_force,
             tried,
+            held_in_force,
+            held_if_tried,
             // Nothing holds yet.
             holds: 0..0,
             names: HashMap::new(),
@@ -155,10 +179,14 @@ impl Bench {
         if unidentified || head.is_some() {
             return;
         }
-        let asked = recorded::asks(request.api_key, &request.items, &exchange.response.items);
+        let asked = access::asks(request.api_key, &request.items, &exchange.response.items);
+        let holdable = match (&known.held_in_force, &known.held_if_tried) {
+            (None, None) => Vec::new(),
+            _ => hold::holdable(request.api_key, &request.items, &exchange.response.items),
+        };
         not_judged.unnamed_topics += u64::from(asked.unnamed > 0);
         not_judged.items_omitted += u64::from(request.items_omitted > 0);
-        if asked.asks.is_empty() {
+        if asked.asks.is_empty() && holdable.is_empty() {
             return;
         }
         self.found.looked_at.judged += 1;
@@ -166,23 +194,66 @@ impl Bench {
         not_judged.groups_omitted += u64::from(known.client.groups.len() >= EVENT_GROUPS_MAX);
         let now_s = i64::try_from(exchange.at_ns / 1_000_000_000).unwrap_or(i64::MAX);
         known.at(now_s);
-        let (mut denied, mut allowed) = (false, false);
+        let refused = exchange.response.outcome == Outcome::Refused;
+        let counted = Counted { api_key: request.api_key, at_ns: exchange.at_ns, refused };
+        let blocked = self.rights(known, &asked, now_s, counted);
+        self.holds(known, &holdable, &blocked, counted);
+    }
+
+    /// Judges what an exchange asks for, and gives what not both policies allow.
+    fn rights<'e>(
+        &mut self,
+        known: &mut Known,
+        asked: &Asks<'e>,
+        now_s: i64,
+        counted: Counted,
+    ) -> Vec<(ResourceKind, &'e str)> {
+        let (mut denied, mut allowed, mut blocked) = (false, false, Vec::new());
         for ask in &asked.asks {
-            match known.verdict(request.api_key, ask, now_s, &mut self.found) {
-                Verdict::Same => {}
-                Verdict::Allowed => allowed = true,
-                Verdict::Denied(row) => {
+            match known.access(counted.api_key, ask, now_s, &mut self.found) {
+                Verdict::Passes | Verdict::Perhaps => continue,
+                Verdict::Neither => {}
+                Verdict::Released => allowed = true,
+                Verdict::Against(row) => {
                     denied = true;
-                    let Client { groups, address, .. } = &known.client;
-                    let refused = exchange.response.outcome == Outcome::Refused;
-                    let (api_key, at_ns) = (request.api_key, exchange.at_ns);
-                    let counted = Counted { api_key, at_ns, refused, groups, address: *address };
-                    row.iter().for_each(|row| self.found.count(*row, &counted));
+                    row.iter()
+                        .for_each(|row| self.found.count(*row, counted, &known.client.groups, known.client.address));
                 }
             }
+            blocked.push((ask.kind, ask.name));
         }
         self.found.newly_denied += u64::from(denied);
         self.found.newly_allowed += u64::from(allowed);
+        blocked
+    }
+
+    /// Judges what of an exchange can be held, but for what is denied in any case.
+    fn holds(
+        &mut self,
+        known: &mut Known,
+        holdable: &[Holdable<'_>],
+        blocked: &[(ResourceKind, &str)],
+        counted: Counted,
+    ) {
+        if blocked.iter().any(|(kind, _)| *kind == ResourceKind::Cluster) {
+            return;
+        }
+        let (mut held, mut released, mut perhaps) = (false, false, false);
+        for one in holdable.iter().filter(|one| !blocked.contains(&(one.kind, one.name))) {
+            match known.hold(counted.api_key, one, &self.tried.1, &mut self.found) {
+                Verdict::Passes | Verdict::Neither => {}
+                Verdict::Perhaps => perhaps = true,
+                Verdict::Released => released = true,
+                Verdict::Against(row) => {
+                    held = true;
+                    row.iter()
+                        .for_each(|row| self.found.count(*row, counted, &known.client.groups, known.client.address));
+                }
+            }
+        }
+        self.found.newly_held += u64::from(held);
+        self.found.no_longer_held += u64::from(released);
+        self.found.not_judged.maybe_held += u64::from(perhaps && !held);
     }
 }
 
@@ -201,52 +272,97 @@ impl Known {
         self.names.clear();
     }
 
-    fn verdict(&mut self, api_key: i16, ask: &Ask<'_>, now_s: i64, found: &mut Found) -> Verdict {
-        if !self.names.contains_key(ask.name) {
-            if self.names.len() >= NAMES_MAX {
-                self.names.clear();
-            }
-            let mut rights = [&self.in_force, &self.tried].into_iter().flatten();
-            let is_parted = ask.kind == ResourceKind::Topic && rights.any(|rights| rights.is_partitioned(ask.name));
-            self.names.insert(ask.name.into(), OfName { is_parted, verdicts: HashMap::new() });
-        }
-        let Some(of_name) = self.names.get_mut(ask.name) else { return Verdict::Same };
-        let partition = ask.partition.filter(|_| of_name.is_parted);
-        let key = (api_key, ask.operation, ask.kind, partition);
-        if let Some(verdict) = of_name.verdicts.get(&key) {
-            return *verdict;
-        }
-        if of_name.verdicts.len() >= VERDICTS_MAX {
-            of_name.verdicts.clear();
+    fn access(&mut self, api_key: i16, ask: &Ask<'_>, now_s: i64, found: &mut Found) -> Verdict {
+        let partition = ask.partition.filter(|_| self.is_parted(ask.name));
+        let question = (api_key, Question::Allowed(ask.operation, ask.kind, partition));
+        if let Some(verdict) = self.kept(ask.name, question) {
+            return verdict;
         }
         let was = self.in_force.as_ref().is_none_or(|rights| ask.decide(rights, now_s).allowed);
         let decision = self.tried.as_ref().map(|rights| ask.decide(rights, now_s));
         let verdict = match (was, decision) {
-            (true, Some(decision)) if !decision.allowed => {
+            (was, Some(decision)) if !decision.allowed => {
                 let rule = match decision.by {
                     DecidedBy::Rule { number, .. } => Some(number),
                     _ => None,
                 };
-                Verdict::Denied(found.row_of(self.client.way(ask, partition, rule), self.client.address))
+                let way = self.client.way(Change::Denied, ask.operation.name(), (ask.kind, ask.name, partition), rule);
+                if was { Verdict::Against(found.row_of(way, self.client.address)) } else { Verdict::Neither }
             }
-            (false, decision) if decision.is_none_or(|decision| decision.allowed) => Verdict::Allowed,
-            _ => Verdict::Same,
+            (true, _) => Verdict::Passes,
+            (false, _) => Verdict::Released,
         };
-        of_name.verdicts.insert(key, verdict);
+        self.keep(ask.name, question, verdict)
+    }
+
+    fn hold(&mut self, api_key: i16, one: &Holdable<'_>, tried: &ApprovalRules, found: &mut Found) -> Verdict {
+        let question = (api_key, Question::Held(one.operation, one.kind, one.how));
+        if let Some(verdict) = self.kept(one.name, question) {
+            return verdict;
+        }
+        let [was, will] = [&self.held_in_force, &self.held_if_tried]
+            .map(|rules| rules.as_ref().map_or(Holding::No, |rules| one.held_by(rules)));
+        let verdict = match (was, will) {
+            (Holding::By(_), Holding::By(_)) => Verdict::Neither,
+            (Holding::By(_), _) => Verdict::Released,
+            (_, Holding::By(rule)) => {
+                let number = tried.iter().position(|other| other.terms.rule == rule.terms.rule);
+                let way = self.client.way(Change::Held, one.operation.name(), (one.kind, one.name, None), number);
+                Verdict::Against(found.row_of(way, self.client.address))
+            }
+            (_, Holding::Perhaps) => Verdict::Perhaps,
+            (_, Holding::No) => Verdict::Passes,
+        };
+        self.keep(one.name, question, verdict)
+    }
+
+    /// Whether rules tell the partitions of a topic apart.
+    fn is_parted(&mut self, name: &str) -> bool {
+        if let Some(known) = self.names.get(name) {
+            return known.is_parted;
+        }
+        let is_parted = [&self.in_force, &self.tried].into_iter().flatten().any(|rights| rights.is_partitioned(name));
+        if self.names.len() >= NAMES_MAX {
+            self.names.clear();
+        }
+        self.names.insert(name.into(), OfName { is_parted, verdicts: HashMap::new() });
+        is_parted
+    }
+
+    fn kept(&self, name: &str, question: (i16, Question)) -> Option<Verdict> {
+        self.names.get(name)?.verdicts.get(&question).copied()
+    }
+
+    fn keep(&mut self, name: &str, question: (i16, Question), verdict: Verdict) -> Verdict {
+        // Whoever has not asked yet makes its place.
+        self.is_parted(name);
+        if let Some(of_name) = self.names.get_mut(name) {
+            if of_name.verdicts.len() >= VERDICTS_MAX {
+                of_name.verdicts.clear();
+            }
+            of_name.verdicts.insert(question, verdict);
+        }
         verdict
     }
 }
 
 impl Client {
-    fn way(&self, ask: &Ask<'_>, partition: Option<i32>, rule: Option<usize>) -> Way {
+    fn way(
+        &self,
+        change: Change,
+        operation: &'static str,
+        (kind, name, partition): (ResourceKind, &str, Option<i32>),
+        rule: Option<usize>,
+    ) -> Way {
         Way {
+            change,
             issuer: self.issuer.clone(),
             subject: self.subject.clone(),
             client_id: self.client_id.clone(),
             listener: self.listener.clone(),
-            operation: ask.operation,
-            kind: ask.kind,
-            name: ask.name.to_owned(),
+            operation,
+            kind,
+            name: name.to_owned(),
             partition,
             rule,
         }

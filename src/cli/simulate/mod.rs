@@ -1,16 +1,17 @@
 //! `weir simulate`: what another policy would do to what was recorded, told before it holds.
 //!
 //! Every recorded exchange of a time is judged twice, by the policy that the configuration names and by the one that is tried;
-//! what only the second denies is listed by who, what and which rule. `walk` goes over the recording, `judge` decides, `found`
-//! counts, `text` tells. Approvals add what is newly held beside what is newly denied.
+//! what only the second denies or holds is listed by who, what and which rule. `walk` goes over the recording, `judge` decides, `found`
+//! counts, `text` tells.
 //!
 //! Invariants:
-//! - Nothing is decided here: what an exchange asks for is [`recorded::asks`]'s word, whether that is allowed [`Rights`]'.
+//! - Nothing is decided here: what an exchange asks for and can be held as is told beside the data path's own judges
+//!   ([`access::recorded`], [`hold::recorded`]), whether that is allowed or held by the policy's rules.
 //! - Memory is bounded however much was recorded: sessions and events come in pages, what is found in at most so many ways.
 //! - What could not be judged is counted and said.
 //!
-//! [`recorded::asks`]: crate::pipeline::access::recorded::asks
-//! [`Rights`]: crate::policy::Rights
+//! [`access::recorded`]: crate::pipeline::access::recorded
+//! [`hold::recorded`]: crate::pipeline::hold::recorded
 
 mod found;
 mod judge;
@@ -27,14 +28,15 @@ use super::error::CliError;
 use super::page::Page;
 use super::policy::{self, PolicyFile};
 use super::source::{Recording, Tokens};
-use crate::config::Config;
+use crate::config::{Config, Policy};
+use crate::policy::PolicySnapshot;
 use crate::recorder::Rfc3339;
-use found::{LookedAt, NotJudged, Row};
+use found::{Change, Found, LookedAt, NotJudged, Row};
 use judge::{Bench, Narrowed};
 use walk::{Walk, Window};
 
-/// Something would be newly denied.
-const NEWLY_DENIED: u8 = 6;
+/// Something would be newly denied or held.
+const NEWLY_AGAINST: u8 = 6;
 
 /// Everything that is told; `docs/json.md` documents its fields.
 #[derive(Serialize)]
@@ -47,22 +49,41 @@ struct Report<'a> {
     until_ns: u64,
     looked_at: &'a LookedAt,
     newly_denied: u64,
+    newly_held: u64,
     newly_allowed: u64,
-    /// Ways beyond those that are kept apart.
+    no_longer_held: u64,
+    /// There are ways beyond those that are kept apart.
     ways_omitted: bool,
-    ways: usize,
-    denied: Vec<Denied<'a>>,
+    ways_denied: usize,
+    denied: Vec<Told<'a>>,
+    ways_held: usize,
+    held: Vec<Told<'a>>,
     not_judged: &'a NotJudged,
 }
 
-/// One way of being denied.
+/// One way of being denied or held.
 #[derive(Serialize)]
-struct Denied<'a> {
+struct Told<'a> {
     #[serde(flatten)]
     row: &'a Row,
-    /// The rule that denies; none: no rule allows it.
+    /// The rule that denies or holds; none: no rule allows it.
     rule: Option<String>,
     rule_name: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn of(row: &'a Row, tried: &'a PolicySnapshot) -> Told<'a> {
+        let (section, name) = match (row.change, row.rule_number) {
+            (Change::Denied, Some(number)) => {
+                ("access", tried.access.get(number).and_then(|rule| rule.name.as_deref()))
+            }
+            (Change::Held, Some(number)) => {
+                ("approvals", tried.approvals.iter().nth(number).map(|rule| rule.terms.rule.as_str()))
+            }
+            (_, None) => ("", None),
+        };
+        Told { row, rule: row.rule_number.map(|number| format!("{section}[{number}]")), rule_name: name }
+    }
 }
 
 /// The exit code.
@@ -81,22 +102,25 @@ pub(super) fn run(args: &SimulateArgs, out: &mut impl Write) -> Result<u8, CliEr
     let window = Window::of(args.since, args.until)?;
     let narrowed = narrowed(&config);
     let recording = Recording::find(&config)?;
-    let bench = Bench::new(&config, tried.snapshot.access.clone(), narrowed);
+    let bench = Bench::new(&config, &tried.snapshot, narrowed);
     let mut walk = Walk::new(&recording, window, args, bench);
     walk.go()?;
-    let bench = walk.done();
-    let found = bench.found;
-    let rows = found.worst_first();
-    let denied = rows.iter().take(args.limit as usize).map(|row| {
-        let rule = row.rule_number.and_then(|number| tried.snapshot.access.get(number));
-        Denied {
-            row,
-            rule: row.rule_number.map(|number| format!("access[{number}]")),
-            rule_name: rule.and_then(|rule| rule.name.as_deref()),
-        }
-    });
-    let report = Report {
-        policy: PolicyFile { file: args.policy.display().to_string(), ..PolicyFile::of(&tried).unwrap_or_default() },
+    let found = walk.done().found;
+    let report = report(args, &config, &tried, window, &found);
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        text::print(&report, args, &mut Page::new(out))?;
+    }
+    Ok(if report.newly_denied + report.newly_held > 0 { NEWLY_AGAINST } else { 0 })
+}
+
+fn report<'a>(args: &SimulateArgs, config: &Config, tried: &'a Policy, window: Window, found: &'a Found) -> Report<'a> {
+    let (denied, held) = (found.worst_first(Change::Denied), found.worst_first(Change::Held));
+    let told =
+        |rows: &[&'a Row]| rows.iter().take(args.limit as usize).map(|row| Told::of(row, &tried.snapshot)).collect();
+    Report {
+        policy: PolicyFile::of(tried).unwrap_or_default(),
         in_force: PolicyFile::of(&config.policy),
         since: Rfc3339(window.from_ns),
         since_ns: window.from_ns,
@@ -104,18 +128,16 @@ pub(super) fn run(args: &SimulateArgs, out: &mut impl Write) -> Result<u8, CliEr
         until_ns: window.to_ns,
         looked_at: &found.looked_at,
         newly_denied: found.newly_denied,
+        newly_held: found.newly_held,
         newly_allowed: found.newly_allowed,
+        no_longer_held: found.no_longer_held,
         ways_omitted: found.ways_omitted,
-        ways: rows.len(),
-        denied: denied.collect(),
+        ways_denied: denied.len(),
+        denied: told(&denied),
+        ways_held: held.len(),
+        held: told(&held),
         not_judged: &found.not_judged,
-    };
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string(&report)?)?;
-    } else {
-        text::print(&report, args, &mut Page::new(out))?;
     }
-    Ok(if report.newly_denied > 0 { NEWLY_DENIED } else { 0 })
 }
 
 /// Whose tokens may have been narrowed: events do not say.

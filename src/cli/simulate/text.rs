@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::found::{NotJudged, kind_name};
-use super::{Denied, Report};
+use super::{Report, Told};
 use crate::cli::args::SimulateArgs;
 use crate::cli::error::CliError;
 use crate::cli::page::Page;
@@ -35,22 +35,17 @@ pub(super) fn print(report: &Report<'_>, args: &SimulateArgs, page: &mut Page<'_
         _ => format!(" since {} {}", clock.moment(report.since_ns), clock.zone_name()),
     };
     page.entry(2, "looked at", &format!("exchanges: {}, sessions: {}{time}", looked_at.exchanges, looked_at.sessions))?;
-    table(report, page, &clock)?;
-    page.space()?;
-    let ways = if report.ways_omitted { format!("more than {}", report.ways) } else { report.ways.to_string() };
-    let denied = match report.newly_denied {
-        0 => "nothing".to_owned(),
-        count => format!("exchanges: {count}, in ways: {ways}"),
+    let told = Ways { denied: report.newly_denied, ways: report.ways_denied, rows: &report.denied };
+    told.print("NEWLY DENIED", report.ways_omitted, page, &clock)?;
+    let told = Ways { denied: report.newly_held, ways: report.ways_held, rows: &report.held };
+    told.print("NEWLY HELD", report.ways_omitted, page, &clock)?;
+    let allowed = match (report.newly_allowed, report.no_longer_held) {
+        (0, 0) => "nothing".to_owned(),
+        (count, 0) => format!("exchanges: {count}"),
+        (0, count) => format!("nothing; no longer held: {count}"),
+        (allowed, released) => format!("exchanges: {allowed}; no longer held: {released}"),
     };
-    page.entry(0, "newly denied", &denied)?;
-    if report.denied.len() < report.ways {
-        page.entry(0, "", &format!("shown are the {} most frequent; --limit shows more", report.denied.len()))?;
-    }
-    let allowed = match report.newly_allowed {
-        0 => "nothing".to_owned(),
-        count => format!("exchanges: {count}, which the policy in force denies"),
-    };
-    page.entry(0, "newly allowed", &allowed)?;
+    page.section("NEWLY ALLOWED", &allowed)?;
     not_judged(report.not_judged, looked_at.sessions_omitted, page)?;
     if let Some(worst) = report.denied.first() {
         page.space()?;
@@ -61,17 +56,46 @@ pub(super) fn print(report: &Report<'_>, args: &SimulateArgs, page: &mut Page<'_
     Ok(())
 }
 
-fn table(report: &Report<'_>, page: &mut Page<'_, impl Write>, clock: &Clock) -> Result<(), CliError> {
+/// What is newly against the policy that is tried, in one of two ways.
+struct Ways<'a> {
+    denied: u64,
+    ways: usize,
+    rows: &'a [Told<'a>],
+}
+
+impl Ways<'_> {
+    fn print(
+        &self,
+        name: &'static str,
+        omitted: bool,
+        page: &mut Page<'_, impl Write>,
+        clock: &Clock,
+    ) -> Result<(), CliError> {
+        let more = if omitted { ", and some that were not kept apart" } else { "" };
+        let shown = match self.rows.len() {
+            shown if shown < self.ways => format!("; shown are the {shown} most frequent, --limit shows more"),
+            _ => String::new(),
+        };
+        match self.denied {
+            0 => page.section(name, "nothing")?,
+            count => page.section(name, &format!("exchanges: {count}, in ways: {}{more}{shown}", self.ways))?,
+        }
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        page.space()?;
+        table(self.rows, page, clock)
+    }
+}
+
+fn table(rows: &[Told<'_>], page: &mut Page<'_, impl Write>, clock: &Clock) -> Result<(), CliError> {
     let widths = if terminal::width() < WIDE { &NARROW_COLUMNS } else { &WIDE_COLUMNS };
     let mut columns = Columns::new(widths, "WHY");
     let fit = |text: &str, column: usize| {
         shortened(&harmless(text), widths.get(column).map_or(usize::MAX, |(_, width)| usize::from(*width)))
     };
-    if !report.denied.is_empty() {
-        page.space()?;
-    }
-    for denied in &report.denied {
-        let row = denied.row;
+    for told in rows {
+        let row = told.row;
         let client = row.client_id.as_deref().unwrap_or("-");
         let kind = kind_name(row.resource).replace('_', " ");
         let partition = row.partition.map(|partition| format!("[{partition}]")).unwrap_or_default();
@@ -84,7 +108,7 @@ fn table(report: &Report<'_>, page: &mut Page<'_, impl Write>, clock: &Clock) ->
             what,
             row.exchanges.to_string(),
             clock.moment(row.last_ns).replace(' ', "\n"),
-            harmless(&why(denied)),
+            harmless(&why(told)),
         ];
         for line in columns.row(cells).lines() {
             page.verbatim(0, line)?;
@@ -93,8 +117,8 @@ fn table(report: &Report<'_>, page: &mut Page<'_, impl Write>, clock: &Clock) ->
     Ok(())
 }
 
-fn why(denied: &Denied<'_>) -> String {
-    match (&denied.rule, denied.rule_name) {
+fn why(told: &Told<'_>) -> String {
+    match (&told.rule, told.rule_name) {
         (None, _) => "no rule allows it".to_owned(),
         (Some(rule), Some(name)) => format!("{rule} \"{name}\""),
         (Some(rule), None) => rule.clone(),
@@ -105,7 +129,7 @@ fn not_judged(counts: &NotJudged, sessions_omitted: bool, page: &mut Page<'_, im
     if counts.is_nothing() && !sessions_omitted {
         return Ok(());
     }
-    page.entry(0, "not known", "of the exchanges that were looked at")?;
+    page.section("NOT KNOWN", "of the exchanges that were looked at")?;
     for (count, what) in [
         (counts.items_omitted, "name more than is recorded; what is recorded was judged"),
         (counts.unnamed_topics, "name topics by ids whose names were not known"),
@@ -118,6 +142,7 @@ fn not_judged(counts: &NotJudged, sessions_omitted: bool, page: &mut Page<'_, im
             counts.maybe_narrowed,
             "are of clients whose tokens may be narrowed, which is not recorded: rules alone count",
         ),
+        (counts.maybe_held, "may be held: more than is recorded decides it"),
         (counts.groups_omitted, "are of identities with more groups than are recorded"),
     ] {
         if count > 0 {
@@ -131,7 +156,7 @@ fn not_judged(counts: &NotJudged, sessions_omitted: bool, page: &mut Page<'_, im
 }
 
 /// How to ask what would have to change, of the worst row.
-fn explain(worst: &Denied<'_>, args: &SimulateArgs) -> String {
+fn explain(worst: &Told<'_>, args: &SimulateArgs) -> String {
     let row = worst.row;
     let mut words = vec!["weir".to_owned(), "explain".to_owned()];
     let mut say = |option: &str, value: &str| words.extend([option.to_owned(), quoted(value)]);
@@ -144,7 +169,7 @@ fn explain(worst: &Denied<'_>, args: &SimulateArgs) -> String {
     row.client_id.iter().for_each(|id| say("--client-id", id));
     say("--address", &row.address.to_string());
     say("--at", &row.last.to_string());
-    say("--op", row.operation.name());
+    say("--op", row.operation);
     let option = match row.resource {
         ResourceKind::Topic => "--topic",
         ResourceKind::Group => "--group",

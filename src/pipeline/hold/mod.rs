@@ -10,6 +10,7 @@
 
 mod action;
 mod cut;
+pub mod recorded;
 mod session;
 mod table;
 #[cfg(test)]

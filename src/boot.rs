@@ -26,7 +26,7 @@ use crate::mask::detect::PatternError;
 use crate::policy::{IssuerTable, SubjectMapping};
 use crate::recorder::{Recorder, RecorderError, RecorderHealth, RecorderOptions};
 use crate::shard::{
-    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, Members, OnOverload, Policy,
+    self, Census, Command, Durability, IoUring, ListenerOptions, ListenerTls, Members, OnOverload, Policy, Readings,
     RecordingOptions, ShardHandle, ShardOptions, Subjects,
 };
 use crate::tls::{ClientTls, Reload, Reloader, ServerTls, TlsError};
@@ -390,6 +390,7 @@ fn shard_options(
     };
     let census = Census::new(usize::try_from(config.limits.connections_per_identity).unwrap_or(usize::MAX));
     let members = Members::default();
+    let readings = Readings::default();
     let issuers = shard::Issuers { table: who.issuers.table(), refresh: Arc::new(who.issuers.refresher()) };
     let recording = recording_options(config);
     let options = |(index, journal)| ShardOptions {
@@ -401,6 +402,7 @@ fn shard_options(
         recording: recording.clone(),
         policy: who.policy.clone(),
         desk: who.desk.clone(),
+        readings: readings.clone(),
         tokens: who.tokens.table(),
         issuers: issuers.clone(),
         limits,

@@ -454,3 +454,15 @@ pub const HELD_FETCH_MAX: Duration = Duration::from_secs(5);
 
 /// How long the desk may take to answer; a write of the disk takes milliseconds.
 pub const DESK_WAIT: Duration = Duration::from_secs(3);
+
+/// Identities whose reading and writing is counted; a large organisation's, and some hundred bytes each.
+pub const READERS_MAX: usize = 16 * 1024;
+
+/// Partitions of one identity of which it is known how far they were read: a consumer of a large cluster's.
+pub const PARTITIONS_READ_MAX: usize = 64 * 1024;
+
+/// Minutes that volumes are counted for: as far as a rule may look back, and one more.
+pub const VOLUME_MINUTES: u64 = 24 * 60 + 1;
+
+/// How long is waited for what a cluster has to say before it is known whether something is held; then it is held.
+pub const QUESTIONS_WAIT: Duration = Duration::from_secs(3);

@@ -300,3 +300,60 @@ fn a_policy_that_is_wrong_is_told_as_by_check_and_nothing_is_tried() {
     let output = weir(&gateway.folder, &["simulate", "--policy", "/nowhere/policy.yaml"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Topics and groups under approval, for some.
+const HELD: &str = r#"approvals:
+  - name: production
+    operations: [delete_topics, produce, fetch, delete_groups]
+    topics: ["orders", "hr.*"]
+    consumer_groups: ["analytics-*"]
+    unless_groups: [auditors]
+    approvers: { all: [{ group: sre, count: 1 }] }
+  - name: exports
+    operations: [fetch]
+    topics: ["events"]
+    when: { from: earliest }
+    approvers: { all: [{ group: sre, count: 1 }] }
+"#;
+
+#[test]
+fn what_would_wait_for_approval_is_told_apart_from_what_is_denied() {
+    let gateway = recorded();
+    let (code, told) = report(&gateway.folder, HELD, &[]);
+    assert_eq!(code, Some(6), "{told}");
+    let held = json!({ "denied": told["held"] });
+    let expected = [
+        way("maker produce topic orders", 2, Some("approvals[0]")),
+        way("analyst-7 fetch topic orders", 2, Some("approvals[0]")),
+    ];
+    assert_eq!(ways(&held), expected, "{told}");
+    assert_eq!(told["held"][0]["rule_name"], "production");
+    assert_eq!((&told["newly_denied"], &told["newly_held"]), (&json!(0), &json!(4)));
+    // Nobody recorded where the log of events began.
+    assert_eq!(told["not_judged"]["maybe_held"], 0, "that exchange is held already, for orders");
+    // What is denied is not held besides.
+    let tried = format!("access:\n  - {{ groups: [analysts], operations: [read], topics: [\"*\"] }}\n{HELD}");
+    let (_, told) = report(&gateway.folder, &tried, &["--as", "maker"]);
+    assert_eq!((&told["newly_denied"], &told["newly_held"]), (&json!(2), &json!(0)), "{told}");
+    let (_, text, _) = simulate(&gateway.folder, HELD, &[]);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(words.join(" ").contains("NEWLY HELD exchanges: 4, in ways: 2"), "{text}");
+    assert!(text.contains("approvals[0]"), "{text}");
+}
+
+#[test]
+fn what_is_held_already_is_not_newly_held_and_what_no_longer_is_is_counted() {
+    let gateway = recorded();
+    let config = gateway.folder.path().join("weir.yaml");
+    fs::write(&config, format!("policy: policy.yaml\n{CONFIG}")).unwrap();
+    fs::write(gateway.folder.path().join("policy.yaml"), HELD).unwrap();
+    let (code, told) = report(&gateway.folder, HELD, &[]);
+    assert_eq!((code, &told["newly_held"], &told["no_longer_held"]), (Some(0), &json!(0), &json!(0)), "{told}");
+    let fewer = HELD.replace("produce, fetch, ", "");
+    let (code, told) = report(&gateway.folder, &fewer, &[]);
+    assert_eq!((code, &told["newly_held"], &told["no_longer_held"]), (Some(0), &json!(0), &json!(4)), "{told}");
+    assert_eq!(told["not_judged"]["maybe_held"], 0);
+    let other = HELD.replace("\"orders\", \"hr.*\"", "\"other\"");
+    let (_, told) = report(&gateway.folder, &other, &["--as", "analyst-7"]);
+    assert_eq!((&told["newly_held"], &told["not_judged"]["maybe_held"]), (&json!(0), &json!(1)), "{told}");
+}

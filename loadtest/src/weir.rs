@@ -284,6 +284,13 @@ impl Gateway {
         process::run(&format!("weir {}", args.join(" ")), &self.command(args), b"", COMMAND_LIMIT)
     }
 
+    /// The same as somebody: with this token in `WEIR_TOKEN`, succeeding or not.
+    pub fn weir_as(&self, token: &Token, args: &[&str]) -> Result<(std::process::ExitStatus, process::Output)> {
+        let mut command = self.command(args);
+        command.env("WEIR_TOKEN", &token.token);
+        process::run_any(&format!("weir {}", args.join(" ")), &command, b"", COMMAND_LIMIT)
+    }
+
     /// The same; what it printed may be no text.
     pub fn weir_bytes(&self, args: &[&str]) -> Result<Vec<u8>> {
         let doing = format!("weir {}", args.join(" "));

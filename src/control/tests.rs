@@ -39,6 +39,12 @@ impl Readiness for Gateway {
     }
 }
 
+fn approvals(recorder: &Recorder) -> Arc<approvals::Registry> {
+    let outbox = Outbox::open(recorder.access()).unwrap();
+    let options = approvals::RegistryOptions::new(recorder.access(), outbox, None, Duration::MAX);
+    Arc::new(approvals::Registry::open(options).unwrap())
+}
+
 struct Running {
     handle: ControlHandle,
     gateway: Arc<Gateway>,
@@ -62,6 +68,7 @@ impl Running {
             socket: folder.path().join("weir.sock"),
             queries: recorder.queries(),
             tokens: Arc::clone(&tokens),
+            approvals: approvals(&recorder),
             policy: gateway.clone(),
             readiness: Arc::clone(&gateway) as Arc<dyn Readiness>,
             metrics: prometheus.handle(),
@@ -242,6 +249,7 @@ fn an_address_that_is_taken_is_named() {
         socket: running.folder.path().join("other.sock"),
         queries: running.recorder.queries(),
         tokens: Arc::clone(&running.tokens),
+        approvals: approvals(&running.recorder),
         policy: running.gateway.clone(),
         readiness: Arc::clone(&running.gateway) as Arc<dyn Readiness>,
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::hold::Passed;
 use crate::event::{Item, RequestPart, Resource};
 use crate::limits;
 use crate::wire::kafka::addresses::BROKER_CONFIGS;
@@ -82,9 +83,12 @@ pub struct Description {
     pub configures_brokers: bool,
     /// Topic ids of the request that have no name yet, at most as many as there are items.
     pub unnamed: Vec<[u8; 16]>,
+    /// What was read, partition by partition; none where nobody counts it.
+    pub passed: Option<Vec<Passed>>,
     /// Topic ids that the response named.
     pub learnt: Vec<([u8; 16], Arc<str>)>,
     topic: Option<Arc<str>>,
+    partition: i32,
     topic_id: Option<[u8; 16]>,
     group_error: i16,
     /// The topic that is being read stands there with an error of its own: what it says of it is not known to be so.
@@ -119,8 +123,10 @@ impl Description {
             names_hosts: false,
             configures_brokers: false,
             unnamed: Vec::new(),
+            passed: None,
             learnt: Vec::new(),
             topic: None,
+            partition: -1,
             topic_id: None,
             group_error: 0,
             topic_in_error: false,
@@ -131,6 +137,11 @@ impl Description {
             broker_itself: false,
             transactions: false,
         }
+    }
+
+    /// The same, counting what was read where that is asked for.
+    pub fn counting(api_key: i16, side: Side, counted: bool) -> Self {
+        Description { passed: counted.then(Vec::new), ..Description::new(api_key, side) }
     }
 
     /// The request's part of the event.
@@ -184,6 +195,12 @@ impl Description {
             None if in_a_group => self.group_error = code,
             None => self.error_code = code,
         }
+    }
+
+    /// Counts a partition's records, where somebody asked for that.
+    fn count(&mut self, bytes: u64) {
+        let (Some(passed), Some(topic)) = (&mut self.passed, &self.topic) else { return };
+        passed.push(Passed { topic: topic.clone(), partition: self.partition, upto: None, bytes });
     }
 
     fn end_topic(&mut self) {
@@ -260,6 +277,7 @@ impl<'a> Describer<'a> {
         let description = &mut *self.description;
         match role {
             Role::Partition if !description.topics_only() => {
+                description.partition = i32::try_from(number).unwrap_or(-1);
                 let topic = description.topic.clone().unwrap_or_default();
                 let partition = i32::try_from(number).ok();
                 description.begin(Resource::Topic, &topic, partition);
@@ -336,6 +354,7 @@ impl Visitor for Describer<'_> {
                 _ => {}
             },
             Value::Records(len) => {
+                self.description.count(len.unwrap_or(0).into());
                 if let Some(item) = self.description.current() {
                     item.bytes = Some(len.unwrap_or(0).into());
                     item.records = Some(0);
@@ -392,6 +411,12 @@ impl Visitor for Describer<'_> {
             Format::V2(header) => u32::try_from(header.records).unwrap_or(0),
             Format::Legacy { .. } => 1,
         };
+        if let (Some(passed), Format::V2(header)) = (&mut self.description.passed, &batch.format)
+            && let Some(last) = passed.last_mut()
+        {
+            let behind = batch.base_offset.saturating_add(i64::from(header.last_offset_delta)).saturating_add(1);
+            last.upto = last.upto.max(Some(behind));
+        }
         if let Some(item) = self.description.current() {
             if read && item.offset.is_none() {
                 item.offset = Some(batch.base_offset);

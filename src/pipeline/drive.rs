@@ -335,6 +335,7 @@ pub fn exchange(id: usize, api: &'static Api, version: i16, capture: Option<Box<
         refused: Vec::new(),
         amends: None,
         room: None,
+        counted: false,
         rights: 0,
         moments: Moments::default(),
         capture,

@@ -62,6 +62,8 @@ pub struct Exchange {
     pub amends: Option<Box<Amends>>,
     /// Set aside for those.
     pub room: Option<Reservation>,
+    /// What its answer brings is counted, for rules that ask how much was read.
+    pub counted: bool,
     /// Under which rights it was judged, as its connection counts them.
     pub rights: u64,
     /// When.
@@ -115,6 +117,7 @@ impl Exchange {
             refused: Vec::new(),
             amends: None,
             room: None,
+            counted: false,
             rights: 0,
             capture: None,
             moments: Moments { begun_ns: now_ns, received_ns: now_ns, ..Moments::default() },
@@ -229,6 +232,7 @@ mod tests {
             refused: Vec::new(),
             amends: None,
             room: None,
+            counted: false,
             rights: 0,
             moments,
             capture: None,

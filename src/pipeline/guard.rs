@@ -151,6 +151,7 @@ mod tests {
             refused: Vec::new(),
             amends: None,
             room: None,
+            counted: false,
             rights: 0,
             moments: Moments::default(),
             capture: None,

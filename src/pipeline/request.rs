@@ -323,6 +323,7 @@ impl Inbound {
             refused: Vec::new(),
             amends: None,
             room: None,
+            counted: false,
             rights: 0,
             frame_bytes: head.frame_bytes,
             moments: Moments { begun_ns: self.begun_ns, ..Moments::default() },

@@ -20,6 +20,7 @@ use super::describe::{Describer, Description, Side, TopicDirectory};
 use super::exchange::Exchange;
 use super::fault::Fault;
 use super::head::{self, ResponseHead};
+use super::hold::Passed;
 use super::masking::{self, Masked, On};
 use super::membership::ReadsFor;
 use crate::event::piece::Way;
@@ -69,6 +70,8 @@ pub struct Ended {
     pub response: ResponsePart,
     /// The fetch session that it goes on with or opens.
     pub session_id: Option<i32>,
+    /// What was read of each partition, where that is counted.
+    pub passed: Option<Vec<Passed>>,
 }
 
 /// What to do with the bytes of a step.
@@ -365,7 +368,7 @@ impl Answer {
             }
         }
         Answer {
-            description: Description::new(exchange.api_key, Side::Response),
+            description: Description::counting(exchange.api_key, Side::Response, exchange.counted),
             walker,
             exchange,
             plan,
@@ -536,6 +539,7 @@ impl Answer {
 
     fn end(self: Box<Self>, now_ns: u64, topics: &dyn TopicDirectory) -> Ended {
         let Answer { mut exchange, mut description, frame_bytes, reservation, .. } = *self;
+        let passed = description.passed.take();
         drop(reservation);
         // Before the answer is released: the client's next request may use the ids it names.
         if !description.learnt.is_empty() {
@@ -551,7 +555,7 @@ impl Answer {
             items: description.items,
             ..ResponsePart::default()
         };
-        Ended { exchange, response, session_id: description.session_id }
+        Ended { exchange, response, session_id: description.session_id, passed }
     }
 }
 

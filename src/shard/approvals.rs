@@ -5,14 +5,16 @@
 //! - Which rules are about it goes with the policy and the login that it was looked up for.
 
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
 use super::connection::Connection;
 use super::runtime::Runtime;
-use crate::pipeline::hold::{Circumstances, Wanted};
+use crate::pipeline::hold::{Circumstances, Passed, Wanted};
 use crate::policy::{AccessClient, Answer, Ask, HeldOperation, HeldRules, Listener, Origin, Person, Requester, Volume};
+use crate::upstream::{Answered, Question};
 
 /// What begins, in a client id, the reason for what the client does: `kafka-topics;reason=OPS-12`.
 const REASON: &str = ";reason=";
@@ -116,21 +118,62 @@ impl<R: Runtime> Connection<R> {
     }
 }
 
-/// What is not known here is held.
-impl<R: Runtime> Circumstances for Connection<R> {
-    fn exists(&self, _topic: &str) -> Option<bool> {
-        None
+/// What a request itself does not say, as far as it is known; what is not is asked for.
+pub(super) struct Around<'a, R: Runtime> {
+    pub c: &'a Connection<R>,
+    pub requester: &'a Requester,
+    /// What the cluster has said.
+    pub known: &'a HashMap<Question, Answered>,
+    /// What it has to be asked.
+    pub asked: RefCell<HashSet<Question>>,
+}
+
+impl<R: Runtime> Around<'_, R> {
+    fn ask(&self, question: Question) -> Option<&Answered> {
+        let known = self.known.get(&question);
+        if known.is_none() {
+            self.asked.borrow_mut().insert(question);
+        }
+        known
+    }
+}
+
+impl<R: Runtime> Circumstances for Around<'_, R> {
+    fn exists(&self, topic: &str) -> Option<bool> {
+        self.ask(Question::TopicExists(topic.to_owned()))?.exists()
     }
 
-    fn log_start(&self, _topic: &str, _partition: i32) -> Option<i64> {
-        None
+    fn log_start(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.ask(Question::LogStart { topic: topic.to_owned(), partition })?.offset()
     }
 
-    fn goes_on(&self, _group: &str, _topic: &str, _partition: i32, _offset: i64) -> Option<bool> {
-        None
+    fn goes_on(&self, group: &str, topic: &str, partition: i32, offset: i64) -> Option<bool> {
+        let c = self.c;
+        let read = c.shard.readings.upto(&c.door.listener.cluster.name, &self.requester.person, topic, partition);
+        if read.is_none_or(|upto| upto < offset) {
+            return Some(false);
+        }
+        let question = Question::Committed { group: group.to_owned(), topic: topic.to_owned(), partition };
+        Some(self.ask(question)?.offset()? <= offset)
     }
 
-    fn volume(&self, _operation: HeldOperation, _topic: &str, _volume: Volume) -> u64 {
-        0
+    fn volume(&self, operation: HeldOperation, topic: &str, volume: Volume) -> u64 {
+        let (c, now_s) = (self.c, self.c.now_s());
+        let cluster = &c.door.listener.cluster.name;
+        c.shard.readings.volume(cluster, &self.requester.person, operation, topic, volume, now_s)
+    }
+}
+
+impl<R: Runtime> Connection<R> {
+    /// Counts what its client has read or written.
+    pub fn count(&self, operation: HeldOperation, passed: &[Passed]) {
+        if let Some(requester) = self.requester().filter(|_| !passed.is_empty()) {
+            let cluster = &self.door.listener.cluster.name;
+            self.shard.readings.count(cluster, &requester.person, operation, passed, self.now_s());
+        }
+    }
+
+    fn now_s(&self) -> u64 {
+        self.clock.now_ns() / 1_000_000_000
     }
 }

@@ -38,6 +38,7 @@ mod state;
 mod sweep;
 mod tls;
 
+pub use crate::pipeline::hold::Readings;
 pub use census::Census;
 pub use listener::{ListenerOptions, ListenerTls, Subjects, bind};
 pub use login::Issuers;

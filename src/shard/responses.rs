@@ -28,6 +28,7 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::masking::{Masked, On};
 use crate::pipeline::membership::ReadsFor;
 use crate::pipeline::response::{self, Action, Ended, Outbound};
+use crate::policy::HeldOperation;
 use crate::tls;
 use crate::wire::kafka::addresses::Outward;
 use crate::wire::kafka::correlation::Surprise;
@@ -177,7 +178,8 @@ impl<R: Runtime> Responses<R> {
     /// Records an exchange whose answer is whole, or puts it off until the answer has left.
     async fn finish(&mut self, ended: Ended) -> Box<Exchange> {
         self.c.answers_passing.whole();
-        let Ended { mut exchange, response, session_id } = ended;
+        let Ended { mut exchange, response, session_id, passed } = ended;
+        passed.into_iter().for_each(|passed| self.c.count(HeldOperation::Fetch, &passed));
         // One that was asked for under earlier rights holds what they allowed.
         let known = session_id.filter(|_| !self.c.rights_changed(exchange.rights));
         known.into_iter().for_each(|id| self.c.opened_session(id));

@@ -26,6 +26,7 @@ use super::sweep;
 use super::tls::Scratch;
 use crate::limits;
 use crate::pipeline::budget::Budget;
+use crate::pipeline::hold::Readings;
 use crate::policy::{Desk, TokenTable};
 use crate::recorder::ShardJournal;
 use crate::wire::kafka::records::rewrite::Rewriter;
@@ -65,6 +66,8 @@ pub struct ShardOptions {
     pub policy: Policy,
     /// Where what is held for approval is asked for.
     pub desk: Arc<dyn Desk>,
+    /// What identities have read and written, shared by all shards.
+    pub readings: Readings,
     /// The tokens in force.
     pub tokens: Arc<ArcSwap<TokenTable>>,
     /// The identity providers.
@@ -200,6 +203,7 @@ pub(super) struct Shard<R: Runtime> {
     /// Rewrites batches, of one connection at a time.
     pub rewriter: RefCell<Rewriter>,
     pub desk: Arc<dyn Desk>,
+    pub readings: Readings,
     pub tokens: Arc<ArcSwap<TokenTable>>,
     pub issuers: Issuers,
     pub limits: Limits,
@@ -238,6 +242,7 @@ impl<R: Runtime> Shard<R> {
             rewriter: RefCell::new(Rewriter::new(options.policy.masking.levels())),
             policy: RefCell::new(Rc::new(InForce::new(&options.policy, 0, options.recording.shards))),
             desk: options.desk,
+            readings: options.readings,
             tokens: options.tokens,
             issuers: options.issuers,
             limits: options.limits,

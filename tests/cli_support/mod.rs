@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
-use weir::control::{Check, ControlHandle, ControlOptions, PolicyReload, PolicyReloaded, Readiness, TokenRegistry};
+use weir::control::approvals::{Registry, RegistryOptions};
+use weir::control::{
+    Check, ControlHandle, ControlOptions, Outbox, PolicyReload, PolicyReloaded, Readiness, TokenRegistry,
+};
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
     CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
@@ -50,6 +53,12 @@ pub struct Gateway {
     pub control: Option<ControlHandle>,
 }
 
+fn approvals(recorder: &Recorder) -> Arc<Registry> {
+    let outbox = Outbox::open(recorder.access()).unwrap();
+    let options = RegistryOptions::new(recorder.access(), outbox, None, Duration::MAX);
+    Arc::new(Registry::open(options).unwrap())
+}
+
 impl Gateway {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -61,6 +70,7 @@ impl Gateway {
             socket: folder.path().join("s"),
             queries: recorder.queries(),
             tokens: Arc::new(TokenRegistry::open(recorder.access()).unwrap()),
+            approvals: approvals(&recorder),
             policy: Arc::new(AlwaysReady),
             readiness: Arc::new(AlwaysReady),
             metrics: PrometheusBuilder::new().build_recorder().handle(),

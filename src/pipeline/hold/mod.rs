@@ -10,6 +10,7 @@
 
 mod action;
 mod cut;
+mod reading;
 pub mod recorded;
 mod session;
 mod table;
@@ -18,6 +19,7 @@ mod tests;
 mod wanted;
 
 pub use cut::{POLICY_VIOLATION, Refusal, cut};
+pub use reading::{Passed, Readings};
 pub use session::{Session, session};
 pub use table::operation;
 pub use wanted::{Circumstances, Held, Unshowable, Wanted, look};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::{self, Withheld};
+use super::reading::Passed;
 use super::table::{self, Held as Row};
 use crate::limits;
 use crate::pipeline::access::Request;
@@ -37,6 +38,8 @@ pub struct Held {
     pub wanted: Vec<Wanted>,
     /// Topics that it names by ids of which nobody has told: a rule may be about them.
     pub unknown: Vec<[u8; 16]>,
+    /// What it writes, partition by partition.
+    pub writes: Vec<Passed>,
     /// How long the client is ready to wait, as the request says.
     pub timeout: Option<Duration>,
 }
@@ -73,7 +76,8 @@ pub fn look(
     if said.number(Role::ValidateOnly) == Some(1) {
         return Ok(Held::default());
     }
-    let timeout = said.number(Role::TimeoutMs).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+    let waits = if request.api_key == key::FETCH { Role::MaxWaitMs } else { Role::TimeoutMs };
+    let timeout = said.number(waits).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
     let looker = Looker { request, cluster, rules, topics, around, said: &said };
     let wanted = match row {
         Row::Each(operation) => looker.each(operation),
@@ -85,7 +89,8 @@ pub fn look(
     if wanted.iter().any(|wanted| wanted.action.bytes() > limits::ACTION_BYTES_MAX) {
         return Err(Unshowable);
     }
-    Ok(Held { wanted, unknown: looker.unknown(), timeout })
+    let writes = if request.api_key == key::PRODUCE { looker.writes() } else { Vec::new() };
+    Ok(Held { wanted, unknown: looker.unknown(), writes, timeout })
 }
 
 struct Looker<'a> {
@@ -239,6 +244,23 @@ impl<'a> Looker<'a> {
             all.extend(self.together(operation, vec![item], rules.into_iter(), Some(vec![(kind, name.clone())])));
         }
         all
+    }
+
+    fn writes(&self) -> Vec<Passed> {
+        let mut writes = Vec::new();
+        for Named { name, said, .. } in self.named() {
+            let topic: std::sync::Arc<str> = name.into();
+            writes.extend(partitions(&said).map(|partition| Passed {
+                topic: topic.clone(),
+                partition: partition.number(Role::Partition).and_then(|index| i32::try_from(index).ok()).unwrap_or(-1),
+                upto: None,
+                bytes: match partition.get(Role::Records) {
+                    Some(Datum::Bytes(count)) => *count as u64,
+                    _ => 0,
+                },
+            }));
+        }
+        writes
     }
 
     fn unknown(&self) -> Vec<[u8; 16]> {

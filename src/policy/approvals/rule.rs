@@ -160,6 +160,12 @@ impl HeldRules {
         rules.filter(move |rule| rule.operations.contains(&operation))
     }
 
+    /// Whether it has to be counted what their client reads.
+    pub fn count_reads(&self) -> bool {
+        let by_volume = |rule: &ApprovalRule| rule.when.is_some_and(|when| when.volume.is_some());
+        self.hold(HeldOperation::ResetOffsets) || self.of(HeldOperation::Fetch).any(by_volume)
+    }
+
     /// Whether any rule holds an operation.
     pub fn hold(&self, operation: HeldOperation) -> bool {
         self.of(operation).next().is_some()

@@ -105,6 +105,7 @@ fn a_good_token_names_its_holder_until_it_ends() {
         subject: "analyst-7".to_owned(),
         groups: vec!["dev".to_owned()],
         mechanism: Mechanism::Jwt,
+        minted_by: None,
         scopes: None,
     };
     assert_eq!(login, JwtLogin { principal, expires_ns: (NOW + 300) * SECOND });

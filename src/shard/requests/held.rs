@@ -7,6 +7,8 @@
 //! - What waits takes room of a budget of its own; without room it is refused, never let through.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::or;
@@ -23,10 +25,11 @@ use crate::pipeline::fault::Fault;
 use crate::pipeline::guard;
 use crate::pipeline::head;
 use crate::pipeline::hold::{self, Held, POLICY_VIOLATION, Refusal, Session, Unshowable, Wanted};
-use crate::policy::{Answer, Requester};
-use crate::shard::approvals::Ear;
+use crate::policy::{Answer, HeldOperation, Requester};
+use crate::shard::approvals::{Around, Ear};
 use crate::shard::login;
 use crate::shard::runtime::{Runtime, Stream};
+use crate::upstream::{Answered, Question};
 use crate::wire::kafka::api::key;
 
 /// Where an action of a held request stands.
@@ -47,11 +50,14 @@ enum Standing {
 /// How often is looked whether the client is still there.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What the cluster has said.
+type Known = HashMap<Question, Answered>;
+
 /// A request that waits, and for what.
 struct Waiting<'a> {
-    exchange: &'a mut Exchange,
     body: &'a [u8],
     wanted: &'a [&'a Wanted],
+    known: &'a Known,
     requester: &'a Requester,
     patience: Duration,
 }
@@ -68,6 +74,8 @@ impl<R: Runtime> Requests<R> {
         let c = self.c.clone();
         let security = c.door.listener.allow_security_changes;
         let refused_anyway = guard::judge_head(exchange.api_key, exchange.version, security).is_some();
+        let reads = matches!(exchange.api_key, key::FETCH | key::SHARE_FETCH);
+        exchange.counted = reads && c.held_rules().is_some_and(|rules| rules.count_reads());
         let held = hold::operation(exchange.api_key).is_some_and(|operation| c.holds(operation));
         let Some(requester) = c.requester().filter(|_| held && !refused_anyway) else {
             return Ok(Some((exchange, frame)));
@@ -82,12 +90,13 @@ impl<R: Runtime> Requests<R> {
                 return self.judged(exchange, frame, body_at, judged).await;
             }
         };
-        let Ok(held) = self.look(&exchange, &frame[body_at..]) else {
+        let Ok((held, known)) = self.find_held(&exchange, &frame[body_at..], &requester, (batch, buffer)).await? else {
             let why = "it says more than a reviewer can be shown; ask for less at a time".to_owned();
             let judged = Judgement::Refused { code: POLICY_VIOLATION, why };
             return self.judged(exchange, frame, body_at, judged).await;
         };
         let wanted: Vec<&Wanted> = held.wanted.iter().filter(|wanted| !c.may_go_on(wanted, &requester)).collect();
+        c.count(HeldOperation::Produce, &held.writes);
         if wanted.is_empty() && held.unknown.is_empty() {
             return Ok(Some((exchange, frame)));
         }
@@ -97,8 +106,8 @@ impl<R: Runtime> Requests<R> {
         self.introduce().await;
         let patience = patience(exchange.api_key, &held, &wanted);
         let body = &frame[body_at..];
-        let waiting = Waiting { exchange: &mut exchange, body, wanted: &wanted, requester: &requester, patience };
-        let standings = self.wait(waiting).await?;
+        let waiting = Waiting { body, wanted: &wanted, known: &known, requester: &requester, patience };
+        let standings = self.wait(&mut exchange, waiting).await?;
         let refusals: Vec<Refusal> =
             wanted.iter().zip(&standings).filter_map(|(wanted, at)| refusal(wanted, at)).collect();
         let request = Request { api_key: exchange.api_key, version: exchange.version, body };
@@ -113,16 +122,49 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    fn look(&self, exchange: &Exchange, body: &[u8]) -> Result<Held, Unshowable> {
+    /// What is held of a request; what the cluster has to be asked for that is asked once.
+    async fn find_held(
+        &mut self,
+        exchange: &Exchange,
+        body: &[u8],
+        requester: &Requester,
+        (batch, buffer): (&mut Batch, &[u8]),
+    ) -> Result<Result<(Held, Known), Unshowable>, Fault> {
+        let c = self.c.clone();
+        let (held, asked) = self.look(exchange, body, requester, &Known::new());
+        if asked.is_empty() || held.is_err() {
+            return Ok(held.map(|held| (held, Known::new())));
+        }
+        // What came before does not wait for it.
+        self.send(batch, buffer).await?;
+        let too_late = async {
+            R::sleep(limits::QUESTIONS_WAIT).await;
+            Vec::new()
+        };
+        let answers = or(c.door.listener.cluster.ask(asked.into_iter().collect()), too_late).await;
+        let known: Known = answers.into_iter().collect();
+        let (held, _) = self.look(exchange, body, requester, &known);
+        Ok(held.map(|held| (held, known)))
+    }
+
+    fn look(
+        &self,
+        exchange: &Exchange,
+        body: &[u8],
+        requester: &Requester,
+        known: &Known,
+    ) -> (Result<Held, Unshowable>, HashSet<Question>) {
         let c = &self.c;
-        let Some(rules) = c.held_rules() else { return Ok(Held::default()) };
+        let Some(rules) = c.held_rules() else { return (Ok(Held::default()), HashSet::new()) };
         let request = Request { api_key: exchange.api_key, version: exchange.version, body };
-        hold::look(request, &c.door.listener.cluster.name, &rules, &**c, &**c)
+        let around = Around { c, requester, known, asked: RefCell::default() };
+        let held = hold::look(request, &c.door.listener.cluster.name, &rules, &**c, &around);
+        (held, around.asked.into_inner())
     }
 
     /// Waits until each action is decided, as long as the client is there and has patience; then claims a use for each that
     /// was approved.
-    async fn wait(&mut self, waiting: Waiting<'_>) -> Result<Vec<Standing>, Fault> {
+    async fn wait(&mut self, exchange: &mut Exchange, waiting: Waiting<'_>) -> Result<Vec<Standing>, Fault> {
         let c = self.c.clone();
         // It is whole, however long it waits.
         c.traffic.kept_since_ns.set(0);
@@ -146,7 +188,7 @@ impl<R: Runtime> Requests<R> {
                 break;
             }
             if self.client_has_gone() {
-                self.leave(waiting.exchange, &standings).await;
+                self.leave(exchange, &standings).await;
                 return Ok(vec![Standing::No { why: "its client has gone".to_owned() }; standings.len()]);
             }
             let told = async { answers.recv().await };
@@ -155,10 +197,10 @@ impl<R: Runtime> Requests<R> {
                 None
             };
             if let Some((which, answer)) = or(told, look).await {
-                self.hear(waiting.exchange, &mut standings, which, answer).await;
+                self.hear(exchange, &mut standings, which, answer).await;
             }
         }
-        self.claim(waiting, &mut standings).await?;
+        self.claim(exchange, &waiting, &mut standings).await?;
         Ok(standings)
     }
 
@@ -187,14 +229,18 @@ impl<R: Runtime> Requests<R> {
     }
 
     /// Claims a use for each action that was approved, unless its client may not do it any more.
-    async fn claim(&mut self, waiting: Waiting<'_>, standings: &mut [Standing]) -> Result<(), Fault> {
+    async fn claim(
+        &mut self,
+        exchange: &mut Exchange,
+        waiting: &Waiting<'_>,
+        standings: &mut [Standing],
+    ) -> Result<(), Fault> {
         let c = self.c.clone();
-        let Waiting { exchange, body, wanted, requester, .. } = waiting;
         let approved: Vec<usize> =
             (0..standings.len()).filter(|at| matches!(standings[*at], Standing::Approved { .. })).collect();
         if !approved.is_empty() {
             login::in_force(&c, c.clock.now_ns()).map_err(Fault::Authentication)?;
-            if !self.still_holds(exchange, body, wanted)? {
+            if !self.still_holds(exchange, waiting)? {
                 let why = "the policy has changed while it waited for approval; try again".to_owned();
                 standings.fill(Standing::No { why });
                 return Ok(());
@@ -207,7 +253,7 @@ impl<R: Runtime> Requests<R> {
                 return Ok(());
             }
             let (heard, mut answers) = mpsc::unbounded_channel();
-            c.shard.desk.ask(c.ask_for(wanted[which], requester, true), Box::new(Ear { which, heard }));
+            c.shard.desk.ask(c.ask_for(waiting.wanted[which], waiting.requester, true), Box::new(Ear { which, heard }));
             let in_time = async {
                 R::sleep(limits::DESK_WAIT).await;
                 None
@@ -227,19 +273,20 @@ impl<R: Runtime> Requests<R> {
     }
 
     /// Whether its client may still do what it asked for, and no rule asks for more than reviewers were shown.
-    fn still_holds(&self, exchange: &mut Exchange, body: &[u8], asked: &[&Wanted]) -> Result<bool, Fault> {
+    fn still_holds(&self, exchange: &mut Exchange, waiting: &Waiting<'_>) -> Result<bool, Fault> {
+        let Waiting { body, wanted: asked, known, requester, .. } = waiting;
         let may = match self.c.judge_rights(exchange, body).map_err(Fault::ClientBody)? {
             Judgement::Passes => true,
             Judgement::GoesOn { body: None, amends } => amends.items.is_empty(),
             _ => false,
         };
-        let Ok(now) = self.look(exchange, body) else { return Ok(false) };
-        let known = |wanted: &Wanted| {
+        let (Ok(now), _) = self.look(exchange, body, requester, known) else { return Ok(false) };
+        let shown = |wanted: &Wanted| {
             let same = asked.iter().find(|asked| asked.action == wanted.action);
             same.is_some_and(|asked| wanted.terms.iter().all(|terms| asked.terms.contains(terms)))
         };
-        let open = |wanted: &Wanted| self.c.requester().is_some_and(|requester| self.c.may_go_on(wanted, &requester));
-        Ok(may && now.wanted.iter().all(|wanted| known(wanted) || open(wanted)))
+        let open = |wanted: &Wanted| self.c.may_go_on(wanted, requester);
+        Ok(may && now.wanted.iter().all(|wanted| shown(wanted) || open(wanted)))
     }
 
     /// Whether the client has closed its side: nothing is done for one that has.

@@ -1,0 +1,120 @@
+//! What each identity has read and written lately of topics that rules count: how much, and up to which offsets. Shared by all
+//! shards, since a client's connections are on several.
+//!
+//! Invariants:
+//! - Nothing is counted where no rule asks for it.
+//! - It is bounded: of too many, those that were heard of the longest ago are forgotten, and what is forgotten counts as not
+//!   read.
+//! - It lives as long as the process: after a start, nobody has read anything yet.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::limits;
+use crate::policy::{HeldOperation, Person, Volume};
+
+/// What was read of, or written to, one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passed {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// Behind the last record read; none where there were no records, and of what was written.
+    pub upto: Option<i64>,
+    /// Bytes of records.
+    pub bytes: u64,
+}
+
+/// What identities have read and written.
+#[derive(Debug, Clone, Default)]
+pub struct Readings(Arc<Mutex<HashMap<Who, Marks>>>);
+
+/// One identity on one cluster.
+type Who = (String, Person);
+
+#[derive(Debug, Default)]
+struct Marks {
+    last_s: u64,
+    /// Bytes by what was done with which topic, a minute each.
+    bytes: HashMap<(HeldOperation, Arc<str>), BTreeMap<u64, u64>>,
+    /// Behind the last record read.
+    upto: HashMap<(Arc<str>, i32), i64>,
+}
+
+const MINUTE_S: u64 = 60;
+
+impl Readings {
+    /// Counts what has passed.
+    pub fn count(&self, cluster: &str, person: &Person, operation: HeldOperation, passed: &[Passed], now_s: u64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let who = (cluster.to_owned(), person.clone());
+        if all.len() >= limits::READERS_MAX && !all.contains_key(&who) {
+            let oldest = all.iter().min_by_key(|(_, marks)| marks.last_s).map(|(who, _)| who.clone());
+            oldest.map(|oldest| all.remove(&oldest));
+        }
+        let marks = all.entry(who).or_default();
+        marks.last_s = now_s;
+        for Passed { topic, partition, upto, bytes } in passed {
+            if marks.upto.len() >= limits::PARTITIONS_READ_MAX {
+                marks.upto.clear();
+            }
+            if let Some(upto) = upto {
+                let before = marks.upto.entry((topic.clone(), *partition)).or_default();
+                *before = (*before).max(*upto);
+            }
+            let by_minute = marks.bytes.entry((operation, topic.clone())).or_default();
+            *by_minute.entry(now_s / MINUTE_S).or_default() += bytes;
+            let first = (now_s / MINUTE_S).saturating_sub(limits::VOLUME_MINUTES);
+            if by_minute.len() as u64 > limits::VOLUME_MINUTES {
+                *by_minute = by_minute.split_off(&first);
+            }
+        }
+    }
+
+    /// Bytes of a topic in the time that is looked back, to the minute.
+    pub fn volume(
+        &self,
+        cluster: &str,
+        person: &Person,
+        operation: HeldOperation,
+        topic: &str,
+        volume: Volume,
+        now_s: u64,
+    ) -> u64 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = now_s.saturating_sub(volume.within.as_secs()) / MINUTE_S;
+        let marks = all.get(&(cluster.to_owned(), person.clone()));
+        let by_minute = marks.and_then(|marks| marks.bytes.get(&(operation, Arc::from(topic))));
+        by_minute.map_or(0, |by_minute| by_minute.range(since..).map(|(_, bytes)| bytes).sum())
+    }
+
+    /// Behind the last record that was read of a partition; none where none was.
+    pub fn upto(&self, cluster: &str, person: &Person, topic: &str, partition: i32) -> Option<i64> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(cluster.to_owned(), person.clone()))?.upto.get(&(Arc::from(topic), partition)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn passed(bytes: u64, upto: i64) -> [Passed; 1] {
+        [Passed { topic: "t".into(), partition: 0, upto: Some(upto), bytes }]
+    }
+
+    #[test]
+    fn volumes_are_of_the_time_that_is_looked_back_and_of_one_identity() {
+        let (readings, ann, bob) = (Readings::default(), Person::new("idp", "ann"), Person::new("idp", "bob"));
+        let hour = Volume { over: 0, within: Duration::from_secs(3600) };
+        let volume = |who: &Person, now_s| readings.volume("main", who, HeldOperation::Fetch, "t", hour, now_s);
+        readings.count("main", &ann, HeldOperation::Fetch, &passed(10, 5), 600);
+        readings.count("main", &ann, HeldOperation::Fetch, &passed(20, 3), 4_000);
+        assert_eq!((volume(&ann, 4_000), volume(&ann, 4_300), volume(&bob, 4_000)), (30, 20, 0));
+        assert_eq!(readings.upto("main", &ann, "t", 0), Some(5), "who has read a record has read it");
+        assert_eq!(readings.upto("other", &ann, "t", 0), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! Records that are read or written under approval, and positions that are moved.
+
+use std::thread;
+use std::time::Duration;
+
+use loadtest::batch::Batch;
+use loadtest::process;
+use loadtest::wait_for;
+
+use super::common::RUNTIMES;
+use super::world::{RULES, SOON, World, make};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+const READING: &str = r#"approvals:
+  - name: replays
+    operations: [fetch]
+    topics: ["pay.*"]
+    when: { from: earliest }
+    approvers: { group: sre }
+    grant: { valid: 2m }
+  - name: positions
+    operations: [reset_offsets]
+    topics: ["pay.*"]
+    approvers: { group: sre }
+    hold: 2s
+"#;
+
+fn kcat(world: &World, args: &[&str], input: &str) -> process::Output {
+    process::run_any("kcat", &world.dev.kcat_command(args), input.as_bytes(), LIMIT).unwrap().1
+}
+
+#[test]
+fn a_replay_waits_like_a_topic_without_news_and_goes_on_once_approved() {
+    for runtime in RUNTIMES {
+        let world = World::with(runtime, READING);
+        let topic = format!("pay.replay-{runtime}");
+        make(&topic);
+        assert_eq!(kcat(&world, &["-P", "-t", &topic], "one\ntwo\n").stderr, "");
+        let read = thread::scope(|scope| {
+            let read = scope.spawn(|| kcat(&world, &["-C", "-q", "-o", "beginning", "-c", "2", "-t", &topic], ""));
+            let id = world.pending(&format!("fetch {topic}"));
+            thread::sleep(Duration::from_secs(2));
+            assert!(!read.is_finished(), "it waits, and nothing is broken");
+            world.says(&world.ann, &["approve", &id]);
+            read.join().unwrap()
+        });
+        assert_eq!(read.stdout, "one\ntwo\n", "{}", read.stderr);
+        assert_eq!(world.requests().len(), 1, "it asks again and again for the same");
+        let news = kcat(&world, &["-C", "-q", "-e", "-o", "beginning", "-t", &topic], "");
+        assert_eq!(news.stdout, "one\ntwo\n", "the time that was opened goes on: {}", news.stderr);
+    }
+}
+
+#[test]
+fn what_comes_new_is_read_without_anybodys_yes() {
+    let world = World::with("epoll", READING);
+    make("pay.news");
+    assert_eq!(kcat(&world, &["-P", "-t", "pay.news"], "one\ntwo\n").stderr, "");
+    let read = kcat(&world, &["-C", "-q", "-e", "-o", "1", "-t", "pay.news"], "");
+    assert_eq!(read.stdout, "two\n", "{}", read.stderr);
+    assert!(world.requests().is_empty());
+}
+
+#[test]
+fn a_grant_that_is_taken_back_ends_the_reading_that_it_opened() {
+    let world = World::with("epoll", READING);
+    make("pay.ends");
+    assert_eq!(kcat(&world, &["-P", "-t", "pay.ends"], "one\n").stderr, "");
+    let read = || kcat(&world, &["-C", "-q", "-c", "1", "-o", "beginning", "-m", "5", "-t", "pay.ends"], "");
+    thread::scope(|scope| {
+        let first = scope.spawn(read);
+        let id = world.pending("fetch pay.ends");
+        world.says(&world.ann, &["approve", &id]);
+        assert_eq!(first.join().unwrap().stdout, "one\n");
+        world.says(&world.bob, &["revoke", &id]);
+        scope.spawn(read);
+        assert_ne!(world.pending("fetch pay.ends"), id, "it is asked for anew");
+    });
+}
+
+#[test]
+fn a_member_commits_what_it_has_read_and_nobody_moves_its_position_unasked() {
+    for runtime in RUNTIMES {
+        let world = World::with(runtime, &READING.replace("from: earliest", "over: 1GiB, within: 1h"));
+        let (topic, group) = (format!("pay.group-{runtime}"), format!("readers-{runtime}"));
+        make(&topic);
+        assert_eq!(kcat(&world, &["-P", "-t", &topic], "one\ntwo\nthree\n").stderr, "");
+        let members = ["-q", "-e", "-G", &group, "-X", "auto.offset.reset=earliest", &topic];
+        assert_eq!(kcat(&world, &members, "").stdout.lines().count(), 3);
+        assert!(world.requests().is_empty(), "a member's own commits are held by nobody: {:?}", world.requests());
+        let java = world.dev.java("tools");
+        let reset = ["--reset-offsets", "--group", &group, "--topic", &topic, "--to-earliest", "--execute"];
+        let refused = java.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &reset, b"");
+        let words =
+            refused.map_or_else(|failed| failed.to_string(), |output| format!("{}{}", output.stdout, output.stderr));
+        let id = world.pending(&format!("reset offsets {topic}, {group}"));
+        assert!(words.to_lowercase().contains("not authorized"), "{words}");
+        world.says(&world.ann, &["approve", &id]);
+        java.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &reset, b"").unwrap();
+        assert_eq!(kcat(&world, &members, "").stdout.lines().count(), 3, "read once more, from the beginning");
+    }
+}
+
+#[test]
+fn records_that_nobody_awaits_an_answer_for_end_the_connection() {
+    let world = World::with("epoll", RULES);
+    make("prod.unanswered");
+    let mut connection = world.connection(&world.dev);
+    let records = Batch::counting(1).bytes();
+    let request = loadtest::admin::produce_request("prod.unanswered", uuid::Uuid::nil(), 9, 0, 0, records);
+    connection.send(9, &request).unwrap();
+    assert!(connection.closes_within(SOON).unwrap());
+}
+
+#[test]
+fn records_wait_and_then_go_on_as_long_as_the_grant() {
+    for runtime in RUNTIMES {
+        let world = World::with(runtime, RULES);
+        let topic = format!("prod.written-{runtime}");
+        make(&topic);
+        let failed = kcat(&world, &["-P", "-t", &topic], "one\n");
+        assert!(failed.stderr.contains("Delivery failed"), "{}", failed.stderr);
+        let id = world.pending(&format!("produce {topic}"));
+        world.says(&world.ann, &["approve", &id]);
+        assert_eq!(kcat(&world, &["-P", "-t", &topic], "two\n").stderr, "");
+        assert_eq!(kcat(&world, &["-P", "-t", &topic], "three\n").stderr, "", "one use opens a time");
+        let read = kcat(&world, &["-C", "-q", "-e", "-o", "beginning", "-t", &topic], "");
+        assert_eq!(read.stdout, "two\nthree\n");
+    }
+}
+
+#[test]
+fn more_than_a_stated_volume_is_held_and_less_is_not() {
+    let rules = READING.replace("from: earliest", "over: 4KiB, within: 1h");
+    let world = World::with("epoll", &rules);
+    make("pay.bulk");
+    let record = "x".repeat(3_000);
+    assert_eq!(kcat(&world, &["-P", "-t", "pay.bulk"], &format!("{record}\n{record}\n")).stderr, "");
+    let read = || kcat(&world, &["-C", "-q", "-e", "-o", "beginning", "-m", "5", "-t", "pay.bulk"], "");
+    assert_eq!(read().stdout.lines().count(), 2);
+    assert!(world.requests().is_empty());
+    thread::scope(|scope| {
+        scope.spawn(read);
+        world.pending("fetch pay.bulk");
+    });
+    wait_for("one request", SOON, || Ok((world.requests().len() == 1).then_some(()))).unwrap();
+}

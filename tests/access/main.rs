@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod equivalence;
+mod folder;
 mod people;
 #[path = "../common/person.rs"]
 mod person;

@@ -409,7 +409,8 @@ pub const PORTS_WAIT: Duration = Duration::from_secs(2);
 /// How long it waits between two looks.
 pub const PORTS_PAUSE: Duration = Duration::from_millis(50);
 
-/// Names of topics whose rights a connection keeps: clients have a few hundred; more are looked up again.
+/// Names of topics whose rights a connection keeps, and as many of groups and of transactional ids: clients have a few
+/// hundred; more are looked up again.
 pub const KNOWN_RIGHTS_MAX: usize = 1024;
 
 /// Fetch sessions, and share sessions, that a connection is known to have opened: clients have one a broker (KIP-227), and open

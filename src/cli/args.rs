@@ -19,7 +19,8 @@ const EXIT_CODES: &str = "Exit codes:
   2  the command line or the configuration is wrong
   3  nothing has that id or name
   4  `weir doctor` warns
-  5  `weir doctor` found a problem";
+  5  `weir doctor` found a problem
+  6  `weir simulate`: something would be newly denied";
 
 /// A gateway on the wire between Kafka clients and Kafka clusters: identity, policy, evidence.
 #[derive(Debug, Parser)]
@@ -37,6 +38,8 @@ pub(super) enum Command {
     Check(ConfigArg),
     /// Tell why somebody sees what they see: which rules of the policy file apply, which do not, and why
     Explain(ExplainArgs),
+    /// Try a policy on what was recorded: who would be newly denied what, before it holds
+    Simulate(SimulateArgs),
     /// Have the running gateway read its policy file again; returns when it is in force
     Reload(ReloadArgs),
     /// Tell what would hurt in production, each with its remedy
@@ -88,6 +91,9 @@ pub(super) struct ConfigArg {
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
+    /// Another policy, a file or a folder, in the place of the one that the configuration names
+    #[arg(long, value_name = "PATH")]
+    pub(super) policy: Option<PathBuf>,
     /// Who: the subject that logs in. Its groups are those of its active tokens
     #[arg(long = "as", value_name = "SUBJECT")]
     pub(super) subject: Option<String>,
@@ -136,6 +142,33 @@ pub(super) struct ExplainArgs {
     /// A header of the record; may be given several times
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = parse_header)]
     pub(super) headers: Vec<(String, String)>,
+    /// Print a JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    /// The policy to try, a file or a folder
+    #[arg(long, value_name = "PATH")]
+    pub(super) policy: PathBuf,
+    /// From when on: how long ago (2h, 7d) or a time (2026-11-22T10:00, local unless it names its zone)
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_moment)]
+    pub(super) since: u64,
+    /// Until when; the same forms. Default: now
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    pub(super) until: Option<u64>,
+    /// Only what this subject did
+    #[arg(long = "as", value_name = "SUBJECT")]
+    pub(super) subject: Option<String>,
+    /// Only what came through this listener
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// At most this many ways of being denied, the most frequent ones; all are counted
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) limit: u32,
     /// Print a JSON object
     #[arg(long)]
     pub(super) json: bool,

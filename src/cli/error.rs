@@ -16,6 +16,8 @@ pub(super) enum CliError {
     Config(#[from] Problems),
     #[error("{0}\nthe policy in force stays; correct the lines above")]
     NotReloaded(Problems),
+    #[error("{0}\nnothing was tried; correct the lines above")]
+    NotTried(Problems),
     #[error("{0}")]
     Boot(#[from] BootError),
     #[error("{0}")]
@@ -43,7 +45,7 @@ impl CliError {
     /// As `weir --help` documents them.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            CliError::Config(_) | CliError::NotReloaded(_) | CliError::Usage(_) => 2,
+            CliError::Config(_) | CliError::NotReloaded(_) | CliError::NotTried(_) | CliError::Usage(_) => 2,
             CliError::NotFound(_)
             | CliError::Gateway(ClientError::NotFound(_))
             | CliError::Token(TokenError::NotFound { .. }) => 3,

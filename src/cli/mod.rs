@@ -13,11 +13,14 @@ mod export;
 mod follow;
 mod logging;
 mod looks;
+mod page;
+mod policy;
 mod records;
 mod reload;
 mod replay;
 mod sessions;
 mod show;
+mod simulate;
 mod source;
 mod terminal;
 mod time;
@@ -58,6 +61,7 @@ fn dispatch(command: Command) -> Result<u8, CliError> {
         Command::Serve(config) => serve(&config)?,
         Command::Check(config) => check(&config, out)?,
         Command::Explain(args) => explain::run(&args, out)?,
+        Command::Simulate(args) => code = simulate::run(&args, out)?,
         Command::Reload(args) => reload::run(&args, out)?,
         Command::Doctor(args) => code = doctor::run(&args, out)?.exit_code(),
         Command::Sessions(args) => sessions::run(&args, out)?,

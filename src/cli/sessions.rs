@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde_json::Value;
+
 use super::args::SessionsArgs;
 use super::error::CliError;
 use super::source::Recording;
@@ -27,7 +29,7 @@ pub(super) fn run(args: &SessionsArgs, out: &mut impl Write) -> Result<(), CliEr
         until_ns: args.until,
         limit: args.limit as usize,
     };
-    let sessions = Recording::find(&config)?.sessions(&filter)?;
+    let sessions: Vec<Value> = Recording::find(&config)?.sessions(&filter)?;
     if args.json {
         for session in &sessions {
             writeln!(out, "{session}")?;

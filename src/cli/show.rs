@@ -154,7 +154,7 @@ fn each_page(
     mut show: impl FnMut(Vec<Value>) -> Result<bool, CliError>,
 ) -> Result<(), CliError> {
     loop {
-        let page = recording.exchanges(id, after)?;
+        let page: Vec<Value> = recording.exchanges(id, after)?;
         let last = page.len() < EXCHANGES_PAGE;
         if let Some(event) = page.last() {
             after = cursor(event)?;

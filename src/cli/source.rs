@@ -2,6 +2,7 @@
 //!
 //! Both give the same JSON, which is what `--json` prints and what tables are made of.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,14 +72,14 @@ impl Recording {
     }
 
     /// The sessions that `filter` describes, the most recently active first.
-    pub(super) fn sessions(&self, filter: &SessionFilter) -> Result<Vec<Value>, CliError> {
+    pub(super) fn sessions<T: DeserializeOwned>(&self, filter: &SessionFilter) -> Result<Vec<T>, CliError> {
         #[derive(Deserialize)]
-        struct Listed {
-            sessions: Vec<Value>,
+        struct Listed<T> {
+            sessions: Vec<T>,
         }
         match self {
-            Recording::Gateway(gateway) => Ok(gateway.get::<Listed>(&sessions_path(filter))?.sessions),
-            Recording::Store(queries) => as_json(queries.sessions(filter)?),
+            Recording::Gateway(gateway) => Ok(gateway.get::<Listed<T>>(&sessions_path(filter))?.sessions),
+            Recording::Store(queries) => by_json(&queries.sessions(filter)?),
         }
     }
 
@@ -95,17 +96,17 @@ impl Recording {
     }
 
     /// The page of events after `after`; the last page is shorter than `EXCHANGES_PAGE`.
-    pub(super) fn exchanges(&self, id: SessionId, after: EventCursor) -> Result<Vec<Value>, CliError> {
+    pub(super) fn exchanges<T: DeserializeOwned>(&self, id: SessionId, after: EventCursor) -> Result<Vec<T>, CliError> {
         #[derive(Deserialize)]
-        struct Listed {
-            events: Vec<Value>,
+        struct Listed<T> {
+            events: Vec<T>,
         }
         match self {
             Recording::Gateway(gateway) => {
                 let path = format!("/api/v1/sessions/{id}/events?cursor={after}&limit={EXCHANGES_PAGE}");
-                Ok(gateway.get::<Listed>(&path)?.events)
+                Ok(gateway.get::<Listed<T>>(&path)?.events)
             }
-            Recording::Store(queries) => as_json(queries.joined_exchanges(id, after, EXCHANGES_PAGE)?),
+            Recording::Store(queries) => by_json(&queries.joined_exchanges(id, after, EXCHANGES_PAGE)?),
         }
     }
 
@@ -147,9 +148,9 @@ impl Looks {
     }
 }
 
-fn as_json(rows: Vec<impl Serialize>) -> Result<Vec<Value>, CliError> {
-    let rows: Result<Vec<Value>, _> = rows.into_iter().map(serde_json::to_value).collect();
-    Ok(rows?)
+/// What the gateway's answer would come to.
+fn by_json<T: DeserializeOwned>(rows: &impl Serialize) -> Result<T, CliError> {
+    Ok(serde_json::from_slice(&serde_json::to_vec(rows)?)?)
 }
 
 fn sessions_path(filter: &SessionFilter) -> String {

@@ -414,7 +414,12 @@ impl Config {
 
     /// Reads and checks the policy file once more, and nothing else; none where no policy is named.
     pub fn read_policy(&self) -> Option<Result<PolicySnapshot, Problems>> {
-        self.policy.path.as_ref().map(|path| policy_file::read_again(path, &self.listener_names()))
+        self.policy.path.as_ref().map(|path| self.read_policy_at(path))
+    }
+
+    /// Reads and checks another policy, a file or a folder, as if the configuration named it.
+    pub fn read_policy_at(&self, path: &Path) -> Result<PolicySnapshot, Problems> {
+        policy_file::read_again(path, &self.listener_names())
     }
 
     /// Checks a policy that is not in files; nothing that it refers to is read.

@@ -16,11 +16,13 @@ pub mod plans;
 
 use std::borrow::Cow;
 
+use super::access::UNKNOWN_TOPIC_ID;
 use super::describe::TopicDirectory;
 use crate::limits;
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::compression::InflateError;
 use crate::wire::kafka::layout::Direction;
+use crate::wire::kafka::listing::TOPIC_AUTHORIZATION_FAILED;
 use crate::wire::kafka::records::Record;
 use crate::wire::kafka::records::body::{self, Frame, FrameBounds, Partitions, Refused, Treatment};
 use crate::wire::kafka::records::locate::Topic;
@@ -35,14 +37,10 @@ const UNKNOWN_SERVER_ERROR: i16 = -1;
 const CORRUPT_MESSAGE: i16 = 2;
 /// Kafka's MESSAGE_TOO_LARGE.
 const MESSAGE_TOO_LARGE: i16 = 10;
-/// Kafka's TOPIC_AUTHORIZATION_FAILED.
-const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
 /// Kafka's POLICY_VIOLATION.
 const POLICY_VIOLATION: i16 = 44;
 /// Kafka's INVALID_RECORD.
 const INVALID_RECORD: i16 = 87;
-/// Kafka's UNKNOWN_TOPIC_ID.
-const UNKNOWN_TOPIC_ID: i16 = 100;
 
 pub use crate::policy::Direction as On;
 

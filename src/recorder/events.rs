@@ -38,6 +38,11 @@ impl EventCursor {
     pub fn at(at_ns: u64) -> EventCursor {
         EventCursor { at_ns, ..EventCursor::default() }
     }
+
+    /// When its event happened, ns since the Unix epoch.
+    pub fn at_ns(&self) -> u64 {
+        self.at_ns
+    }
 }
 
 impl fmt::Display for EventCursor {

@@ -442,7 +442,10 @@ impl<R: Runtime> Requests<R> {
         let reply = answerable.then(|| error_reply::refuse(key, version, id, body, code, Some(&message))).flatten();
         match reply.filter(|frame| frame.len() <= limits::ANSWERED_BYTES_MAX) {
             Some(frame) => {
-                tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
+                let name_of = |who: &login::Who| (who.principal.issuer.clone(), who.principal.subject.clone());
+                let (issuer, subject) = self.c.login.borrow().who.as_ref().map(name_of).unzip();
+                let (peer, api) = (self.c.peer, api::name(key));
+                tracing::warn!(listener, %peer, issuer, subject, api, "request refused: {why}");
                 self.answered(exchange, frame, Outcome::Refused, code).await
             }
             None => Err(self.refuse_by_closing(exchange, code, why).await),

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod equivalence;
+mod folder;
 mod people;
 #[path = "../common/person.rs"]
 mod person;
@@ -14,3 +15,4 @@ mod reading;
 #[path = "../differential/sample.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod sample;
+mod simulate;

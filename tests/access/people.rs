@@ -31,13 +31,13 @@ const RULES: &str = r#"access:
     topics: ["open-*"]
 "#;
 
-fn gateway(runtime: &str, rules: &str) -> Gateway {
+pub fn gateway(runtime: &str, rules: &str) -> Gateway {
     let options = Options::new(common::cluster().bootstrap()).runtime(runtime).auth(&["weir_token"]);
     common::gateway_before(common::cluster(), options.policy(rules))
 }
 
 impl Person {
-    fn connection(&self, address: SocketAddr) -> Connection {
+    pub fn connection(&self, address: SocketAddr) -> Connection {
         let mut connection = Connection::open(address).unwrap();
         assert_eq!(connection.login_plain(&self.token.subject, &self.token.token).unwrap().error_code, 0);
         connection
@@ -48,13 +48,13 @@ impl Person {
     }
 }
 
-fn asks_for(names: &[&str], creation: bool) -> MetadataRequest {
+pub fn asks_for(names: &[&str], creation: bool) -> MetadataRequest {
     let topics = names.iter().map(|name| MetadataRequestTopic::default().with_name(Some(admin::topic(name))));
     MetadataRequest::default().with_topics(Some(topics.collect())).with_allow_auto_topic_creation(creation)
 }
 
 /// Names with their error codes.
-fn told(answer: &MetadataResponse) -> Vec<(String, i16)> {
+pub fn told(answer: &MetadataResponse) -> Vec<(String, i16)> {
     let topics = answer.topics.iter().map(|topic| (topic.name.as_ref().unwrap().to_string(), topic.error_code));
     let mut told: Vec<_> = topics.collect();
     told.sort();

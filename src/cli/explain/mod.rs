@@ -13,7 +13,6 @@
 
 mod access;
 mod masking;
-mod page;
 mod record;
 mod recording;
 mod who;
@@ -27,12 +26,13 @@ use serde_json::Value;
 
 use super::args::{Asked, ConfigArg, ExplainArgs, parse_asked};
 use super::error::CliError;
+use super::page::{self, Page};
+use super::policy::{self, PolicyFile};
 use super::terminal;
 use crate::config::{Config, Listener};
 use crate::control::{PolicyQuestion, TokenView};
 use crate::pipeline::masking::plans::Book;
 use crate::policy::{Direction, MaskClient, MaskingRules, PolicySnapshot};
-use page::Page;
 use who::Login;
 
 /// What is asked, but for the groups of whoever it is.
@@ -107,12 +107,6 @@ struct Explanation<'a> {
     logins: Vec<Verdict>,
 }
 
-#[derive(Serialize)]
-struct PolicyFile {
-    file: String,
-    sha256: Option<String>,
-}
-
 /// What holds for one way to log in.
 #[derive(Serialize)]
 struct Verdict {
@@ -127,7 +121,7 @@ struct Verdict {
 }
 
 pub(super) fn run(args: &ExplainArgs, out: &mut impl Write) -> Result<(), CliError> {
-    let config = Config::load(&args.config.file)?;
+    let config = config(args)?;
     let tokens = || who::tokens_there_are(&config);
     let question = Question::new(&config, args, &tokens)?;
     let given = record::Given::read(args)?;
@@ -178,7 +172,7 @@ impl<'a> Explanation<'a> {
             listener: &question.listener.name,
             client_id: question.client_id,
             consumer_group: question.consumer_groups.first().map(|group| &**group),
-            policy: policy_file(question.config),
+            policy: PolicyFile::of(&question.config.policy),
             logins: who::logins(question, args)?.into_iter().map(verdict).collect(),
         })
     }
@@ -193,6 +187,7 @@ impl ExplainArgs {
         Ok(ExplainArgs {
             config: ConfigArg { file: std::path::PathBuf::new() },
             op: parse_asked(&question.operation).map_err(|what| CliError::Usage(format!("operation: {what}")))?,
+            policy: None,
             subject: question.subject,
             groups: question.groups,
             listener: question.listener,
@@ -262,10 +257,8 @@ fn print_head(
     }
     let policy = match &explanation.policy {
         None => "none is named in the configuration: nothing is masked".to_owned(),
-        Some(PolicyFile { file, sha256: Some(hash) }) => {
-            format!("{file} (sha256 {}…)", hash.get(..12).unwrap_or(hash))
-        }
         Some(PolicyFile { file, sha256: None }) => format!("{file} does not exist: nothing is masked"),
+        Some(policy) => policy.to_string(),
     };
     page.entry(2, "policy", &policy)
 }
@@ -289,10 +282,13 @@ fn print_sections(
     verdict.record.iter().try_for_each(|record| record.print(question, who, page))
 }
 
-fn policy_file(config: &Config) -> Option<PolicyFile> {
-    let file = config.policy.path.as_ref()?.display().to_string();
-    let hash = || config.policy.snapshot.hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(PolicyFile { file, sha256: (!config.policy.missing).then(hash) })
+/// The configuration, with the policy that is asked about in the place of its own.
+fn config(args: &ExplainArgs) -> Result<Config, CliError> {
+    let mut config = Config::load(&args.config.file)?;
+    if let Some(path) = &args.policy {
+        config.policy = policy::candidate(&config, path)?;
+    }
+    Ok(config)
 }
 
 fn listener<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Listener, CliError> {

@@ -13,6 +13,7 @@
 mod amend;
 mod judge;
 mod peek;
+pub mod recorded;
 mod sessions;
 mod standing;
 pub mod table;
@@ -36,9 +37,11 @@ const OPERATION_NOT_ATTEMPTED: i16 = 55;
 /// Kafka's FETCH_SESSION_ID_NOT_FOUND.
 pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 /// Kafka's UNKNOWN_TOPIC_ID.
-const UNKNOWN_TOPIC_ID: i16 = 100;
+pub(super) const UNKNOWN_TOPIC_ID: i16 = 100;
 /// Kafka's SHARE_SESSION_NOT_FOUND.
 const SHARE_SESSION_NOT_FOUND: i16 = 122;
 
+#[cfg(test)]
+mod recorded_tests;
 #[cfg(test)]
 mod tests;

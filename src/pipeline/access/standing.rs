@@ -18,7 +18,8 @@ pub struct Standing {
     now_s: i64,
     /// Until when what is kept here holds, in seconds since the Unix epoch.
     valid_until: i64,
-    topics: HashMap<Box<str>, Operations>,
+    /// What may be done with names: of topics, of groups, of transactional ids.
+    names: [HashMap<Box<str>, Operations>; 3],
     everywhere: Vec<(ResourceKind, Operations)>,
     cluster: Operations,
     pub(super) sessions: Sessions,
@@ -31,7 +32,7 @@ impl Standing {
             rights,
             now_s,
             valid_until: i64::MIN,
-            topics: HashMap::new(),
+            names: Default::default(),
             everywhere: Vec::new(),
             cluster: Operations::NONE,
             sessions: Sessions::default(),
@@ -50,7 +51,7 @@ impl Standing {
         let kinds = [ResourceKind::Topic, ResourceKind::Group, ResourceKind::TransactionalId];
         self.everywhere = kinds.map(|kind| (kind, self.rights.everywhere(kind, now_s))).to_vec();
         self.cluster = self.rights.operations(ResourceKind::Cluster, "", None, now_s);
-        self.topics.clear();
+        self.names.iter_mut().for_each(HashMap::clear);
         self.sessions = Sessions::default();
         self.valid_until = self.rights.valid_until(now_s);
         true
@@ -84,27 +85,30 @@ impl Standing {
 
     /// What may be done with a topic.
     pub fn topic(&mut self, name: &str) -> Operations {
-        if let Some(known) = self.topics.get(name) {
-            return *known;
-        }
-        let operations = self.rights.operations(ResourceKind::Topic, name, None, self.now_s);
-        if name.len() > limits::EVENT_NAME_BYTES_MAX {
-            // No topic's name is as long.
-            return operations;
-        }
-        if self.topics.len() >= limits::KNOWN_RIGHTS_MAX {
-            self.topics.clear();
-        }
-        self.topics.insert(name.into(), operations);
-        operations
+        self.named(ResourceKind::Topic, name)
     }
 
     /// What may be done with something that has a name.
     pub fn named(&mut self, kind: ResourceKind, name: &str) -> Operations {
-        match kind {
-            ResourceKind::Topic => self.topic(name),
-            kind => self.rights.operations(kind, name, None, self.now_s),
+        let known = match kind {
+            ResourceKind::Topic => &mut self.names[0],
+            ResourceKind::Group => &mut self.names[1],
+            ResourceKind::TransactionalId => &mut self.names[2],
+            ResourceKind::Cluster => return self.cluster,
+        };
+        if let Some(known) = known.get(name) {
+            return *known;
         }
+        let operations = self.rights.operations(kind, name, None, self.now_s);
+        if name.len() > limits::EVENT_NAME_BYTES_MAX {
+            // No topic's name is as long, and hardly another's.
+            return operations;
+        }
+        if known.len() >= limits::KNOWN_RIGHTS_MAX {
+            known.clear();
+        }
+        known.insert(name.into(), operations);
+        operations
     }
 
     /// What may be done with one partition of a topic.

@@ -11,6 +11,7 @@
 mod action;
 mod cut;
 mod reading;
+pub mod recorded;
 mod session;
 mod table;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::fmt;
 use globset::{Glob, GlobMatcher};
 
 use super::super::patterns::META;
+use super::operation::ResourceKind;
 
 /// Patterns of names. None of them match nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -192,6 +193,21 @@ impl NamePatterns {
     /// The partitions that they name of a topic.
     pub(super) fn partitions_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Partitions> {
         self.0.iter().filter_map(move |pattern| pattern.partitions.as_ref().filter(|_| pattern.matches_name(name)))
+    }
+}
+
+/// Of patterns of topics, groups and transactional ids those of a kind; none for the cluster, which has no name.
+pub(super) fn of_kind<'a>(
+    kind: ResourceKind,
+    topics: &'a NamePatterns,
+    groups: &'a NamePatterns,
+    transactional_ids: &'a NamePatterns,
+) -> Option<&'a NamePatterns> {
+    match kind {
+        ResourceKind::Topic => Some(topics),
+        ResourceKind::Group => Some(groups),
+        ResourceKind::TransactionalId => Some(transactional_ids),
+        ResourceKind::Cluster => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::patterns::Patterns;
 use super::hours::Hours;
-use super::names::NamePatterns;
+use super::names::{self, NamePatterns};
 use super::network::Network;
 use super::operation::{Operations, ResourceKind};
 use super::scopes::Scopes;
@@ -158,11 +158,6 @@ impl AccessRule {
 
     /// The patterns of names of a kind; none for the cluster, which has no name.
     pub(super) fn names_of(&self, kind: ResourceKind) -> Option<&NamePatterns> {
-        match kind {
-            ResourceKind::Topic => Some(&self.topics),
-            ResourceKind::Group => Some(&self.consumer_groups),
-            ResourceKind::TransactionalId => Some(&self.transactional_ids),
-            ResourceKind::Cluster => None,
-        }
+        names::of_kind(kind, &self.topics, &self.consumer_groups, &self.transactional_ids)
     }
 }

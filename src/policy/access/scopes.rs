@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::super::patterns::can_be_a_topic;
-use super::names::NamePatterns;
+use super::names::{self, NamePatterns};
 use super::operation::{Operation, Operations, ResourceKind};
 
 /// What a login is narrowed to: whatever one of these allows. None of them allow nothing.
@@ -52,13 +52,8 @@ pub struct ScopeText {
 impl Scope {
     /// The patterns of names of a kind.
     pub(super) fn names_of(&self, kind: ResourceKind) -> Option<&NamePatterns> {
-        match kind {
-            ResourceKind::Topic => Some(&self.topics),
-            ResourceKind::Group => Some(&self.consumer_groups),
-            ResourceKind::TransactionalId => Some(&self.transactional_ids),
-            ResourceKind::Cluster => None,
-        }
-        .filter(|patterns| !patterns.is_empty())
+        let patterns = names::of_kind(kind, &self.topics, &self.consumer_groups, &self.transactional_ids);
+        patterns.filter(|patterns| !patterns.is_empty())
     }
 
     fn names(&self, kind: ResourceKind, name: &str, partition: Option<i32>) -> bool {

@@ -5,6 +5,7 @@
 //! open it is decided by the file's mode, 0600 from the moment it exists. Invariant: both are open when `start` returns.
 //! `issuers` fetches the keys of identity providers, on a thread of its own as well.
 
+pub mod approvals;
 pub mod client;
 mod follow;
 mod issuers;

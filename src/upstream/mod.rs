@@ -20,6 +20,9 @@ pub use credential::{
     Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, Upkeep, fetch_token,
 };
 pub use http::{HttpError, client as http_client, reason as http_reason};
-pub use inquiry::{Answered, Question, Trouble, Value};
+pub use inquiry::{
+    Answered, GroupFacts, Inquirer, PartitionFacts, Partitions, Place, Question, Readers, Setting, SettingsOf,
+    TopicFacts, Trouble, Value,
+};
 pub use login::{Login, LoginError, LoginStep, Session};
 pub use watch::{WatchError, Watcher, reach, unwatched};

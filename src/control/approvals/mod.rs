@@ -1,0 +1,3 @@
+//! Approvals as the control plane keeps them.
+
+pub mod effect;

@@ -9,8 +9,8 @@ use kafka_protocol::messages::describe_share_group_offsets_request::{
     DescribeShareGroupOffsetsRequestGroup, DescribeShareGroupOffsetsRequestTopic,
 };
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, DescribeGroupsRequest, DescribeShareGroupOffsetsRequest, GroupId, ListGroupsRequest,
-    ShareGroupDescribeRequest,
+    ConsumerGroupDescribeRequest, DescribeClusterRequest, DescribeGroupsRequest, DescribeShareGroupOffsetsRequest,
+    GroupId, ListGroupsRequest, ShareGroupDescribeRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use tokio::task::JoinSet;
@@ -28,6 +28,11 @@ const DESCRIBE_GROUPS: Versions = Versions { min: 0, max: 6 };
 const CONSUMER_GROUP_DESCRIBE: Versions = Versions { min: 0, max: 1 };
 const SHARE_GROUP_DESCRIBE: Versions = Versions { min: 1, max: 1 };
 const SHARE_OFFSETS: Versions = Versions { min: 0, max: 0 };
+
+const DESCRIBE_CLUSTER: Versions = Versions { min: 0, max: 1 };
+
+/// `AclOperation.DESCRIBE` of Kafka, a bit of what is authorized.
+const DESCRIBE: u32 = 8;
 
 /// Groups in one request.
 const AT_ONCE: usize = 100;
@@ -84,11 +89,26 @@ enum Wanted {
 }
 
 pub(super) async fn of_topics(links: &Arc<Links>, partitions: Partitions) -> Readers {
-    everywhere(links, Wanted::Positions(partitions)).await
+    let mut readers = everywhere(links, Wanted::Positions(partitions)).await;
+    readers.trouble.extend(lists_all(links).await.err());
+    readers
 }
 
 pub(super) async fn named(links: &Arc<Links>, names: &[&str]) -> Readers {
-    everywhere(links, Wanted::Names(names.iter().map(|name| (*name).to_owned()).collect())).await
+    let mut readers = everywhere(links, Wanted::Names(names.iter().map(|name| (*name).to_owned()).collect())).await;
+    if names.iter().any(|name| readers.groups.iter().all(|group| group.name != **name)) {
+        readers.trouble.extend(lists_all(links).await.err());
+    }
+    readers
+}
+
+/// Whether brokers list all groups to Weir: they leave out without a word what it has no right to see, and list all to
+/// who may describe the cluster.
+async fn lists_all(links: &Links) -> Result<(), Trouble> {
+    let request = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
+    let answer = links.call_any(&request, DESCRIBE_CLUSTER).await?;
+    Trouble::refused(key::DESCRIBE_CLUSTER, answer.error_code, ())?;
+    if answer.cluster_authorized_operations & (1 << DESCRIBE) == 0 { Err(Trouble::Untold) } else { Ok(()) }
 }
 
 async fn everywhere(links: &Arc<Links>, wanted: Wanted) -> Readers {

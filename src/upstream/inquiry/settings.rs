@@ -53,7 +53,7 @@ pub struct Setting {
     pub is_sensitive: bool,
     /// It was set here; else it holds by default.
     pub is_set: bool,
-    /// What holds when it is not set here.
+    /// What holds when it is not set here, where brokers tell it in the same unit.
     pub default: Option<String>,
 }
 
@@ -79,11 +79,20 @@ pub(super) async fn describe(links: &Links, of: SettingsOf<'_>, names: &[&str]) 
     Ok(settings)
 }
 
+/// What a setting's name ends with: its unit, where it has one.
+fn unit(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
 fn of_answer(setting: DescribeConfigsResourceResult, own: i8) -> Setting {
     let text = |value: &Option<StrBytes>| value.as_ref().map(ToString::to_string);
     let is_set = setting.config_source == own;
     let default = match is_set {
-        true => setting.synonyms.iter().find(|synonym| synonym.source != own).and_then(|s| text(&s.value)),
+        true => {
+            let next = setting.synonyms.iter().find(|synonym| synonym.source != own && synonym.value.is_some());
+            // A topic's `retention.ms` goes back to the broker's `log.retention.hours`, whose value is no milliseconds.
+            next.filter(|next| unit(&next.name) == unit(&setting.name)).and_then(|next| text(&next.value))
+        }
         false => text(&setting.value),
     };
     Setting {

@@ -14,7 +14,7 @@ const PRODUCE: i16 = 0;
 /// Topics whose last writer is looked for; a request that names more says enough by that.
 const TOPICS: usize = 5;
 
-/// How long before a session's end it is looked first, and then: most go on to write until they end.
+/// How long before its latest event a session is looked at first, and then: most that write do so until they end.
 const STEPS: [Duration; 4] =
     [Duration::from_secs(10), Duration::from_secs(600), Duration::from_secs(6 * 3600), Duration::MAX];
 
@@ -71,7 +71,8 @@ fn last_writer(queries: &Queries, topic: &str) -> Result<Option<Writer>, Recorde
     Ok(last)
 }
 
-/// When a session last wrote to the topic, to the second or so where it writes much.
+/// When a session last wrote to the topic; somewhat earlier than it did where it does more than [`limits::LAST_WRITER_EVENTS`]
+/// in the time that is looked at.
 fn last_write(queries: &Queries, session: &SessionSummary, topic: &str) -> Result<Option<u64>, RecorderError> {
     for step in STEPS {
         let step = u64::try_from(step.as_nanos()).unwrap_or(u64::MAX);

@@ -20,7 +20,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 
 use crate::config::{self, Config};
-use crate::control::approvals::{ApprovalDesk, Registry, RegistryOptions};
+use crate::control::approvals::{ApprovalDesk, Registry, RegistryOptions, Surveyor};
 use crate::control::{
     self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, LoginOptions, Outbox, Readiness, TokenRegistry,
     Webhooks,
@@ -120,6 +120,9 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let issuers = IssuerKeys::start(issuers(&config))?;
     let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
     let (watcher, clusters) = Watcher::start(clusters(&config, &mut followed)?)?;
+    let surveyor =
+        Surveyor::start(clusters.clone(), recorder.queries()).map_err(own("the thread that finds out effects"))?;
+    approvals.find_effects_with(Arc::new(surveyor));
     let listeners = listeners(&config, &clusters, &mut followed)?;
     let who = Who { tokens: &tokens, issuers: &issuers, policy, desk: desk.clone() };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);

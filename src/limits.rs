@@ -205,6 +205,25 @@ pub const TOPIC_EXISTS_KEPT: Duration = Duration::from_secs(1);
 /// Topics remembered to exist; more are asked for again.
 pub const TOPICS_EXISTING_KEPT_MAX: usize = 4096;
 
+/// How long a broker may take for one request about what an action would come to: no client waits for it, and it asks for more.
+pub const EFFECT_CALL_WAIT: Duration = Duration::from_secs(5);
+
+/// How long it may take to find out what an action would come to; what is known by then is shown.
+pub const EFFECT_WAIT: Duration = Duration::from_secs(20);
+
+/// Groups of one broker whose positions are asked for: more than most clusters have, and a request for each hundred.
+pub const EFFECT_GROUPS_MAX: usize = 500;
+
+/// Facts that the effect of an action lists; nobody reads more, and a request may name thousands of topics.
+pub const EFFECT_FACTS_MAX: usize = 200;
+
+/// How far back it is looked who last wrote to a topic, in sessions that touched it, and events of each that are read for it.
+pub const LAST_WRITER_LOOK: Duration = Duration::from_secs(30 * 24 * 3600);
+/// See [`LAST_WRITER_LOOK`].
+pub const LAST_WRITER_SESSIONS: usize = 50;
+/// See [`LAST_WRITER_LOOK`].
+pub const LAST_WRITER_EVENTS: usize = 20_000;
+
 /// Longest answer taken from a broker: what its length prefix can say.
 pub const RESPONSE_FRAME_BYTES_MAX: u64 = i32::MAX as u64;
 
@@ -554,3 +573,9 @@ pub const LOOK_SPAN: Duration = Duration::from_secs(60);
 
 /// Looks that may be gone on with; above that each is noted.
 pub const LOOKS_KNOWN_MAX: usize = 10_000;
+
+/// Held actions of which it waits to be found out what they come to; those beyond say that it was not.
+pub const EFFECTS_WAITING_MAX: usize = 256;
+
+/// Of which it is found out at the same time: each asks every broker a few questions.
+pub const EFFECTS_SIDE_BY_SIDE: usize = 4;

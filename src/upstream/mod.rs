@@ -20,7 +20,10 @@ pub use credential::{
     Answer, Conversation, Credential, CredentialError, CredentialOptions, OauthOptions, OauthToken, Upkeep, fetch_token,
 };
 pub use http::{HttpError, builder as http_builder, client as http_client, reason as http_reason};
-pub use inquiry::{Answered, Question, Trouble, Value};
+pub use inquiry::{
+    Answered, GroupFacts, Inquirer, PartitionFacts, Partitions, Place, Question, Readers, Setting, SettingsOf,
+    TopicFacts, Trouble, Value,
+};
 pub use jitter::between as time_between;
 pub use login::{Login, LoginError, LoginStep, Session};
 pub use watch::{WatchError, Watcher, reach, unwatched};

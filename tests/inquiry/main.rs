@@ -2,6 +2,10 @@
 //! Asking creates nothing, waits for no broker that hangs, and goes to the broker that knows.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod effects;
+mod groups;
 mod questions;
+#[path = "../recorder_support/mod.rs"]
+mod recorder_support;
 mod routes;
 mod world;

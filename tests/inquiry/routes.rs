@@ -7,8 +7,10 @@ use loadtest::batch::Batch;
 use loadtest::kafka::{self, Cluster};
 use loadtest::wait_for;
 use weir::limits;
+use weir::policy::HeldOperation;
 use weir::upstream::Answered;
 
+use crate::effects::{facts, of_topic};
 use crate::world::*;
 
 fn offsets(answers: &[Answered]) -> Vec<Option<i64>> {
@@ -42,6 +44,13 @@ fn each_question_goes_to_the_broker_that_knows_and_none_waits_for_one_that_hangs
     assert_eq!(offsets(&ask(&weir, starts())), [Some(1), Some(2), Some(3)]);
     let positions = groups.iter().map(|group| committed(group, "spread", 2)).collect();
     assert_eq!(offsets(&ask(&weir, positions)), vec![Some(6); groups.len()]);
+
+    // Every leader's records, each of them once, and every coordinator's groups.
+    let effect = facts(&weir, HeldOperation::DeleteTopics, vec![of_topic("spread", &[])]);
+    assert_eq!(effect[0], "spread partitions: 3 partitions, 3 replicas each");
+    assert_eq!(effect[1], "spread records: 21 records");
+    assert_eq!(effect[3], format!("spread groups: {} groups read it, 0 active", groups.len()));
+    assert_eq!(effect[4], "spread group: group-0: empty, 12 records behind");
 
     // Nobody has noticed yet that broker 2 hangs: its partition is unknown or answered by its next leader, in time.
     kafka.pause(2).unwrap();

@@ -10,8 +10,10 @@
 
 mod claims;
 mod desk;
+pub mod effect;
 mod registry;
 mod rows;
+mod surveyor;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -21,6 +23,7 @@ use crate::recorder::RecorderError;
 
 pub use desk::ApprovalDesk;
 pub use registry::{Effects, NewDecision, NewRequest, Registry, RegistryOptions};
+pub use surveyor::Surveyor;
 pub use view::{CaseView, DecisionView, GrantView};
 
 /// Why an approval cannot be made, decided on or kept.

@@ -138,16 +138,14 @@ impl Registry {
             tracing::error!("an approval cannot be asked for: {error}");
             (Answer::Refused("the gateway cannot keep requests at the moment".to_owned()), false)
         });
-        if let Answer::Pending { request, .. } = &answer {
-            let waiting = kept.waiting.entry(request.clone()).or_default();
-            waiting.retain(|listener| !listener.is_gone());
-            listener.tell(answer.clone());
-            waiting.push(listener);
-            if made {
-                self.find_effect(request, &ask.action);
-            }
-        } else {
-            listener.tell(answer);
+        let Answer::Pending { request, .. } = &answer else { return listener.tell(answer) };
+        let waiting = kept.waiting.entry(request.clone()).or_default();
+        waiting.retain(|listener| !listener.is_gone());
+        listener.tell(answer.clone());
+        waiting.push(listener);
+        drop(kept);
+        if made {
+            self.find_effect(request, &ask.action);
         }
     }
 
@@ -273,17 +271,17 @@ impl Registry {
             Some(id) => (self.join(&mut kept, id, &ask)?, false),
             None => self.make(&mut kept, &ask, now_ns)?,
         };
-        let id = match answer {
-            (Answer::Pending { request, .. }, made) => {
-                if made {
-                    self.find_effect(&request, &ask.action);
-                }
-                request
-            }
+        let (id, made) = match answer {
+            (Answer::Pending { request, .. }, made) => (request, made),
             (Answer::Refused(why), _) => return Err(ApprovalError::Request(why)),
             (answer, _) => return Err(ApprovalError::Request(format!("{answer:?}"))),
         };
-        self.view_of(&kept, &id, now_ns)
+        let view = self.view_of(&kept, &id, now_ns);
+        drop(kept);
+        if made {
+            self.find_effect(&id, &ask.action);
+        }
+        view
     }
 
     /// Takes a decision of somebody's.
@@ -373,6 +371,7 @@ impl Registry {
         Ok(())
     }
 
+    /// The effect may be told at once: nothing of the registry is held then.
     fn find_effect(self: &Arc<Self>, id: &str, action: &Action) {
         let Some(effects) = self.effects.get() else { return };
         let (registry, id) = (Arc::clone(self), id.to_owned());

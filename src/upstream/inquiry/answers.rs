@@ -13,9 +13,9 @@ use tokio::time::sleep;
 
 use super::groups::{self, OFFSETS_TOPIC, Partitions};
 use super::links::Links;
-use super::topics::{self, EARLIEST, Layout};
+use super::topics::{self, EARLIEST, TopicFacts};
 use super::trouble::Trouble;
-use super::{Answered, Question, Value};
+use super::{Answered, Place, Question, Value};
 
 /// Between the two tries: leaders are elected within some hundred ms.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -84,7 +84,7 @@ async fn round(links: &Arc<Links>, questions: Vec<Question>, mut tell: impl FnMu
     }
 }
 
-fn exists(described: Option<&Result<Layout, Trouble>>) -> Result<Value, Trouble> {
+fn exists(described: Option<&Result<TopicFacts, Trouble>>) -> Result<Value, Trouble> {
     match described {
         Some(Ok(_)) => Ok(Value::Exists(true)),
         Some(Err(Trouble::NoTopic)) => Ok(Value::Exists(false)),
@@ -93,26 +93,24 @@ fn exists(described: Option<&Result<Layout, Trouble>>) -> Result<Value, Trouble>
     }
 }
 
-fn leader(described: Option<&Result<Layout, Trouble>>, partition: i32) -> Result<i32, Trouble> {
+fn leader(described: Option<&Result<TopicFacts, Trouble>>, partition: i32) -> Result<i32, Trouble> {
     described.cloned().unwrap_or(Err(Trouble::NoTopic))?.leader(partition)
 }
 
-async fn log_starts(links: Arc<Links>, leader: i32, partitions: Vec<(String, i32)>) -> Vec<Told> {
-    let asked: Vec<(&str, i32)> = partitions.iter().map(|(topic, partition)| (&**topic, *partition)).collect();
-    let mut offsets = topics::offsets(&links, leader, &asked, EARLIEST).await;
-    let told = partitions.into_iter().map(|(topic, partition)| {
-        let place = (topic, partition);
+async fn log_starts(links: Arc<Links>, leader: i32, places: Vec<Place>) -> Vec<Told> {
+    let mut offsets = topics::offsets(&links, leader, &places, EARLIEST).await;
+    let told = places.into_iter().map(|place| {
         let offset = match &mut offsets {
             Ok(offsets) => offsets.remove(&place).unwrap_or(Err(Trouble::Malformed(leader))),
             Err(trouble) => Err(trouble.clone()),
         };
-        (Question::LogStart { topic: place.0, partition }, offset.map(Value::Offset))
+        (Question::LogStart { topic: place.0, partition: place.1 }, offset.map(Value::Offset))
     });
     told.collect()
 }
 
 /// Places by the group whose positions are asked for.
-type ByGroup = BTreeMap<String, Vec<(String, i32)>>;
+type ByGroup = BTreeMap<String, Vec<Place>>;
 
 async fn committed(links: Arc<Links>, mut groups: ByGroup) -> Vec<Told> {
     let names: Vec<&str> = groups.keys().map(String::as_str).collect();
@@ -157,8 +155,8 @@ async fn positions(links: Arc<Links>, coordinator: i32, groups: ByGroup) -> Vec<
 
 fn of_group(
     group: String,
-    places: Vec<(String, i32)>,
-    position: impl Fn(&(String, i32)) -> Result<i64, Trouble>,
+    places: Vec<Place>,
+    position: impl Fn(&Place) -> Result<i64, Trouble>,
 ) -> impl Iterator<Item = Told> {
     places.into_iter().map(move |place| {
         let answered = position(&place).map(Value::Offset);

@@ -12,6 +12,7 @@ use kafka_protocol::messages::offset_fetch_request::{
 use kafka_protocol::messages::{FindCoordinatorRequest, GroupId, OffsetFetchRequest, OffsetFetchResponse};
 use kafka_protocol::protocol::StrBytes;
 
+use super::Place;
 use super::links::Links;
 use super::topics::named;
 use super::trouble::Trouble;
@@ -29,10 +30,10 @@ const FETCH_ONE: Versions = Versions { min: 2, max: 7 };
 const FETCH_MANY: Versions = Versions { min: 8, max: 9 };
 
 /// Partitions by topic.
-pub(super) type Partitions = BTreeMap<String, Vec<i32>>;
+pub type Partitions = BTreeMap<String, Vec<i32>>;
 
 /// What a group has committed, by topic and partition: -1 where it has not.
-pub(super) type Positions = HashMap<(String, i32), Result<i64, Trouble>>;
+pub(super) type Positions = HashMap<Place, Result<i64, Trouble>>;
 
 fn group_id(group: &str) -> GroupId {
     GroupId(StrBytes::from_string(group.to_owned()))

@@ -2,7 +2,7 @@
 //! would come to.
 //!
 //! Shards ask through [`Cluster::ask`]; a task on the upstream thread answers ([`answers`]), over connections of its own
-//! ([`links`]).
+//! ([`links`]). What an action would come to is found out by who shows it ([`Inquirer`]), on its own threads.
 //!
 //! Invariants:
 //! - Asking blocks nobody, changes nothing on the cluster and creates nothing.
@@ -12,6 +12,9 @@
 mod answers;
 mod groups;
 mod links;
+mod readers;
+mod settings;
+mod survey;
 mod topics;
 mod trouble;
 
@@ -21,11 +24,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
+pub use groups::Partitions;
+pub use readers::{GroupFacts, Readers};
+pub use settings::{Setting, SettingsOf};
+pub use survey::Inquirer;
+pub use topics::{PartitionFacts, TopicFacts};
 pub use trouble::Trouble;
 
 use super::cluster::Cluster;
 use crate::limits;
 use links::Links;
+
+/// A topic and one of its partitions.
+pub type Place = (String, i32);
 
 /// Something that must be known before it can be decided whether an exchange is held.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

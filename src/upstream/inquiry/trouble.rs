@@ -61,6 +61,9 @@ pub enum Trouble {
     /// A partition without a leader.
     #[error("partition {0} has no leader")]
     NoLeader(i32),
+    /// The broker answers and leaves this out, as older ones do where Weir may not know.
+    #[error("the broker does not tell, perhaps because Weir has no right to know")]
+    Untold,
     /// All of it took too long.
     #[error("the cluster did not answer in time")]
     Late,

@@ -20,7 +20,7 @@ const EXIT_CODES: &str = "Exit codes:
   3  nothing has that id or name
   4  `weir doctor` warns
   5  `weir doctor` found a problem
-  6  `weir simulate`: something would be newly denied";
+  6  `weir simulate`: something would be newly denied or held";
 
 /// A gateway on the wire between Kafka clients and Kafka clusters: identity, policy, evidence.
 #[derive(Debug, Parser)]
@@ -38,7 +38,7 @@ pub(super) enum Command {
     Check(ConfigArg),
     /// Tell why somebody sees what they see: which rules of the policy file apply, which do not, and why
     Explain(ExplainArgs),
-    /// Try a policy on what was recorded: who would be newly denied what, before it holds
+    /// Try a policy on what was recorded: what would be newly denied or held, before it holds
     Simulate(SimulateArgs),
     /// Have the running gateway read its policy file again; returns when it is in force
     Reload(ReloadArgs),
@@ -166,7 +166,7 @@ pub(super) struct SimulateArgs {
     /// Only what came through this listener
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// At most this many ways of being denied, the most frequent ones; all are counted
+    /// At most this many ways of being denied, and of being held, the most frequent ones; all are counted
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) limit: u32,
     /// Print a JSON object

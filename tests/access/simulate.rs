@@ -46,7 +46,7 @@ fn what_a_simulation_foretells_is_what_happens_once_the_policy_holds() {
         let run = |person: &Person, args: &[&str], input: &str| {
             process::run_any("kcat", &person.kcat_command(args), input.as_bytes(), LIMIT).unwrap().1
         };
-        let write = || run(&maker, &["-P", "-t", &topic], "one\ntwo\n").stderr;
+        let write = || run(&maker, &["-P", "-q", "-t", &topic], "one\ntwo\n").stderr;
         let read = || run(&analyst, &["-q", "-e", "-G", "analytics-1", "-X", "auto.offset.reset=earliest", &topic], "");
         assert_eq!(write(), "");
         let before = read();

@@ -69,8 +69,8 @@ fn items(api_key: i16, version: i16, body: &[u8]) -> (Vec<event::Item>, u32) {
     (description.items, description.omitted)
 }
 
-/// Everything is allowed but one operation on one thing.
-fn all_but(operation: Operation, kind: ResourceKind, name: &str) -> AccessRules {
+/// Everything is allowed but one operation on one thing, and on the cluster where that would do as well.
+fn all_but(operation: Operation, kind: ResourceKind, name: &str, on_cluster: bool) -> AccessRules {
     let patterns = |of: ResourceKind| {
         let texts = if of == kind { vec![name.to_owned()] } else { Vec::new() };
         NamePatterns::names(&texts).unwrap()
@@ -90,7 +90,7 @@ fn all_but(operation: Operation, kind: ResourceKind, name: &str) -> AccessRules 
         topics: patterns(ResourceKind::Topic),
         consumer_groups: patterns(ResourceKind::Group),
         transactional_ids: patterns(ResourceKind::TransactionalId),
-        cluster: kind == ResourceKind::Cluster,
+        cluster: kind == ResourceKind::Cluster || on_cluster,
         ..AccessRule::default()
     };
     AccessRules::new(vec![allow, deny]).unwrap()
@@ -167,7 +167,8 @@ fn what_an_event_tells_is_judged_as_its_request_was_for_every_api() {
                     if api.key == key::STREAMS_GROUP_HEARTBEAT && operation == Operation::Create {
                         continue;
                     }
-                    let rules = all_but(operation, kind, name);
+                    let does_as_well = matches!(rule(api.key), Rule::Asks(asks) if asks.or_cluster == Some(operation));
+                    let rules = all_but(operation, kind, name, does_as_well);
                     let Some(judged) = refuses(api.key, version, &body, &rules) else { continue };
                     let told = recorded_refuses(api.key, &items, &rules);
                     let agree = if untold.forgotten { told || !judged } else { told == judged };

@@ -135,3 +135,103 @@ fn named(items: &[Item]) -> impl Iterator<Item = (ResourceKind, &Item)> {
         Some((kind, item))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::policy::{AccessClient, ApprovalRules, Approvers, NamePatterns, Patterns, Terms, When};
+
+    fn rule(operations: &[HeldOperation], when: Option<When>) -> ApprovalRule {
+        let terms = Terms {
+            rule: "production".to_owned(),
+            approvers: Approvers::Of { group: "sre".to_owned(), count: 1 },
+            reason_required: false,
+            expires_s: 100,
+            valid_s: 50,
+            uses: 1,
+            window_s: 50,
+            break_glass: Vec::new(),
+        };
+        ApprovalRule {
+            listeners: Vec::new(),
+            issuers: Patterns::default(),
+            subjects: Patterns::default(),
+            groups: Vec::new(),
+            unless_groups: Vec::new(),
+            operations: operations.to_vec(),
+            topics: NamePatterns::topics(&["prod.*".to_owned()]).unwrap(),
+            consumer_groups: NamePatterns::names(&["team-*".to_owned()]).unwrap(),
+            cluster: true,
+            when,
+            hold: Duration::from_secs(5),
+            terms,
+        }
+    }
+
+    /// `yes`, `no` or `perhaps` for each thing that can be held.
+    fn held(rule: ApprovalRule, api_key: i16, request: &[Item], response: &[Item]) -> Vec<&'static str> {
+        let client = AccessClient {
+            listener: "main",
+            issuer: "weir",
+            subject: "somebody",
+            groups: &[],
+            client_id: None,
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            scopes: None,
+        };
+        let rules = ApprovalRules::new(vec![rule]).unwrap().about(&client).unwrap();
+        let word = |one: &Holdable<'_>| match one.held_by(&rules) {
+            Holding::By(_) => "yes",
+            Holding::No => "no",
+            Holding::Perhaps => "perhaps",
+        };
+        holdable(api_key, request, response).iter().map(word).collect()
+    }
+
+    fn topic(name: &str, offset: Option<i64>, records: Option<u32>) -> Item {
+        Item { name: name.to_owned(), partition: Some(0), offset, records, ..Item::default() }
+    }
+
+    fn group(name: &str) -> Item {
+        Item { resource: Resource::Group, name: name.to_owned(), ..Item::default() }
+    }
+
+    #[test]
+    fn what_a_rule_names_is_held_and_nothing_else() {
+        use HeldOperation::*;
+        let topics = [topic("prod.a", None, None), topic("prod.a", None, None), topic("dev.a", None, None)];
+        assert_eq!(held(rule(&[DeleteTopics], None), key::DELETE_TOPICS, &topics, &[]), ["yes", "no"]);
+        assert_eq!(held(rule(&[Produce], None), key::DELETE_TOPICS, &topics, &[]), ["no", "no"]);
+        assert_eq!(held(rule(&[Produce], None), key::PRODUCE, &topics, &[]), ["yes", "no"]);
+        let groups = [group("team-1"), group("other")];
+        assert_eq!(held(rule(&[DeleteGroups], None), key::DELETE_GROUPS, &groups, &[]), ["yes", "no"]);
+        assert_eq!(held(rule(&[ElectLeaders], None), key::ELECT_LEADERS, &[], &[]), ["yes"], "all of them");
+        assert_eq!(held(rule(&[AlterQuotas], None), key::ALTER_CLIENT_QUOTAS, &[], &[]), ["yes"]);
+        let broker = Item { resource: Resource::Broker, name: "1".to_owned(), ..Item::default() };
+        assert_eq!(held(rule(&[AlterConfigs], None), key::INCREMENTAL_ALTER_CONFIGS, &[broker], &[]), ["yes"]);
+        assert_eq!(held(rule(&[DeleteTopics], None), key::LIST_OFFSETS, &topics, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn what_more_than_an_event_decides_is_perhaps_held() {
+        use HeldOperation::*;
+        let earliest = Some(When { from_earliest: true, volume: None });
+        let asked = |offset| [topic("prod.a", Some(offset), None)];
+        assert_eq!(held(rule(&[Fetch], earliest), key::FETCH, &asked(0), &[]), ["yes"]);
+        assert_eq!(held(rule(&[Fetch], earliest), key::FETCH, &asked(7), &[]), ["perhaps"]);
+        let read = [topic("prod.a", Some(7), Some(3)), topic("prod.b", None, None)];
+        assert_eq!(held(rule(&[Fetch], None), key::FETCH, &[], &read), ["yes"], "a session goes on");
+        assert_eq!(held(rule(&[Produce], None), key::PRODUCE, &[], &read), [""; 0]);
+        let committed = [group("team-1"), topic("dev.a", Some(7), None)];
+        assert_eq!(held(rule(&[ResetOffsets], None), key::OFFSET_COMMIT, &committed, &[]), ["perhaps", "no"]);
+        assert_eq!(held(rule(&[ResetOffsets], None), key::OFFSET_DELETE, &committed, &[]), ["yes", "no"]);
+        let named = [topic("prod.a", None, None), topic("prod.b", None, None)];
+        let missing = Item { error_code: 3, ..topic("prod.b", None, None) };
+        let answer = [topic("prod.a", None, None), missing];
+        assert_eq!(held(rule(&[CreateTopics], None), key::METADATA, &named, &answer), ["perhaps"], "one is there");
+    }
+}

@@ -60,6 +60,8 @@ mod tests {
 
     /// APIs that change something and are never held, with the reason.
     const NEVER: &[(i16, &str)] = &[
+        (key::LEAVE_GROUP, "a member that leaves does so by falling silent as well"),
+        (key::INIT_PRODUCER_ID, "begins what Produce does, which is held"),
         (key::ADD_PARTITIONS_TO_TXN, "begins what Produce does, which is held"),
         (key::ADD_OFFSETS_TO_TXN, "begins what TxnOffsetCommit does, which is held"),
         (key::END_TXN, "a transaction that cannot end blocks its readers"),

@@ -2,7 +2,7 @@
 
 use super::{MaskingRules, RuleSet};
 use crate::mask::detect::Detector;
-use crate::mask::{Path, Segment, Target};
+use crate::mask::{Action, Path, Segment, Target};
 
 /// One thing that rules name, and which rule decides what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,12 @@ impl MaskingRules {
             }
         };
         let numbers: Vec<usize> = set.iter().filter(about).collect();
-        let strictness = |number: usize| self.0[number].action.strictness();
+        // Of two that are as strict, that counts whose action stands first among all rules, as in what they compile to.
+        let stands = |action: &Action| set.iter().position(|number| self.0[number].action == *action);
+        let strictness = |number: usize| {
+            let action = &self.0[number].action;
+            (action.strictness(), std::cmp::Reverse(stands(action)))
+        };
         let first = numbers.first().copied()?;
         let rule =
             numbers.iter().fold(first, |best, next| if strictness(*next) > strictness(best) { *next } else { best });

@@ -220,44 +220,6 @@ fn names_that_refer_to_nothing_or_are_taken() {
 }
 
 #[test]
-fn who_may_use_the_api_is_checked() {
-    const BIND: &str = "  bind: \"127.0.0.1:9280\"";
-    let open = |more: &str| format!("  bind: \"0.0.0.0:9280\"\n{more}");
-    let with = |more: &str| format!("{BIND}\n{more}");
-    check(&[
-        (
-            BIND,
-            &open("  roles: { admin: [sre] }"),
-            &[
-                "weir.yaml:5:9: control.bind: logins to the API would cross the network in the clear; expected `tls` beside \
-               `roles`, or a loopback address such as \"127.0.0.1:9280\"",
-            ],
-        ),
-        (
-            BIND,
-            &with("  roles: { admins: [sre], viewer: [], auditor: x }"),
-            &[
-                "weir.yaml:6:12: control.roles.admins: unknown key; did you mean `admin`?",
-                "weir.yaml:6:35: control.roles.viewer: found an empty list; expected a list of names of groups, at least one",
-                "weir.yaml:6:48: control.roles.auditor: found `x`; expected a list of names of groups",
-            ],
-        ),
-        (
-            BIND,
-            &with("  issuers: [corp]"),
-            &[
-                "weir.yaml:6:12: control.issuers: there are no issuers to take JWTs of; expected the top level section `issuers`",
-            ],
-        ),
-        (
-            BIND,
-            &with("  tls: { certificate: ./none.pem }"),
-            &["weir.yaml:6:8: control.tls.key: missing; expected a PEM file with the certificate's private key"],
-        ),
-    ]);
-}
-
-#[test]
 fn what_is_not_in_this_version_is_told_apart_from_typing_errors() {
     const AUTH: &str = "`anonymous`, `weir_token`, `scram`, `jwt` or `mtls`";
     check(&[(

@@ -66,7 +66,6 @@ fn an_address_beyond_loopback_stays_lawful_for_monitoring() {
 
 #[test]
 fn who_may_use_the_api_is_checked() {
-    const BIND: &str = "  bind: \"127.0.0.1:9280\"";
     let open = |more: &str| format!("  bind: \"0.0.0.0:9280\"\n{more}");
     let with = |more: &str| format!("{BIND}\n{more}");
     check(&[

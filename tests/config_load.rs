@@ -46,6 +46,7 @@ fn the_smallest_configuration_works_as_written() {
     assert_eq!(config.store.retention_days, 30);
     assert_eq!(config.store.journal_bytes, 64 << 20);
     assert_eq!(config.control.bind.to_string(), "127.0.0.1:9280");
+    assert!(config.control.tls.is_none() && config.control.roles.is_empty(), "nobody may use the API");
     assert_eq!(config.control.socket, folder.path().join("weir-data/weir.sock"));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
     assert_eq!(config.drain, Duration::from_secs(10));

@@ -35,6 +35,11 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader, known: &Known<'_>, p
     let tls = tls::of_control(&section, reader);
     let roles = roles(&section, reader);
     let issuers = match section.node("issuers") {
+        Some(node) if known.issuers.is_empty() => {
+            let what = "there are no issuers to take JWTs of; expected the top level section `issuers`";
+            reader.report(node.at, format!("{}: {what}", section.path("issuers")));
+            None
+        }
         Some(node) => issuer_names(node, &section.path("issuers"), reader, known.issuers),
         None => Some(known.issuers.to_vec()),
     };

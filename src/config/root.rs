@@ -37,12 +37,12 @@ pub(super) fn read(tree: &Node, reader: &mut Reader) -> Option<Config> {
     let drain = process::drain(&root, reader);
     let store = store::read(&root, reader);
     let store_path = store.as_ref().map(|store| store.path.as_path());
-    let limits = limits::read(&root, reader);
-    let Clusters { names, read: clusters } = clusters::read(&root, reader);
     let issuers = issuers::read(&root, reader);
     let webhooks = webhooks::read(&root, reader);
     let control =
         control::read(&root, reader, &control::Known { store: store_path, issuers: &issuers.names }, &mut ports);
+    let limits = limits::read(&root, reader);
+    let Clusters { names, read: clusters } = clusters::read(&root, reader);
     let known = listeners::Known { clusters: &names, issuers: &issuers.names };
     let listeners = listeners::read(&root, reader, &known, &mut ports);
     let listener_names: Vec<String> = listeners.iter().flatten().map(|listener| listener.name.clone()).collect();

@@ -46,7 +46,7 @@ fn control(config: &Config) -> Finding {
         return Finding::ok(id, subject, format!("{bind}, which only this machine reaches"));
     }
     Finding::warning(id, subject, format!("{bind} may be reached from elsewhere"))
-        .why("it asks for no login; it tells nothing about clients, but how the gateway fares")
+        .why("monitoring asks for no login there; it tells nothing about clients, but how the gateway fares")
         .remedy("bind it to a loopback address, or see that a firewall lets only your monitoring through")
 }
 

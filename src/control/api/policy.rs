@@ -12,6 +12,10 @@ use super::extract::Body;
 use super::{Served, blocking, page};
 use crate::control::policy::{PolicyChecked, PolicyFile, PolicyInForce, PolicyQuestion, PolicyReloaded};
 use crate::control::problem::Problem;
+use crate::limits::POLICY_FILES_MAX;
+
+/// Characters of a file's name: what file systems take.
+const FILE_NAME_MAX: usize = 255;
 
 pub(super) fn routes() -> OpenApiRouter<Served> {
     OpenApiRouter::new()
@@ -51,7 +55,7 @@ struct PolicyText {
 #[serde(deny_unknown_fields)]
 struct Candidate {
     /// The files, in the order in which their lists are joined.
-    #[schema(min_items = 1)]
+    #[schema(min_items = 1, max_items = 1000)]
     files: Vec<PolicyFile>,
 }
 
@@ -80,8 +84,11 @@ async fn in_force(served: Served) -> Result<PolicyInForce, Problem> {
 #[utoipa::path(post, path = "/api/v1/policy/check", tag = "policy", request_body = Candidate,
     responses((status = 200, description = "Everything that is wrong with it, with its place", body = PolicyChecked)))]
 async fn check(State(served): State<Served>, Body(asked): Body<Candidate>) -> Result<Json<PolicyChecked>, Problem> {
-    if asked.files.is_empty() {
-        return Err(Problem::unprocessable("files is empty; a policy has one file or more"));
+    let names_fit = asked.files.iter().all(|file| (1..=FILE_NAME_MAX).contains(&file.name.chars().count()));
+    if !(1..=POLICY_FILES_MAX).contains(&asked.files.len()) || !names_fit {
+        let what =
+            format!("a policy has 1 to {POLICY_FILES_MAX} files, each with a name of 1 to {FILE_NAME_MAX} characters");
+        return Err(Problem::unprocessable(what));
     }
     blocking(move || Ok(served.policy.check(asked.files))).await.map(Json)
 }

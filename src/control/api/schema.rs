@@ -240,3 +240,90 @@ pub(in crate::control) struct Event {
     /// What happened: `opened`, `identified`, `login_failed`, `exchange`, `not_captured` or `closed`.
     event: String,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::event::{ConnectionNo, EventKind, SessionId};
+    use crate::policy::{Scopes, TokenRequest};
+    use crate::recorder::{
+        EndReason, EventCursor, PolicyHash, RecordedEvent, Rfc3339, SessionState as State, SessionSummary,
+    };
+
+    fn read<T: for<'de> Deserialize<'de>>(answer: &Value) {
+        serde_json::from_value::<T>(answer.clone()).unwrap_or_else(|e| panic!("{e}: {answer}"));
+    }
+
+    #[test]
+    fn every_field_of_an_answer_is_described() {
+        let identity = crate::event::Identity {
+            issuer: "weir".into(),
+            subject: "ann".into(),
+            groups: vec!["dev".into()],
+            mechanism: crate::event::Mechanism::PlainToken,
+        };
+        let session = SessionSummary {
+            id: SessionId::from_u64(7),
+            identity,
+            client_id: None,
+            client_address: "127.0.0.1".parse().unwrap(),
+            listeners: vec!["main".into()],
+            state: State::Ended,
+            started: Rfc3339(1),
+            started_ns: 1,
+            last_activity: Rfc3339(2),
+            last_activity_ns: 2,
+            ended: Some(Rfc3339(3)),
+            ended_ns: Some(3),
+            end_reason: Some(EndReason::Idle),
+            connections_open: 0,
+            connections_total: 1,
+            exchanges: 1,
+            errors: 0,
+            refused: 0,
+            bytes_in: 1,
+            bytes_out: 1,
+            records_written: 0,
+            records_read: 0,
+            not_captured: 0,
+            frames: 0,
+            frame_bytes: 0,
+            frame_bytes_withheld: 0,
+            topics: vec!["orders".into()],
+            topics_omitted: 0,
+        };
+        read::<Session>(&json!(session));
+        read::<Event>(&json!(RecordedEvent {
+            id: EventCursor::at(5),
+            at: Rfc3339(5),
+            at_ns: 5,
+            node: "n".into(),
+            boot: 1,
+            shard: 0,
+            connection: ConnectionNo(1),
+            policy_hash: PolicyHash([0; 32]),
+            kind: EventKind::NotCaptured { events: 1 },
+        }));
+        read::<Person>(&json!(crate::policy::Person { issuer: "weir".into(), subject: "ann".into() }));
+    }
+
+    #[test]
+    fn a_scope_is_described_as_tokens_take_it() {
+        let text = json!({ "topics": ["orders.*"], "consumer_groups": ["g"], "transactional_ids": ["t"], "operations": ["read"] });
+        read::<Scope>(&text);
+        let request = TokenRequest {
+            subject: "ann".into(),
+            groups: Vec::new(),
+            ttl_ns: 1,
+            minted_by: String::new(),
+            minter: None,
+            scope: serde_json::from_value(text).unwrap(),
+        };
+        let minted = request.mint(&zeroize::Zeroizing::new([7; crate::policy::TOKEN_RANDOM_BYTES]), 1).unwrap();
+        let Scopes(scopes) = minted.record.scopes.unwrap();
+        scopes.iter().for_each(|scope| read::<Scope>(&json!(scope)));
+    }
+}

@@ -71,16 +71,16 @@ fn a_session_shows_what_was_held_and_what_came_of_it() {
     super::world::delete(&mut world.connection(&world.dev), "prod.shown");
     let all = || {
         let sessions = world.gateway.weir_json(&["sessions"]).unwrap();
-        let shown = |session: &serde_json::Value| {
-            world.gateway.weir(&["show", session["id"].as_str().unwrap()]).unwrap().stdout
-        };
-        let shown: String = sessions.iter().map(shown).collect();
-        let said = [
-            format!("waits for approval; request {id}"),
-            format!("nobody has decided yet; request {id}"),
-            format!("approved: a use of the grant of request {id}"),
-        ];
-        Ok(said.iter().all(|line| shown.contains(line)).then_some(()))
+        let ids = sessions.iter().map(|session| session["id"].as_str().unwrap().to_owned());
+        let (mut stages, mut shown) = (Vec::new(), String::new());
+        for session in ids {
+            let events = world.gateway.weir_json(&["show", &session]).unwrap();
+            let held = events.iter().filter(|event| event["event"] == "held" && event["request"] == id.as_str());
+            stages.extend(held.map(|event| event["stage"].as_str().unwrap().to_owned()));
+            shown += &world.gateway.weir(&["show", &session]).unwrap().stdout;
+        }
+        stages.sort();
+        Ok((stages == ["asked", "granted", "undecided"] && shown.contains("held")).then_some(()))
     };
     loadtest::wait_for("the session to show it", super::world::SOON, all).unwrap();
 }

@@ -5,6 +5,7 @@
 //! flushed, the control plane goes last, so that it can be watched. Whatever fails to start takes the rest down with it:
 //! a gateway that cannot record, or cannot tell who is who, does not open its doors.
 
+mod approvals;
 mod policy;
 mod signals;
 mod webhooks;
@@ -20,7 +21,7 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 use thiserror::Error;
 
 use crate::config::{self, Config};
-use crate::control::approvals::{ApprovalDesk, Registry, RegistryOptions, Surveyor};
+use crate::control::approvals::ApprovalDesk;
 use crate::control::{
     self, Check, ControlOptions, IssuerKeys, IssuerSource, KeysAt, LoginOptions, Outbox, Readiness, TokenRegistry,
     Webhooks,
@@ -115,14 +116,11 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let tokens = Arc::new(TokenRegistry::open(recorder.access())?);
     let outbox = Outbox::open(recorder.access())?;
     let webhooks = Webhooks::start(webhooks::options(&config), outbox.clone(), recorder.access(), &config.node)?;
-    let approvals = Arc::new(Registry::open(registry_options(&config, &recorder, outbox))?);
-    let desk = Arc::new(ApprovalDesk::open(Arc::clone(&approvals)).map_err(own("the thread that keeps approvals"))?);
+    let (approvals, desk) = approvals::open(&config, &recorder, outbox)?;
     let issuers = IssuerKeys::start(issuers(&config))?;
     let mut followed: Vec<Arc<dyn Reload>> = Vec::new();
     let (watcher, clusters) = Watcher::start(clusters(&config, &mut followed)?)?;
-    let surveyor =
-        Surveyor::start(clusters.clone(), recorder.queries()).map_err(own("the thread that finds out effects"))?;
-    approvals.find_effects_with(Arc::new(surveyor));
+    approvals::find_effects(&approvals, &clusters, &recorder)?;
     let listeners = listeners(&config, &clusters, &mut followed)?;
     let who = Who { tokens: &tokens, issuers: &issuers, policy, desk: desk.clone() };
     let shards = shard_options(&config, io_uring, &listeners, journals, &who);
@@ -133,13 +131,8 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     }
     let control_tls = control_tls(&config, &mut followed)?;
     let reloader = Reloader::start(followed).map_err(own("the thread that follows files"))?;
-    let readiness = Arc::new(Ready {
-        clusters: clusters.clone(),
-        listeners: listeners.len(),
-        issuers: issuers.table(),
-        health: Box::new(recorder.health_reporter()),
-        draining: AtomicBool::new(false),
-    });
+    let health = Box::new(recorder.health_reporter());
+    let readiness = Arc::new(Ready::of(clusters.clone(), listeners.len(), issuers.table(), health));
     let control = control::start(ControlOptions {
         bind: config.control.bind,
         tls: control_tls,
@@ -255,11 +248,6 @@ fn recorder_options(config: &Config) -> RecorderOptions {
     options.policy_hash = config.policy.snapshot.hash;
     options.retention_days = Some(config.store.retention_days);
     options
-}
-
-fn registry_options(config: &Config, recorder: &Recorder, outbox: Outbox) -> RegistryOptions {
-    let kept = Duration::from_secs(u64::from(config.store.retention_days) * 24 * 3600);
-    RegistryOptions::new(recorder.access(), outbox, None, kept)
 }
 
 fn recording_options(config: &Config) -> RecordingOptions {
@@ -491,6 +479,17 @@ struct Ready {
     issuers: Arc<ArcSwap<IssuerTable>>,
     health: Box<dyn Fn() -> RecorderHealth + Send + Sync>,
     draining: AtomicBool,
+}
+
+impl Ready {
+    fn of(
+        clusters: Vec<Arc<Cluster>>,
+        listeners: usize,
+        issuers: Arc<ArcSwap<IssuerTable>>,
+        health: Box<dyn Fn() -> RecorderHealth + Send + Sync>,
+    ) -> Self {
+        Ready { clusters, listeners, issuers, health, draining: AtomicBool::new(false) }
+    }
 }
 
 impl Readiness for Ready {

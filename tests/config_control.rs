@@ -49,7 +49,14 @@ fn roles_belong_to_groups() {
     let control = load(folder.path(), &text).unwrap().control;
     let of = |group: &str| {
         let (issuer, subject, mechanism) = ("weir".to_owned(), "ann".to_owned(), Mechanism::PlainToken);
-        control.roles.of(&Principal { issuer, subject, groups: vec![group.to_owned()], mechanism, scopes: None })
+        control.roles.of(&Principal {
+            issuer,
+            subject,
+            groups: vec![group.to_owned()],
+            mechanism,
+            minted_by: None,
+            scopes: None,
+        })
     };
     assert_eq!(
         [of("sre"), of("staff"), of("dev")],

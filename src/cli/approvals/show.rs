@@ -68,6 +68,15 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
         }
         effect.trouble.iter().try_for_each(|trouble| line("effect", &format!("not all is known: {trouble}")))?;
     }
+    outcome(case, &mut line)?;
+    if let Some(url) = &case.url {
+        line("see", url)?;
+    }
+    next(case, out)
+}
+
+/// What was said of it, what followed, and what was said of the like.
+fn outcome(case: &CaseView, line: &mut impl FnMut(&str, &str) -> io::Result<()>) -> io::Result<()> {
     for decision in &case.decisions {
         let said = match decision.said {
             Said::Approve => "approved",
@@ -85,10 +94,7 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
         let by = past.decided_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         line("before", &format!("{} {}{by}: {} for {}", past.id, past.state, past.summary, past.requester))?;
     }
-    if let Some(url) = &case.url {
-        line("see", url)?;
-    }
-    next(case, out)
+    Ok(())
 }
 
 fn granted(grant: &GrantView) -> String {

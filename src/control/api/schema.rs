@@ -307,7 +307,7 @@ mod tests {
             policy_hash: PolicyHash([0; 32]),
             kind: EventKind::NotCaptured { events: 1 },
         }));
-        read::<Person>(&json!(crate::policy::Person { issuer: "weir".into(), subject: "ann".into() }));
+        read::<Person>(&json!(crate::policy::Person::new("weir", "ann")));
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn more_than_a_stated_volume_is_held_and_less_is_not() {
     make("pay.bulk");
     let record = "x".repeat(3_000);
     assert_eq!(kcat(&world, &["-P", "-t", "pay.bulk"], &format!("{record}\n{record}\n")).stderr, "");
-    let read = || kcat(&world, &["-C", "-e", "-o", "beginning", "-m", "5", "-t", "pay.bulk"], "");
+    let read = || kcat(&world, &["-C", "-c", "2", "-o", "beginning", "-t", "pay.bulk"], "");
     assert_eq!(read().stdout.lines().count(), 2);
     assert!(world.requests().is_empty());
     thread::scope(|scope| {

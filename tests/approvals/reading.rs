@@ -135,14 +135,15 @@ fn records_wait_and_then_go_on_as_long_as_the_grant() {
 
 #[test]
 fn more_than_a_stated_volume_is_held_and_less_is_not() {
-    let rules = READING.replace("from: earliest", "over: 4KiB, within: 1h");
+    let rules = READING.replace("from: earliest", "over: 8KiB, within: 1h");
     let world = World::with("epoll", &rules);
     make("pay.bulk");
     let record = "x".repeat(3_000);
     assert_eq!(kcat(&world, &["-P", "-t", "pay.bulk"], &format!("{record}\n{record}\n")).stderr, "");
     let read = || kcat(&world, &["-C", "-c", "2", "-o", "beginning", "-t", "pay.bulk"], "");
     assert_eq!(read().stdout.lines().count(), 2);
-    assert!(world.requests().is_empty());
+    assert!(world.requests().is_empty(), "6000 bytes are less");
+    assert_eq!(read().stdout.lines().count(), 2, "what goes beyond it is what is read next");
     thread::scope(|scope| {
         let more = scope.spawn(read);
         world.says(&world.ann, &["approve", &world.pending("fetch pay.bulk")]);

@@ -24,6 +24,21 @@ const TOKEN: &str = "WEIR_TOKEN";
 #[derive(Deserialize)]
 struct Page {
     requests: Vec<CaseView>,
+    next_cursor: Option<String>,
+}
+
+/// All requests, page by page, the newest first.
+fn all(gateway: &Client, mine: bool) -> Result<Vec<CaseView>, CliError> {
+    let (mut requests, mut from) = (Vec::new(), String::new());
+    loop {
+        let page: Page = gateway.get(&format!("/api/v1/requests?limit=1000&mine={mine}{from}"))?;
+        requests.extend(page.requests);
+        match page.next_cursor {
+            // It is made of digits, letters and dashes.
+            Some(cursor) => from = format!("&cursor={cursor}"),
+            None => return Ok(requests),
+        }
+    }
 }
 
 /// `weir requests`.
@@ -33,7 +48,7 @@ pub(super) fn list(args: &RequestsArgs, out: &mut impl Write) -> Result<(), CliE
         let case: CaseView = gateway.get(&format!("/api/v1/requests/{}", path(id)?))?;
         return print(&case, args.json, out);
     }
-    let page: Page = gateway.get(if args.mine { "/api/v1/requests?mine=true" } else { "/api/v1/requests" })?;
+    let requests = all(&gateway, args.mine)?;
     let asked_for = |case: &&CaseView| match args.state {
         None => true,
         Some(args::State::Pending) => case.state == RequestState::Pending,
@@ -42,7 +57,7 @@ pub(super) fn list(args: &RequestsArgs, out: &mut impl Write) -> Result<(), CliE
         Some(args::State::Expired) => case.state == RequestState::Expired,
         Some(args::State::ToBeReviewed) => case.to_be_reviewed,
     };
-    let cases: Vec<&CaseView> = page.requests.iter().filter(asked_for).collect();
+    let cases: Vec<&CaseView> = requests.iter().filter(asked_for).collect();
     if args.json {
         for case in cases {
             writeln!(out, "{}", serde_json::to_string(case)?)?;

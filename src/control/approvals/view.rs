@@ -232,8 +232,9 @@ pub(super) fn notice(case: &Case, now_ns: u64, url: Option<&str>, decided: Optio
     } });
     if let Some(decided) = decided {
         let by = &decided.by.person;
-        if decided.said == Said::BreakGlass {
-            data["break_glass"] = json!({ "by": by, "reason": decided.comment });
+        // Who hears that an emergency was looked at has to know that it was one.
+        if let Some(broke) = case.decisions.iter().find(|earlier| earlier.said == Said::BreakGlass) {
+            data["break_glass"] = json!({ "by": broke.by.person, "reason": broke.comment });
         }
         data["decision"] = json!({ "verdict": decided.said, "by": by, "comment": decided.comment });
     }

@@ -579,3 +579,6 @@ pub const EFFECTS_WAITING_MAX: usize = 256;
 
 /// Of which it is found out at the same time: each asks every broker a few questions.
 pub const EFFECTS_SIDE_BY_SIDE: usize = 4;
+
+/// Topics of share sessions that a connection is known to read, where reading is held; clients subscribe to a few.
+pub const SHARED_TOPICS_MAX: usize = 1024;

@@ -5,16 +5,19 @@
 //! - Which rules are about it goes with the policy and the login that it was looked up for.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
 use super::connection::Connection;
 use super::runtime::Runtime;
-use crate::pipeline::hold::{Circumstances, Passed, Wanted};
+use crate::limits;
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::hold::{Circumstances, Held, Passed, Refusal, Wanted};
 use crate::policy::{AccessClient, Answer, Ask, HeldOperation, HeldRules, Listener, Origin, Person, Requester, Volume};
 use crate::upstream::{Answered, Question};
+use crate::wire::kafka::api::key;
 
 /// What begins, in a client id, the reason for what the client does: `kafka-topics;reason=OPS-12`.
 const REASON: &str = ";reason=";
@@ -24,12 +27,20 @@ const REASON: &str = ";reason=";
 pub(super) struct Approvals {
     /// None until they were looked up; then none where there are none.
     rules: RefCell<Option<Option<Rc<HeldRules>>>>,
+    /// Topics that its share sessions were opened with under these rules; none before one was.
+    shared: RefCell<Option<BTreeSet<String>>>,
 }
 
 impl Approvals {
     /// They are looked up again.
     pub fn forget(&self) {
         self.rules.take();
+        self.shared.take();
+    }
+
+    /// Whether it is known what its share sessions read.
+    pub fn shares_are_known(&self) -> bool {
+        self.shared.borrow().is_some()
     }
 }
 
@@ -157,6 +168,10 @@ impl<R: Runtime> Circumstances for Around<'_, R> {
         Some(self.ask(question)?.offset()? <= offset)
     }
 
+    fn shared(&self) -> Vec<String> {
+        self.c.approvals.shared.borrow().iter().flatten().cloned().collect()
+    }
+
     fn volume(&self, operation: HeldOperation, topic: &str, volume: Volume) -> u64 {
         let (c, now_s) = (self.c, self.c.now_s());
         let cluster = &c.door.listener.cluster.name;
@@ -165,6 +180,28 @@ impl<R: Runtime> Circumstances for Around<'_, R> {
 }
 
 impl<R: Runtime> Connection<R> {
+    /// Counts what goes on of a request, and remembers what its share session reads.
+    pub fn goes_on(&self, exchange: &Exchange, held: &Held, refusals: &[Refusal]) {
+        let refused = |topic: &str| {
+            let names = refusals.iter().flat_map(|refusal| refusal.names.iter().flatten());
+            names.into_iter().any(|(_, name)| name == topic)
+        };
+        if refusals.iter().any(|refusal| refusal.names.is_none()) {
+            return;
+        }
+        let writes: Vec<Passed> = held.writes.iter().filter(|passed| !refused(&passed.topic)).cloned().collect();
+        self.count(HeldOperation::Produce, &writes);
+        if exchange.api_key == key::SHARE_FETCH {
+            let mut shared = self.approvals.shared.borrow_mut();
+            let topics = shared.get_or_insert_default();
+            topics.extend(held.shares.iter().cloned());
+            if topics.len() > limits::SHARED_TOPICS_MAX {
+                // Not known any more: the client is told to open its session anew.
+                shared.take();
+            }
+        }
+    }
+
     /// Counts what its client has read or written.
     pub fn count(&self, operation: HeldOperation, passed: &[Passed]) {
         if let Some(requester) = self.requester().filter(|_| !passed.is_empty()) {

@@ -233,10 +233,18 @@ impl<R: Runtime> Requests<R> {
             c.look_up_topics(&unnamed).await;
         }
         let Some((exchange, frame)) = self.let_through(exchange, frame, body_at).await? else { return Ok(()) };
-        let at_hand = (&mut *batch, buffer);
-        let Some((mut exchange, frame)) = self.held_back(exchange, frame, body_at, at_hand).await? else {
-            return Ok(());
+        // Nobody is asked for what is refused whatever they say.
+        let refused = match &early {
+            None => {
+                guard::judge_head(exchange.api_key, exchange.version, c.door.listener.allow_security_changes).is_some()
+            }
+            Some(judged) => !matches!(judged, Ok(Verdict::Forward(_))),
         };
+        let goes_on = match refused {
+            true => Some((exchange, frame)),
+            false => self.held_back(exchange, frame, body_at, (&mut *batch, buffer)).await?,
+        };
+        let Some((mut exchange, frame)) = goes_on else { return Ok(()) };
         let frame = self.masked(&mut exchange, frame, body_at)?;
         self.keep_whole(&mut exchange, &frame, body_at).await?;
         let judged = early.filter(|_| unnamed.is_empty()).unwrap_or_else(|| judge(&exchange, &frame));

@@ -34,3 +34,23 @@ pub(super) fn moment(asked: Option<u64>) -> Result<Option<u64>, Problem> {
 pub(super) fn cursor<C: FromStr<Err = String>>(asked: Option<String>) -> Result<Option<C>, Problem> {
     asked.map(|text| text.parse()).transpose().map_err(Problem::bad_request)
 }
+
+/// Where something stands in a list by age: when it came to be, and its id.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ByAge(pub(super) u64, pub(super) String);
+
+impl std::fmt::Display for ByAge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}-{}", self.0, self.1)
+    }
+}
+
+impl FromStr for ByAge {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('-').and_then(|(at, id)| Some((u64::from_str_radix(at, 16).ok()?, id)));
+        let (at_ns, id) = parts.ok_or_else(|| "that cursor is not one of this list".to_owned())?;
+        Ok(ByAge(at_ns, id.to_owned()))
+    }
+}

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::caller::{Caller, How};
 use super::extract::{Body, Named, Params};
 use super::looks::Seen;
+use super::page::ByAge;
 use super::{Served, blocking, page};
 use crate::control::approvals::{ApprovalError, CaseView, NewDecision, NewRequest};
 use crate::control::problem::Problem;
@@ -95,33 +96,22 @@ async fn list_requests(
     Params(query): Params<RequestsQuery>,
 ) -> Result<Json<Requests>, Problem> {
     let limit = page::limit(query.limit)?;
-    let own = requester(&caller).map(|requester| requester.person);
-    let own = if query.mine { Some(own?) } else { None };
+    let own = query.mine.then(|| requester(&caller)).transpose()?.map(|requester| requester.person);
     let mut requests = served.approvals.list();
     requests.retain(|case| {
         query.state.is_none_or(|state| case.state == state)
             && own.as_ref().is_none_or(|own| case.requester.person.is_the_same_as(own))
     });
-    if let Some(Place(created_ns, id)) = page::cursor::<Place>(query.cursor)? {
-        requests.retain(|case| (case.created_ns, &case.id) < (created_ns, &id));
+    if let Some(from) = page::cursor::<ByAge>(query.cursor)? {
+        requests.retain(|case| place(case) < from);
     }
-    let last = requests.get(limit - 1).filter(|_| requests.len() > limit);
-    let next_cursor = last.map(|case| format!("{:x}-{}", case.created_ns, case.id));
+    let next_cursor = requests.get(limit - 1).filter(|_| requests.len() > limit).map(|case| place(case).to_string());
     requests.truncate(limit);
     Ok(Json(Requests { requests, next_cursor }))
 }
 
-/// Where a request stands in the list.
-struct Place(u64, String);
-
-impl std::str::FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('-').and_then(|(at, id)| Some((u64::from_str_radix(at, 16).ok()?, id)));
-        let (at_ns, id) = parts.ok_or_else(|| "that cursor is not one of this list".to_owned())?;
-        Ok(Place(at_ns, id.to_owned()))
-    }
+fn place(case: &CaseView) -> ByAge {
+    ByAge(case.created_ns, case.id.clone())
 }
 
 /// One request, with all that is known of it; that somebody looks is noted

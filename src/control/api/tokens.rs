@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::caller::Caller;
 use super::extract::{Body, Named, Params};
+use super::page::ByAge;
 use super::{Served, blocking, page};
 use crate::control::problem::Problem;
 use crate::control::tokens::{CreatedToken, NewToken, TokenError, TokenView};
@@ -46,36 +47,16 @@ async fn list_tokens(
 ) -> Result<Json<Tokens>, Problem> {
     let limit = query.limit.map(|limit| page::limit(Some(limit))).transpose()?.unwrap_or(usize::MAX);
     let mut tokens = served.tokens.list();
-    if let Some(place) = page::cursor::<Place>(query.cursor)? {
-        tokens.retain(|token| Place::of(token) > place);
+    if let Some(from) = page::cursor::<ByAge>(query.cursor)? {
+        tokens.retain(|token| place(token) > from);
     }
-    let next_cursor = tokens.get(limit - 1).filter(|_| tokens.len() > limit).map(|token| Place::of(token).text());
+    let next_cursor = tokens.get(limit - 1).filter(|_| tokens.len() > limit).map(|token| place(token).to_string());
     tokens.truncate(limit);
     Ok(Json(Tokens { tokens, next_cursor }))
 }
 
-/// Where a token stands in the list.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Place(u64, String);
-
-impl Place {
-    fn of(token: &TokenView) -> Place {
-        Place(token.created_ns, token.id.clone())
-    }
-
-    fn text(&self) -> String {
-        format!("{:x}-{}", self.0, self.1)
-    }
-}
-
-impl std::str::FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('-').and_then(|(at, id)| Some((u64::from_str_radix(at, 16).ok()?, id)));
-        let (at_ns, id) = parts.ok_or_else(|| "that cursor is not one of this list".to_owned())?;
-        Ok(Place(at_ns, id.to_owned()))
-    }
+fn place(token: &TokenView) -> ByAge {
+    ByAge(token.created_ns, token.id.clone())
 }
 
 /// Create a token; the answer shows it this once

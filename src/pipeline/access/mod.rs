@@ -27,9 +27,9 @@ pub use peek::may_all_be_written;
 pub use standing::Standing;
 
 /// Kafka's UNKNOWN_TOPIC_OR_PARTITION.
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(super) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 /// Kafka's GROUP_AUTHORIZATION_FAILED.
-const GROUP_AUTHORIZATION_FAILED: i16 = 30;
+pub(super) const GROUP_AUTHORIZATION_FAILED: i16 = 30;
 /// Kafka's TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 /// Kafka's OPERATION_NOT_ATTEMPTED.
@@ -39,7 +39,7 @@ pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
 /// Kafka's UNKNOWN_TOPIC_ID.
 pub(super) const UNKNOWN_TOPIC_ID: i16 = 100;
 /// Kafka's SHARE_SESSION_NOT_FOUND.
-const SHARE_SESSION_NOT_FOUND: i16 = 122;
+pub const SHARE_SESSION_NOT_FOUND: i16 = 122;
 
 #[cfg(test)]
 mod recorded_tests;

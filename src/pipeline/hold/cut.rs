@@ -1,11 +1,15 @@
 //! Takes out of a request what may not be done, with what its client is told instead.
 
-use crate::pipeline::access::{Amends, Judgement, Request};
+use crate::pipeline::access::{
+    Amends, GROUP_AUTHORIZATION_FAILED, Judgement, Request, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,
+};
 use crate::pipeline::describe::TopicDirectory;
+use crate::pipeline::guard::CLUSTER_AUTHORIZATION_FAILED;
 use crate::policy::ActionKind;
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::items::{self, Item};
 use crate::wire::kafka::layout::{Direction, Element, Group, Role};
+use crate::wire::kafka::listing::TOPIC_AUTHORIZATION_FAILED;
 use crate::wire::kafka::tree::{Array, Node, Tree};
 use crate::wire::kafka::walk::Malformed;
 
@@ -18,16 +22,8 @@ pub struct Refusal {
     pub why: String,
 }
 
-/// Said of topics that are named by ids of which nobody has told; clients ask for the id again.
-const UNKNOWN_TOPIC_ID: i16 = 100;
-
 /// Kafka's POLICY_VIOLATION.
 pub const POLICY_VIOLATION: i16 = 44;
-const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
-const GROUP_AUTHORIZATION_FAILED: i16 = 30;
-const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
-/// Kafka's UNKNOWN_TOPIC_OR_PARTITION: what a client is told of a topic that is not there yet; it asks again.
-const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 
 /// What becomes of a request without these. Where it reads records, those are answered as if there were none yet.
 pub fn cut(
@@ -73,9 +69,10 @@ pub fn cut(
         }
         without.take_out(array, &out);
     }
-    if left == 0 && !items.is_empty() {
+    // Metadata's answer tells of the brokers too.
+    if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
-            (key::METADATA | key::FETCH, _) | (_, None) => Judgement::Answered(items),
+            (key::FETCH, _) | (_, None) => Judgement::Answered(items),
             _ if refusals.is_empty() => Judgement::Answered(items),
             (_, Some(array)) => {
                 whole(array.nodes.first().and_then(|node| kind_of(array, Some(node))).unwrap_or(ActionKind::Cluster))
@@ -86,7 +83,9 @@ pub fn cut(
         // With nothing awaited there is no answer to put an error in.
         return Ok(whole(ActionKind::Topic));
     }
-    let amends = Amends { items, ..Amends::default() };
+    // In version 0 naming no topic asks for all of them.
+    let only = (key == key::METADATA && version == 0 && left == 0).then(Vec::new);
+    let amends = Amends { items, only, ..Amends::default() };
     Ok(Judgement::GoesOn { body: Some(without.done(request.body)), amends })
 }
 
@@ -123,6 +122,7 @@ fn kind_of(array: &Array, node: Option<&Node>) -> Option<ActionKind> {
 /// a right that is lacking.
 fn code_of(api_key: i16, version: i16, kind: ActionKind) -> i16 {
     match api_key {
+        // It is not there yet; clients ask again.
         key::METADATA => return UNKNOWN_TOPIC_OR_PARTITION,
         // As if there were nothing yet.
         key::FETCH => return 0,

@@ -20,6 +20,6 @@ mod wanted;
 
 pub use cut::{POLICY_VIOLATION, Refusal, cut};
 pub use reading::{Passed, Readings};
-pub use session::{Session, session};
+pub use session::{Session, goes_on_with_share_session, session};
 pub use table::operation;
 pub use wanted::{Circumstances, Held, Unshowable, Wanted, look};

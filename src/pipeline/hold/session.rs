@@ -16,6 +16,8 @@ pub enum Session {
     NotAskedFor(Vec<u8>),
     /// It goes on with one, or closes it.
     GoesOn,
+    /// It goes on with a share session of which it is not known what it reads.
+    Unknown,
 }
 
 /// A whole fetch that opens no session.
@@ -38,4 +40,11 @@ pub fn session(version: i16, body: &[u8]) -> Result<Session, Malformed> {
         }
         _ => Session::GoesOn,
     })
+}
+
+/// Whether a ShareFetch goes on with a session (KIP-932): then it reads what that session was opened with, besides what it names.
+pub fn goes_on_with_share_session(version: i16, body: &[u8]) -> Result<bool, Malformed> {
+    let tree = Tree::read(key::SHARE_FETCH, version, Direction::Request, body, false)?;
+    let epoch = tree.and_then(|tree| tree.root.number(Role::SessionEpoch)).map(|(epoch, _)| epoch);
+    Ok(epoch.is_none_or(|epoch| epoch > FIRST))
 }

@@ -50,6 +50,10 @@ impl Circumstances for Unknown {
         None
     }
 
+    fn shared(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn volume(&self, _: HeldOperation, _: &str, _: Volume) -> u64 {
         0
     }
@@ -221,4 +225,73 @@ fn a_fetch_asks_for_no_session() {
         assert_eq!(session(version, &encode(0)).unwrap(), Session::NotAskedFor(encode(-1).to_vec()));
         assert_eq!(session(version, &encode(5)).unwrap(), Session::GoesOn);
     }
+}
+
+/// A share session that was opened with one topic.
+struct Sharing;
+
+impl Circumstances for Sharing {
+    fn exists(&self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn log_start(&self, _: &str, _: i32) -> Option<i64> {
+        None
+    }
+
+    fn goes_on(&self, _: &str, _: &str, _: i32, _: i64) -> Option<bool> {
+        None
+    }
+
+    fn shared(&self) -> Vec<String> {
+        vec!["pay.a".to_owned()]
+    }
+
+    fn volume(&self, _: HeldOperation, _: &str, _: Volume) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn what_a_share_session_reads_is_held_with_each_of_its_requests_and_as_a_whole() {
+    use kafka_protocol::messages::ShareFetchRequest;
+    let rules = rules("pay.*");
+    for version in [1] {
+        let encode = |epoch| {
+            let mut body = BytesMut::new();
+            ShareFetchRequest::default().with_share_session_epoch(epoch).encode(&mut body, version).unwrap();
+            body
+        };
+        assert!(!goes_on_with_share_session(version, &encode(0)).unwrap());
+        let body = encode(3);
+        assert!(goes_on_with_share_session(version, &body).unwrap());
+        let request = Request { api_key: key::SHARE_FETCH, version, body: &body };
+        let held = look(request, "main", &rules, &AllTopics, &Sharing).unwrap();
+        let [wanted] = held.wanted.as_slice() else { panic!("{held:?}") };
+        assert_eq!((wanted.action.to_string().as_str(), &wanted.names), ("fetch pay.a", &None));
+        let refusals = [Refusal { names: None, why: "no".to_owned() }];
+        let judged = cut(request, &refusals, &held.unknown, &AllTopics).unwrap();
+        assert!(matches!(judged, Judgement::Refused { .. }), "{judged:?}");
+    }
+}
+
+#[test]
+fn what_nobody_can_name_is_refused_and_asked_of_nobody() {
+    struct NoTopics;
+    impl TopicDirectory for NoTopics {
+        fn name(&self, _: &[u8; 16]) -> Option<Arc<str>> {
+            None
+        }
+        fn learn(&self, _: Vec<([u8; 16], Arc<str>)>) {}
+    }
+    let state = DeleteTopicState::default().with_name(None).with_topic_id(uuid::Uuid::from_bytes([7; 16]));
+    let mut body = BytesMut::new();
+    DeleteTopicsRequest::default().with_topics(vec![state]).encode(&mut body, 6).unwrap();
+    let request = Request { api_key: key::DELETE_TOPICS, version: 6, body: &body };
+    let held = look(request, "main", &rules("*"), &NoTopics, &Unknown).unwrap();
+    assert!(held.wanted.is_empty());
+    assert_eq!(held.unknown, [[7; 16]]);
+    let judged = cut(request, &[], &held.unknown, &NoTopics).unwrap();
+    let Judgement::Answered(items) = judged else { panic!("{judged:?}") };
+    assert_eq!(items[0].code, 100);
 }

@@ -40,6 +40,8 @@ pub struct Held {
     pub unknown: Vec<[u8; 16]>,
     /// What it writes, partition by partition.
     pub writes: Vec<Passed>,
+    /// Topics that it opens a share session with, or adds to one.
+    pub shares: Vec<String>,
     /// How long the client is ready to wait, as the request says.
     pub timeout: Option<Duration>,
 }
@@ -56,6 +58,8 @@ pub trait Circumstances {
     fn log_start(&self, topic: &str, partition: i32) -> Option<i64>;
     /// Whether a commit only goes on with what its client has read; none where that is not known.
     fn goes_on(&self, group: &str, topic: &str, partition: i32, offset: i64) -> Option<bool>;
+    /// Topics that the connection's share sessions were opened with.
+    fn shared(&self) -> Vec<String>;
     /// Bytes of a topic's records that the identity has read or written in the time that is looked back.
     fn volume(&self, operation: HeldOperation, topic: &str, volume: Volume) -> u64;
 }
@@ -90,7 +94,8 @@ pub fn look(
         return Err(Unshowable);
     }
     let writes = if request.api_key == key::PRODUCE { looker.writes() } else { Vec::new() };
-    Ok(Held { wanted, unknown: looker.unknown(), writes, timeout })
+    let shares = if request.api_key == key::SHARE_FETCH { looker.names() } else { Vec::new() };
+    Ok(Held { wanted, unknown: looker.unknown(), writes, shares, timeout })
 }
 
 struct Looker<'a> {
@@ -107,6 +112,12 @@ struct Named<'a> {
     kind: ActionKind,
     name: String,
     said: std::borrow::Cow<'a, Structure>,
+}
+
+impl Named<'_> {
+    fn topic(name: String) -> Self {
+        Named { kind: ActionKind::Topic, name, said: std::borrow::Cow::Owned(Structure::default()) }
+    }
 }
 
 impl<'a> Looker<'a> {
@@ -160,13 +171,17 @@ impl<'a> Looker<'a> {
     /// Records of each topic apart: a grant for one is for it whatever else a client reads or writes with it.
     fn records(&self, operation: HeldOperation) -> Vec<Wanted> {
         let mut all: Vec<Wanted> = Vec::new();
-        for Named { kind, name, said } in self.named() {
+        let shares = self.request.api_key == key::SHARE_FETCH;
+        let of_session = if shares { self.around.shared() } else { Vec::new() };
+        for Named { kind, name, said } in self.named().into_iter().chain(of_session.into_iter().map(Named::topic)) {
             let holding = self.rules.holding(operation, ResourceKind::Topic, &name);
             let rules: Vec<&ApprovalRule> =
                 holding.into_iter().filter(|rule| self.happens(operation, rule, &name, &said)).collect();
             let item = ActionItem { kind, name: name.clone(), parameters: Vec::new() };
             if !rules.is_empty() && !all.iter().any(|wanted| wanted.action.items.first() == Some(&item)) {
-                all.extend(self.together(operation, vec![item], rules.into_iter(), Some(vec![(kind, name)])));
+                // What a share session reads stands in no array of the request: it goes on whole, or not at all.
+                let names = (!shares).then(|| vec![(kind, name)]);
+                all.extend(self.together(operation, vec![item], rules.into_iter(), names));
             }
         }
         all
@@ -263,16 +278,27 @@ impl<'a> Looker<'a> {
         writes
     }
 
-    fn unknown(&self) -> Vec<[u8; 16]> {
-        let id = |named: &Named<'_>| match named.said.get(Role::TopicId) {
-            Some(Datum::Id(id)) if *id != [0; 16] && self.topics.name(id).is_none() => Some(*id),
-            _ => None,
-        };
-        self.named().iter().filter_map(id).collect()
+    fn names(&self) -> Vec<String> {
+        self.named().into_iter().map(|named| named.name).collect()
     }
 
-    /// Everything that the request names, by name.
+    /// Topics that stand there by ids of which nobody has told.
+    fn unknown(&self) -> Vec<[u8; 16]> {
+        self.all_named().iter().filter_map(|named| self.unknown_id(&named.said)).collect()
+    }
+
+    fn unknown_id(&self, element: &Structure) -> Option<[u8; 16]> {
+        topic_id(element).filter(|id| self.topics.name(id).is_none())
+    }
+
+    /// Everything that the request names, by name; what nobody can name is refused, and held by no rule.
     fn named(&self) -> Vec<Named<'a>> {
+        let mut named = self.all_named();
+        named.retain(|named| self.unknown_id(&named.said).is_none());
+        named
+    }
+
+    fn all_named(&self) -> Vec<Named<'a>> {
         let mut named = Vec::new();
         self.gather(self.said, &mut named);
         named
@@ -323,13 +349,8 @@ impl<'a> Looker<'a> {
 
     /// Where both are there, a broker goes by the id.
     fn name_of(&self, kind: ActionKind, element: &Structure) -> String {
-        let id = match element.get(Role::TopicId) {
-            Some(Datum::Id(id)) if *id != [0; 16] => Some(id),
-            _ => None,
-        };
-        match (kind, id) {
-            // One that nobody has told of is refused.
-            (ActionKind::Topic, Some(id)) => self.topics.name(id).map(|name| name.to_string()).unwrap_or_default(),
+        match (kind, topic_id(element)) {
+            (ActionKind::Topic, Some(id)) => self.topics.name(&id).map(|name| name.to_string()).unwrap_or_default(),
             (ActionKind::Topic, None) => {
                 element.text(Role::Topic).or(element.text(Role::ResourceName)).unwrap_or_default().to_owned()
             }
@@ -372,6 +393,13 @@ impl<'a> Looker<'a> {
             };
         let action = Action::new(self.cluster, operation, items, parameters);
         vec![Wanted { action, withheld, terms, hold: holds.into_iter().max().unwrap_or_default(), names }]
+    }
+}
+
+fn topic_id(element: &Structure) -> Option<[u8; 16]> {
+    match element.get(Role::TopicId) {
+        Some(Datum::Id(id)) if *id != [0; 16] => Some(*id),
+        _ => None,
     }
 }
 

@@ -19,13 +19,12 @@ use super::rights::GoesOn;
 use super::{Batch, Requests};
 use crate::event::{CloseReason, EventKind, HeldStage};
 use crate::limits;
-use crate::pipeline::access::{FETCH_SESSION_ID_NOT_FOUND, Judgement, Request};
+use crate::pipeline::access::{FETCH_SESSION_ID_NOT_FOUND, Judgement, Request, SHARE_SESSION_NOT_FOUND};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
-use crate::pipeline::guard;
 use crate::pipeline::head;
 use crate::pipeline::hold::{self, Held, POLICY_VIOLATION, Refusal, Session, Unshowable, Wanted};
-use crate::policy::{Answer, HeldOperation, Requester};
+use crate::policy::{Answer, Requester};
 use crate::shard::approvals::{Around, Ear};
 use crate::shard::login;
 use crate::shard::runtime::{Runtime, Stream};
@@ -72,12 +71,10 @@ impl<R: Runtime> Requests<R> {
         (batch, buffer): (&mut Batch, &[u8]),
     ) -> Result<Option<GoesOn<'a>>, Fault> {
         let c = self.c.clone();
-        let security = c.door.listener.allow_security_changes;
-        let refused_anyway = guard::judge_head(exchange.api_key, exchange.version, security).is_some();
         let reads = matches!(exchange.api_key, key::FETCH | key::SHARE_FETCH);
         exchange.counted = reads && c.held_rules().is_some_and(|rules| rules.count_reads());
         let held = hold::operation(exchange.api_key).is_some_and(|operation| c.holds(operation));
-        let Some(requester) = c.requester().filter(|_| held && !refused_anyway) else {
+        let Some(requester) = c.requester().filter(|_| held) else {
             return Ok(Some((exchange, frame)));
         };
         let frame = match self.session_of(&exchange, &frame[body_at..])? {
@@ -89,6 +86,11 @@ impl<R: Runtime> Requests<R> {
                 let judged = Judgement::Refused { code: FETCH_SESSION_ID_NOT_FOUND, why };
                 return self.judged(exchange, frame, body_at, judged).await;
             }
+            Session::Unknown => {
+                let why = "the share session was not opened on this connection under the rules it has now".to_owned();
+                let judged = Judgement::Refused { code: SHARE_SESSION_NOT_FOUND, why };
+                return self.judged(exchange, frame, body_at, judged).await;
+            }
         };
         let Ok((held, known)) = self.find_held(&exchange, &frame[body_at..], &requester, (batch, buffer)).await? else {
             let why = "it says more than a reviewer can be shown; ask for less at a time".to_owned();
@@ -96,8 +98,8 @@ impl<R: Runtime> Requests<R> {
             return self.judged(exchange, frame, body_at, judged).await;
         };
         let wanted: Vec<&Wanted> = held.wanted.iter().filter(|wanted| !c.may_go_on(wanted, &requester)).collect();
-        c.count(HeldOperation::Produce, &held.writes);
         if wanted.is_empty() && held.unknown.is_empty() {
+            c.goes_on(&exchange, &held, &[]);
             return Ok(Some((exchange, frame)));
         }
         // What came before does not wait for it.
@@ -110,6 +112,7 @@ impl<R: Runtime> Requests<R> {
         let standings = self.wait(&mut exchange, waiting).await?;
         let refusals: Vec<Refusal> =
             wanted.iter().zip(&standings).filter_map(|(wanted, at)| refusal(wanted, at)).collect();
+        c.goes_on(&exchange, &held, &refusals);
         let request = Request { api_key: exchange.api_key, version: exchange.version, body };
         let judged = hold::cut(request, &refusals, &held.unknown, &*c).map_err(Fault::ClientBody)?;
         self.judged(exchange, frame, body_at, judged).await
@@ -118,6 +121,11 @@ impl<R: Runtime> Requests<R> {
     fn session_of(&self, exchange: &Exchange, body: &[u8]) -> Result<Session, Fault> {
         match exchange.api_key {
             key::FETCH => hold::session(exchange.version, body).map_err(Fault::ClientBody),
+            key::SHARE_FETCH => {
+                let goes_on = hold::goes_on_with_share_session(exchange.version, body).map_err(Fault::ClientBody)?;
+                let known = !goes_on || self.c.approvals.shares_are_known();
+                Ok(if known { Session::None } else { Session::Unknown })
+            }
             _ => Ok(Session::None),
         }
     }
@@ -193,7 +201,7 @@ impl<R: Runtime> Requests<R> {
             }
             let told = async { answers.recv().await };
             let look = async {
-                R::sleep(LOOK.min(waiting.patience)).await;
+                R::sleep(LOOK).await;
                 None
             };
             if let Some((which, answer)) = or(told, look).await {

@@ -216,9 +216,8 @@ impl<R: Runtime> Requests<R> {
         let c = self.c.clone();
         let Whole { kept, body_at, exchange, reservation } = whole;
         let frame = kept.map_or(Cow::Borrowed(&buffer[taken.clone()]), Cow::Owned);
-        let judge = |exchange: &Exchange, frame: &[u8]| {
-            guard::judge(exchange, &frame[body_at..], &*c, c.door.listener.allow_security_changes)
-        };
+        let security = c.door.listener.allow_security_changes;
+        let judge = |exchange: &Exchange, frame: &[u8]| guard::judge(exchange, &frame[body_at..], &*c, security);
         // Of a Produce, judged and described is what goes on; before it is masked, only its topics' names matter.
         let produces = masking::records_in(exchange.api_key) == Some(On::Produce);
         let early = (!produces).then(|| judge(&exchange, &frame));
@@ -234,12 +233,7 @@ impl<R: Runtime> Requests<R> {
         }
         let Some((exchange, frame)) = self.let_through(exchange, frame, body_at).await? else { return Ok(()) };
         // Nobody is asked for what is refused whatever they say.
-        let refused = match &early {
-            None => {
-                guard::judge_head(exchange.api_key, exchange.version, c.door.listener.allow_security_changes).is_some()
-            }
-            Some(judged) => !matches!(judged, Ok(Verdict::Forward(_))),
-        };
+        let refused = early.as_ref().is_some_and(|judged| !matches!(judged, Ok(Verdict::Forward(_))));
         let goes_on = match refused {
             true => Some((exchange, frame)),
             false => self.held_back(exchange, frame, body_at, (&mut *batch, buffer)).await?,

@@ -54,18 +54,15 @@ pub fn cut(
         for (place, node) in array.nodes.iter().enumerate() {
             if node.topic_id().is_some_and(|id| unknown.contains(&id)) {
                 items.push(Item::of(node, array.of, UNKNOWN_TOPIC_ID, None));
-                out.push(place);
+            } else if let Some(refusal) = refusals.iter().find(|refusal| is_of(refusal, array, node, topics)) {
+                let kind = kind_of(array, Some(node)).unwrap_or(ActionKind::Cluster);
+                let why = format!("weir: {}", refusal.why);
+                items.push(Item::of(node, array.of, code_of(key, version, kind), Some(&why)));
+            } else {
+                left += 1;
                 continue;
             }
-            match refusals.iter().find(|refusal| is_of(refusal, array, node, topics)) {
-                None => left += 1,
-                Some(refusal) => {
-                    let kind = kind_of(array, Some(node)).unwrap_or(ActionKind::Cluster);
-                    let code = code_of(key, version, kind);
-                    items.push(Item::of(node, array.of, code, Some(&format!("weir: {}", refusal.why))));
-                    out.push(place);
-                }
-            }
+            out.push(place);
         }
         without.take_out(array, &out);
     }

@@ -22,6 +22,7 @@ use crate::limits;
 use crate::pipeline::access::{FETCH_SESSION_ID_NOT_FOUND, Judgement, Request, SHARE_SESSION_NOT_FOUND};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
+use crate::pipeline::guard;
 use crate::pipeline::head;
 use crate::pipeline::hold::{self, Held, POLICY_VIOLATION, Refusal, Session, Unshowable, Wanted};
 use crate::policy::{Answer, Requester};
@@ -74,7 +75,9 @@ impl<R: Runtime> Requests<R> {
         let reads = matches!(exchange.api_key, key::FETCH | key::SHARE_FETCH);
         exchange.counted = reads && c.held_rules().is_some_and(|rules| rules.count_reads());
         let held = hold::operation(exchange.api_key).is_some_and(|operation| c.holds(operation));
-        let Some(requester) = c.requester().filter(|_| held) else {
+        let security = c.door.listener.allow_security_changes;
+        let served = guard::judge_head(exchange.api_key, exchange.version, security).is_none();
+        let Some(requester) = c.requester().filter(|_| held && served) else {
             return Ok(Some((exchange, frame)));
         };
         let frame = match self.session_of(&exchange, &frame[body_at..])? {

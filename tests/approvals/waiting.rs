@@ -1,5 +1,6 @@
 //! What happens on the wire while a request waits, and after.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -145,6 +146,38 @@ fn a_request_that_waits_ends_with_its_clients_right() {
     world.says(&world.ann, &["approve", &id]);
     assert!(connection.closes_within(SOON).unwrap());
     assert!(exists(topic));
+}
+
+#[test]
+fn a_rule_that_comes_while_a_request_waits_is_not_passed_by_an_approval_without_it() {
+    for runtime in RUNTIMES {
+        let world = World::with(runtime, RULES);
+        let topic = format!("prod.ruled-{runtime}");
+        make(&topic);
+        let mut connection = world.connection(&world.dev);
+        let (code, words) = thread::scope(|scope| {
+            let asked = scope.spawn(|| delete(&mut connection, &topic));
+            let id = world.pending(&format!("delete topics {topic}"));
+            let another = RULES.replace("production topics", "owners").replace("approvals:\n", "");
+            fs::write(world.gateway.config_path().with_file_name("policy.yaml"), format!("{RULES}{another}")).unwrap();
+            world.gateway.weir(&["reload"]).unwrap();
+            world.says(&world.ann, &["approve", &id]);
+            asked.join().unwrap()
+        });
+        assert_eq!(code, POLICY_VIOLATION);
+        assert!(words.contains("the policy has changed"), "{words}");
+        assert!(exists(&topic));
+    }
+}
+
+#[test]
+fn a_request_waits_no_longer_than_it_says_that_its_client_does() {
+    let world = World::with("epoll", &RULES.replace("hold: 3s", "hold: 20s"));
+    make("prod.short");
+    let begun = Instant::now();
+    let answer = world.connection(&world.dev).call(6, &deletion(&["prod.short"]).with_timeout_ms(3_000)).unwrap();
+    assert_eq!(answer.responses[0].error_code, POLICY_VIOLATION);
+    assert!(begun.elapsed() < Duration::from_secs(3), "a second of it is for the way back: {:?}", begun.elapsed());
 }
 
 #[test]

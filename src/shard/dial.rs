@@ -24,7 +24,8 @@ pub(super) async fn upstream<R: Runtime>(connection: &Rc<Connection<R>>) -> Resu
         return Ok(upstream);
     }
     let cluster = &connection.door.listener.cluster;
-    let (stream, session) = match dial(connection).await {
+    // Apart from the task, which would else keep room for what is done once.
+    let (stream, session) = match Box::pin(dial(connection)).await {
         Ok(reached) => reached,
         // Metadata tells of new brokers: one that is not there is the client's mistake, and no cause to look at the others.
         Err(why) if connection.node.get().is_some_and(|node| cluster.view().lacks(node)) => {

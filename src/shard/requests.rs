@@ -4,6 +4,8 @@
 //! - Nothing is read while the ring is full or while the broker does not take what was read before.
 //! - A request that changes something is in the journal before its last byte leaves.
 //! - An answer given here takes its place in the ring behind what was forwarded before.
+//! - What is done once or seldom is a future on the heap: the task has room for the largest future in it for as long as the
+//!   connection lives, and most connections are idle.
 
 mod held;
 mod rights;
@@ -43,13 +45,13 @@ use crate::wire::kafka::{api, error_reply, versions};
 
 /// The reading task of a connection.
 pub(super) async fn run<R: Runtime>(c: &Rc<Connection<R>>) -> Result<Option<CloseReason>, Fault> {
-    let asked = handshake::ask_for_broker(c).await;
+    let asked = Box::pin(handshake::ask_for_broker(c)).await;
     let listener = c.door.listener.name.clone();
     c.record(EventKind::Opened { listener, peer: c.peer, broker: c.node.get() }).await;
-    if !asked? || !handshake::with_client(c).await? {
+    if !asked? || !Box::pin(handshake::with_client(c)).await? {
         return Ok(Some(CloseReason::Client));
     }
-    dial::knock(c).await?;
+    Box::pin(dial::knock(c)).await?;
     let mut requests =
         Requests { c: c.clone(), inbound: Inbound::new(c.shard.limits.request_frame_bytes), answered_here: false };
     while !c.reads_ended.get() {
@@ -131,7 +133,7 @@ impl<R: Runtime> Requests<R> {
             if c.renewal.is_due(now_ns) && self.inbound.between_requests() {
                 self.send(&mut batch, buffer).await?;
                 self.flush_answers().await?;
-                renew::run(&c).await?;
+                Box::pin(renew::run(&c)).await?;
             }
             let mut gate = Doorkeeper { c: &c, now_ns };
             let step = self.inbound.advance(&buffer[at..read], now_ns, &mut gate, &*c)?;
@@ -160,9 +162,9 @@ impl<R: Runtime> Requests<R> {
                 }
                 Action::RelayKept(head) => batch.out.own(head),
                 Action::Token { token, exchange } => {
-                    let answer = login::bare(&c, &token).await;
+                    let answer = Box::pin(login::bare(&c, &token)).await;
                     self.inbound.token_next = answer.goes_on;
-                    self.answer_login(exchange, answer).await?;
+                    Box::pin(self.answer_login(exchange, answer)).await?;
                 }
                 Action::Whole(whole) => self.judge(whole, taken, buffer, &mut batch).await?,
             }
@@ -247,9 +249,9 @@ impl<R: Runtime> Requests<R> {
             Verdict::Here => {
                 // Answering may take a moment: what came before does not wait for it.
                 self.send(batch, buffer).await?;
-                self.answer_here(exchange, body).await
+                Box::pin(self.answer_here(exchange, body)).await
             }
-            Verdict::Refuse { code, why } => self.refuse(exchange, body, code, why).await,
+            Verdict::Refuse { code, why } => Box::pin(self.refuse(exchange, body, code, why)).await,
             Verdict::Forward(description) => {
                 let changes = description.changes_something();
                 exchange.group = c.asks_for_groups().then(|| Named::of(&description)).flatten();

@@ -271,6 +271,8 @@ impl<R: Runtime> Shard<R> {
     /// Starts a task on this thread, the only way to: it is counted for as long as the executor keeps it, however it ends.
     pub fn spawn(self: &Rc<Self>, task: impl Future<Output = ()> + 'static) {
         let counted = Counted::begin(self.clone());
+        // Moved into another future as it is, it would take its room twice for as long as it lives.
+        let task = Box::pin(task);
         R::spawn(async move {
             let _counted = counted;
             task.await;

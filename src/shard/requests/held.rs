@@ -69,17 +69,28 @@ impl<R: Runtime> Requests<R> {
         mut exchange: Box<Exchange>,
         frame: Cow<'a, [u8]>,
         body_at: usize,
-        (batch, buffer): (&mut Batch, &[u8]),
+        passed: (&mut Batch, &[u8]),
     ) -> Result<Option<GoesOn<'a>>, Fault> {
-        let c = self.c.clone();
+        let c = &self.c;
         let reads = matches!(exchange.api_key, key::FETCH | key::SHARE_FETCH);
         exchange.counted = reads && c.held_rules().is_some_and(|rules| rules.count_reads());
         let held = hold::operation(exchange.api_key).is_some_and(|operation| c.holds(operation));
         let security = c.door.listener.allow_security_changes;
-        let served = guard::judge_head(exchange.api_key, exchange.version, security).is_none();
-        let Some(requester) = c.requester().filter(|_| held && served) else {
-            return Ok(Some((exchange, frame)));
-        };
+        let is_held = held && guard::judge_head(exchange.api_key, exchange.version, security).is_none();
+        let Some(requester) = is_held.then(|| c.requester()).flatten() else { return Ok(Some((exchange, frame))) };
+        Box::pin(self.held_for(requester, exchange, frame, body_at, passed)).await
+    }
+
+    /// The same of a request of the kind that rules about its client hold.
+    async fn held_for<'a>(
+        &mut self,
+        requester: Requester,
+        mut exchange: Box<Exchange>,
+        frame: Cow<'a, [u8]>,
+        body_at: usize,
+        (batch, buffer): (&mut Batch, &[u8]),
+    ) -> Result<Option<GoesOn<'a>>, Fault> {
+        let c = self.c.clone();
         let frame = match self.session_of(&exchange, &frame[body_at..])? {
             Session::None => frame,
             Session::NotAskedFor(body) => Cow::Owned(head::reframed(&frame[..body_at], &body)),

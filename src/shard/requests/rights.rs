@@ -62,12 +62,12 @@ impl<R: Runtime> Requests<R> {
             Judgement::Answered(items) => {
                 let amends = Amends { items, ..Amends::default() }.with(exchange.amends.take());
                 let items = amends.items;
-                let exchange = self.tell_of(exchange, &frame, body_at).await?;
-                self.answer_items(exchange, &items).await.map(|()| None)
+                let exchange = Box::pin(self.tell_of(exchange, &frame, body_at)).await?;
+                Box::pin(self.answer_items(exchange, &items)).await.map(|()| None)
             }
             Judgement::Refused { code, why } => {
-                let exchange = self.tell_of(exchange, &frame, body_at).await?;
-                self.refuse(exchange, &frame[body_at..], code, why).await.map(|()| None)
+                let exchange = Box::pin(self.tell_of(exchange, &frame, body_at)).await?;
+                Box::pin(self.refuse(exchange, &frame[body_at..], code, why)).await.map(|()| None)
             }
         }
     }

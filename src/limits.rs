@@ -461,6 +461,12 @@ pub const ASKED_AT_ONCE_MAX: usize = 1024;
 /// Bytes of names and parameters that one action may have: pages of them; nobody approves what nobody can read.
 pub const ACTION_BYTES_MAX: usize = 64 * 1024;
 
+/// Actions that one request may hold; each is compared with rules and named in the request's answer.
+pub const HELD_ACTIONS_MAX: usize = 4096;
+
+/// Those of them that are asked for at once: a reviewer's day. The others are when these are decided.
+pub const ASKED_BY_ONE_MAX: usize = 64;
+
 /// Requests of one shard that wait for approval; bytes. A delete of topics has some hundred, a batch of records a megabyte.
 pub const SHARD_HELD_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -479,6 +485,12 @@ pub const DESK_WAIT: Duration = Duration::from_secs(3);
 
 /// Identities whose reading and writing is counted; a large organisation's, and some hundred bytes each.
 pub const READERS_MAX: usize = 16 * 1024;
+
+/// Topics of one identity whose volumes are counted. Of more, those with the least are forgotten: what a client made up is.
+pub const TOPICS_COUNTED_MAX: usize = 4096;
+
+/// The longest name of a topic (`Topic.MAX_NAME_LENGTH` of Kafka).
+pub const TOPIC_NAME_MAX: usize = 249;
 
 /// Partitions of one identity of which it is known how far they were read: a consumer of a large cluster's.
 pub const PARTITIONS_READ_MAX: usize = 64 * 1024;

@@ -4,20 +4,19 @@
 //! - Where no rule is about its client, nothing here costs more than a look at an option.
 //! - Which rules are about it goes with the policy and the login that it was looked up for.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
+use super::clock::wall_ns;
 use super::connection::Connection;
 use super::runtime::Runtime;
 use crate::limits;
-use crate::pipeline::exchange::Exchange;
-use crate::pipeline::hold::{Circumstances, Held, Passed, Refusal, Wanted};
+use crate::pipeline::hold::{Circumstances, Held, Passed, Refusal, ShareEpoch, ShareMember, ShareSession, Wanted};
 use crate::policy::{AccessClient, Answer, Ask, HeldOperation, HeldRules, Listener, Origin, Person, Requester, Volume};
 use crate::upstream::{Answered, Question};
-use crate::wire::kafka::api::key;
 
 /// What begins, in a client id, the reason for what the client does: `kafka-topics;reason=OPS-12`.
 const REASON: &str = ";reason=";
@@ -27,8 +26,10 @@ const REASON: &str = ";reason=";
 pub(super) struct Approvals {
     /// None until they were looked up; then none where there are none.
     rules: RefCell<Option<Option<Rc<HeldRules>>>>,
-    /// Topics that its share sessions were opened with under these rules; none before one was.
-    shared: RefCell<Option<BTreeSet<String>>>,
+    /// Topics of the share sessions that were opened on it under these rules.
+    shared: RefCell<HashMap<ShareMember, BTreeSet<String>>>,
+    /// Requests on their way of which it is counted what they read.
+    reading: Cell<u32>,
 }
 
 impl Approvals {
@@ -38,9 +39,33 @@ impl Approvals {
         self.shared.take();
     }
 
-    /// Whether it is known what its share sessions read.
-    pub fn shares_are_known(&self) -> bool {
-        self.shared.borrow().is_some()
+    /// A request is on its way of which it is counted what it reads.
+    pub fn begins_to_read(&self) {
+        self.reading.set(self.reading.get() + 1);
+    }
+
+    /// It is counted.
+    pub fn has_read(&self) {
+        self.reading.set(self.reading.get().saturating_sub(1));
+    }
+
+    /// Whether something is read that is not counted yet.
+    pub fn is_reading(&self) -> bool {
+        self.reading.get() > 0
+    }
+
+    fn share(&self, ShareSession { member, at, topics }: &ShareSession) {
+        let mut shared = self.shared.borrow_mut();
+        match at {
+            ShareEpoch::Opens => drop(shared.insert(member.clone(), topics.iter().cloned().collect())),
+            ShareEpoch::GoesOn => shared.entry(member.clone()).or_default().extend(topics.iter().cloned()),
+            ShareEpoch::Ends => drop(shared.remove(member)),
+        }
+        let kept: usize = shared.values().map(|topics| 1 + topics.len()).sum();
+        if kept > limits::SHARED_TOPICS_MAX {
+            // Not known any more: the client is told to open its sessions anew.
+            shared.clear();
+        }
     }
 }
 
@@ -124,7 +149,8 @@ impl<R: Runtime> Connection<R> {
     pub fn may_go_on(&self, wanted: &Wanted, requester: &Requester) -> bool {
         wanted.action.operation.goes_on() && {
             let digest = wanted.action.digest(&self.shard.desk.key(), &wanted.withheld);
-            self.shard.desk.open().has(&requester.person, digest, &wanted.terms, self.clock.now_ns())
+            // By the wall clock as it is now: the connection's own goes on from when it was accepted.
+            self.shard.desk.open().has(&requester.person, digest, &wanted.terms, wall_ns())
         }
     }
 }
@@ -168,8 +194,8 @@ impl<R: Runtime> Circumstances for Around<'_, R> {
         Some(self.ask(question)?.offset()? <= offset)
     }
 
-    fn shared(&self) -> Vec<String> {
-        self.c.approvals.shared.borrow().iter().flatten().cloned().collect()
+    fn shared(&self, member: &ShareMember) -> Option<Vec<String>> {
+        self.c.approvals.shared.borrow().get(member).map(|topics| topics.iter().cloned().collect())
     }
 
     fn volume(&self, operation: HeldOperation, topic: &str, volume: Volume) -> u64 {
@@ -181,7 +207,7 @@ impl<R: Runtime> Circumstances for Around<'_, R> {
 
 impl<R: Runtime> Connection<R> {
     /// Counts what goes on of a request, and remembers what its share session reads.
-    pub fn goes_on(&self, exchange: &Exchange, held: &Held, refusals: &[Refusal]) {
+    pub fn goes_on(&self, held: &Held, refusals: &[Refusal]) {
         let refused = |topic: &str| {
             let names = refusals.iter().flat_map(|refusal| refusal.names.iter().flatten());
             names.into_iter().any(|(_, name)| name == topic)
@@ -191,23 +217,18 @@ impl<R: Runtime> Connection<R> {
         }
         let writes: Vec<Passed> = held.writes.iter().filter(|passed| !refused(&passed.topic)).cloned().collect();
         self.count(HeldOperation::Produce, &writes);
-        if exchange.api_key == key::SHARE_FETCH {
-            let mut shared = self.approvals.shared.borrow_mut();
-            let topics = shared.get_or_insert_default();
-            topics.extend(held.shares.iter().cloned());
-            if topics.len() > limits::SHARED_TOPICS_MAX {
-                // Not known any more: the client is told to open its session anew.
-                shared.take();
-            }
-        }
+        held.shares.iter().for_each(|session| self.approvals.share(session));
     }
 
     /// Counts what its client has read or written.
     pub fn count(&self, operation: HeldOperation, passed: &[Passed]) {
-        if let Some(requester) = self.requester().filter(|_| !passed.is_empty()) {
-            let cluster = &self.door.listener.cluster.name;
-            self.shard.readings.count(cluster, &requester.person, operation, passed, self.now_s());
-        }
+        let Some(rules) = self.held_rules().filter(|_| !passed.is_empty()) else { return };
+        let Some(requester) = self.requester() else { return };
+        let bound = |passed: &Passed| if rules.bound(operation, &passed.topic) { passed.bytes } else { 0 };
+        let counted: Vec<Passed> =
+            passed.iter().map(|passed| Passed { bytes: bound(passed), ..passed.clone() }).collect();
+        let cluster = &self.door.listener.cluster.name;
+        self.shard.readings.count(cluster, &requester.person, operation, &counted, self.now_s());
     }
 
     fn now_s(&self) -> u64 {

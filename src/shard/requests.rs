@@ -339,6 +339,9 @@ impl<R: Runtime> Requests<R> {
                 Durability::Relaxed => false,
             };
         }
+        if exchange.counted {
+            self.c.approvals.begins_to_read();
+        }
         exchange.moments.forwarded_ns = self.c.clock.now_ns();
         if exchange.unanswered {
             batch.unanswered.push(*exchange);

@@ -180,6 +180,9 @@ impl<R: Runtime> Responses<R> {
         self.c.answers_passing.whole();
         let Ended { mut exchange, response, session_id, passed } = ended;
         passed.into_iter().for_each(|passed| self.c.count(HeldOperation::Fetch, &passed));
+        if exchange.counted {
+            self.c.approvals.has_read();
+        }
         // One that was asked for under earlier rights holds what they allowed.
         let known = session_id.filter(|_| !self.c.rights_changed(exchange.rights));
         known.into_iter().for_each(|id| self.c.opened_session(id));

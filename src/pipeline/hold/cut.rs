@@ -1,7 +1,10 @@
 //! Takes out of a request what may not be done, with what its client is told instead.
 
+use std::collections::HashMap;
+
 use crate::pipeline::access::{
-    Amends, GROUP_AUTHORIZATION_FAILED, Judgement, Request, UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,
+    Amends, FETCH_SESSION_ID_NOT_FOUND, GROUP_AUTHORIZATION_FAILED, Judgement, Request, SHARE_SESSION_NOT_FOUND,
+    UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION,
 };
 use crate::pipeline::describe::TopicDirectory;
 use crate::pipeline::guard::CLUSTER_AUTHORIZATION_FAILED;
@@ -47,6 +50,11 @@ pub fn cut(
     let Some(tree) = Tree::read(key, version, Direction::Request, request.body, true)? else {
         return Ok(whole(ActionKind::Cluster));
     };
+    if tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0) {
+        // With nothing awaited there is no answer to put an error in.
+        return Ok(whole(ActionKind::Topic));
+    }
+    let refused = Refused::of(refusals, topics);
     let mut without = tree.without();
     let (mut items, mut left) = (Vec::new(), 0);
     for array in tree.root.arrays.iter().filter(|array| kind_of(array, None).is_some()) {
@@ -54,9 +62,8 @@ pub fn cut(
         for (place, node) in array.nodes.iter().enumerate() {
             if node.topic_id().is_some_and(|id| unknown.contains(&id)) {
                 items.push(Item::of(node, array.of, UNKNOWN_TOPIC_ID, None));
-            } else if let Some(refusal) = refusals.iter().find(|refusal| is_of(refusal, array, node, topics)) {
-                let kind = kind_of(array, Some(node)).unwrap_or(ActionKind::Cluster);
-                let why = format!("weir: {}", refusal.why);
+            } else if let Some((kind, why)) = refused.why(array, node) {
+                let why = format!("weir: {why}");
                 items.push(Item::of(node, array.of, code_of(key, version, kind), Some(&why)));
             } else {
                 left += 1;
@@ -69,16 +76,13 @@ pub fn cut(
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
-            (key::FETCH, _) | (_, None) => Judgement::Answered(items),
+            // Others are answered as a whole, unless nobody could say what they name.
+            (key::FETCH | key::PRODUCE, _) | (_, None) => Judgement::Answered(items),
             _ if refusals.is_empty() => Judgement::Answered(items),
             (_, Some(array)) => {
                 whole(array.nodes.first().and_then(|node| kind_of(array, Some(node))).unwrap_or(ActionKind::Cluster))
             }
         });
-    }
-    if tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0) {
-        // With nothing awaited there is no answer to put an error in.
-        return Ok(whole(ActionKind::Topic));
     }
     // In version 0 naming no topic asks for all of them.
     let only = (key == key::METADATA && version == 0 && left == 0).then(Vec::new);
@@ -86,20 +90,36 @@ pub fn cut(
     Ok(Judgement::GoesOn { body: Some(without.done(request.body)), amends })
 }
 
-fn is_of(refusal: &Refusal, array: &Array, node: &Node, topics: &dyn TopicDirectory) -> bool {
-    let kind = kind_of(array, Some(node));
-    let name = match (kind, node.topic_id()) {
-        (Some(ActionKind::Topic), Some(id)) => topics.name(&id).map(|name| name.to_string()).unwrap_or_default(),
-        (Some(ActionKind::Topic), None) => {
-            node.text(Role::Topic).or(node.text(Role::ResourceName)).unwrap_or_default().to_owned()
-        }
-        (Some(ActionKind::Group), _) => {
-            node.text(Role::GroupId).or(node.text(Role::ResourceName)).unwrap_or_default().to_owned()
-        }
-        _ => node.text(Role::ResourceName).unwrap_or_default().to_owned(),
-    };
-    let names = refusal.names.as_deref().unwrap_or_default();
-    names.iter().any(|(of, named)| Some(*of) == kind && *named == name)
+/// What is refused, by the names it has in the request.
+struct Refused<'a> {
+    why: HashMap<(ActionKind, &'a str), &'a str>,
+    topics: &'a dyn TopicDirectory,
+}
+
+impl<'a> Refused<'a> {
+    fn of(refusals: &'a [Refusal], topics: &'a dyn TopicDirectory) -> Self {
+        let names = refusals.iter().flat_map(|refusal| {
+            let names = refusal.names.iter().flatten();
+            names.map(|(kind, name)| ((*kind, name.as_str()), refusal.why.as_str()))
+        });
+        Refused { why: names.collect(), topics }
+    }
+
+    /// What an element is and why it is refused; none where it is not.
+    fn why(&self, array: &Array, node: &Node) -> Option<(ActionKind, &'a str)> {
+        let kind = kind_of(array, Some(node))?;
+        let of_an_id = match (kind, node.topic_id()) {
+            (ActionKind::Topic, Some(id)) => Some(self.topics.name(&id)?),
+            _ => None,
+        };
+        let name = match kind {
+            ActionKind::Topic => of_an_id.as_deref().or(node.text(Role::Topic)),
+            ActionKind::Group => node.text(Role::GroupId),
+            _ => None,
+        };
+        let name = name.or(node.text(Role::ResourceName)).unwrap_or_default();
+        self.why.get(&(kind, name)).map(|why| (kind, *why))
+    }
 }
 
 /// What an array's elements are, of configurations by the element.
@@ -112,6 +132,17 @@ fn kind_of(array: &Array, node: Option<&Node>) -> Option<ActionKind> {
             Some(super::wanted::kind_of_configs(number))
         }
         _ => None,
+    }
+}
+
+/// The error for a request that is refused whole, of those that can be held.
+pub fn code_of_all(api_key: i16, version: i16) -> i16 {
+    match api_key {
+        // Clients open another session, and ask again.
+        key::FETCH => FETCH_SESSION_ID_NOT_FOUND,
+        key::SHARE_FETCH => SHARE_SESSION_NOT_FOUND,
+        key::PRODUCE | key::METADATA => TOPIC_AUTHORIZATION_FAILED,
+        _ => code_of(api_key, version, ActionKind::Cluster),
     }
 }
 

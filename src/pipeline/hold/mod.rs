@@ -18,8 +18,8 @@ mod table;
 mod tests;
 mod wanted;
 
-pub use cut::{POLICY_VIOLATION, Refusal, cut};
+pub use cut::{POLICY_VIOLATION, Refusal, code_of_all, cut};
 pub use reading::{Passed, Readings};
-pub use session::{Session, goes_on_with_share_session, session};
+pub use session::{Session, ShareEpoch, ShareMember, ShareSession, session};
 pub use table::operation;
 pub use wanted::{Circumstances, Held, Unshowable, Wanted, look};

@@ -3,8 +3,8 @@
 //!
 //! Invariants:
 //! - Nothing is counted where no rule asks for it.
-//! - It is bounded: of too many, those that were heard of the longest ago are forgotten, and what is forgotten counts as not
-//!   read.
+//! - It is bounded: of too many, those that were heard of the longest ago, or have read and written the least, are forgotten;
+//!   a position that is forgotten counts as not read.
 //! - It lives as long as the process: after a start, nobody has read anything yet.
 
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +44,24 @@ struct Marks {
 
 const MINUTE_S: u64 = 60;
 
+impl Marks {
+    fn add(&mut self, operation: HeldOperation, topic: &Arc<str>, bytes: u64, minute: u64) {
+        let key = (operation, topic.clone());
+        if self.bytes.len() >= limits::TOPICS_COUNTED_MAX && !self.bytes.contains_key(&key) {
+            let sum = |by_minute: &BTreeMap<u64, u64>| by_minute.values().sum::<u64>();
+            let mut sums: Vec<u64> = self.bytes.values().map(sum).collect();
+            let (_, median, _) = sums.select_nth_unstable(limits::TOPICS_COUNTED_MAX / 2);
+            let median = *median;
+            self.bytes.retain(|_, by_minute| sum(by_minute) > median);
+        }
+        let by_minute = self.bytes.entry(key).or_default();
+        *by_minute.entry(minute).or_default() += bytes;
+        if by_minute.len() as u64 > limits::VOLUME_MINUTES {
+            *by_minute = by_minute.split_off(&minute.saturating_sub(limits::VOLUME_MINUTES));
+        }
+    }
+}
+
 impl Readings {
     /// Counts what has passed.
     pub fn count(&self, cluster: &str, person: &Person, operation: HeldOperation, passed: &[Passed], now_s: u64) {
@@ -63,11 +81,9 @@ impl Readings {
                 let before = marks.upto.entry((topic.clone(), *partition)).or_default();
                 *before = (*before).max(*upto);
             }
-            let by_minute = marks.bytes.entry((operation, topic.clone())).or_default();
-            *by_minute.entry(now_s / MINUTE_S).or_default() += bytes;
-            let first = (now_s / MINUTE_S).saturating_sub(limits::VOLUME_MINUTES);
-            if by_minute.len() as u64 > limits::VOLUME_MINUTES {
-                *by_minute = by_minute.split_off(&first);
+            // No topic has a longer name: it is made up.
+            if *bytes > 0 && topic.len() <= limits::TOPIC_NAME_MAX {
+                marks.add(operation, topic, *bytes, now_s / MINUTE_S);
             }
         }
     }
@@ -116,5 +132,21 @@ mod tests {
         assert_eq!((volume(&ann, 4_000), volume(&ann, 4_300), volume(&bob, 4_000)), (30, 20, 0));
         assert_eq!(readings.upto("main", &ann, "t", 0), Some(5), "who has read a record has read it");
         assert_eq!(readings.upto("other", &ann, "t", 0), None);
+    }
+    #[test]
+    fn topics_that_are_made_up_neither_stay_nor_push_out_what_was_really_written() {
+        let (readings, ann) = (Readings::default(), Person::new("idp", "ann"));
+        let count = |topic: String, bytes| {
+            let passed = [Passed { topic: topic.into(), partition: 0, upto: None, bytes }];
+            readings.count("main", &ann, HeldOperation::Produce, &passed, 60);
+        };
+        count("orders".to_owned(), 1_000_000);
+        (0..3 * limits::TOPICS_COUNTED_MAX).for_each(|n| count(format!("made-up-{n}"), 100));
+        count("x".repeat(30_000), 100);
+        let kept: usize =
+            readings.0.lock().unwrap_or_else(PoisonError::into_inner).values().map(|m| m.bytes.len()).sum();
+        assert!(kept <= limits::TOPICS_COUNTED_MAX, "{kept}");
+        let hour = Volume { over: 0, within: Duration::from_secs(3600) };
+        assert_eq!(readings.volume("main", &ann, HeldOperation::Produce, "orders", hour, 60), 1_000_000);
     }
 }

@@ -5,6 +5,7 @@
 use crate::wire::kafka::api::key;
 use crate::wire::kafka::layout::{Direction, Role};
 use crate::wire::kafka::tree::Tree;
+use crate::wire::kafka::values::Structure;
 use crate::wire::kafka::walk::Malformed;
 
 /// What a Fetch says of its session.
@@ -16,8 +17,6 @@ pub enum Session {
     NotAskedFor(Vec<u8>),
     /// It goes on with one, or closes it.
     GoesOn,
-    /// It goes on with a share session of which it is not known what it reads.
-    Unknown,
 }
 
 /// A whole fetch that opens no session.
@@ -42,9 +41,40 @@ pub fn session(version: i16, body: &[u8]) -> Result<Session, Malformed> {
     })
 }
 
-/// Whether a ShareFetch goes on with a session (KIP-932): then it reads what that session was opened with, besides what it names.
-pub fn goes_on_with_share_session(version: i16, body: &[u8]) -> Result<bool, Malformed> {
-    let tree = Tree::read(key::SHARE_FETCH, version, Direction::Request, body, false)?;
-    let epoch = tree.and_then(|tree| tree.root.number(Role::SessionEpoch)).map(|(epoch, _)| epoch);
-    Ok(epoch.is_none_or(|epoch| epoch > FIRST))
+/// Whose a share session is: a group and a member, by which brokers keep them, whatever connection they are asked on.
+pub type ShareMember = (String, String);
+
+/// A share session as a ShareFetch leaves it (KIP-932).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareSession {
+    /// Whose it is.
+    pub member: ShareMember,
+    /// How far it has come.
+    pub at: ShareEpoch,
+    /// Topics that this request opens it with, or adds to it.
+    pub topics: Vec<String>,
+}
+
+/// How far a share session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareEpoch {
+    /// It is opened, in the place of any before it.
+    Opens,
+    /// It goes on: it reads what it was opened with, besides what the request names.
+    GoesOn,
+    /// It ends, and reads nothing more.
+    Ends,
+}
+
+impl ShareSession {
+    /// That of a ShareFetch whose topics' names are known.
+    pub(super) fn of(said: &Structure, topics: Vec<String>) -> ShareSession {
+        let text = |role| said.text(role).unwrap_or_default().to_owned();
+        let at = match said.number(Role::SessionEpoch) {
+            Some(FIRST) => ShareEpoch::Opens,
+            Some(..FIRST) => ShareEpoch::Ends,
+            _ => ShareEpoch::GoesOn,
+        };
+        ShareSession { member: (text(Role::GroupId), text(Role::MemberId)), at, topics }
+    }
 }

@@ -53,6 +53,15 @@ pub fn operation(api_key: i16) -> Option<HeldOperation> {
     })
 }
 
+/// What an API does that its fields do not say, where others that are held as the same do not do it.
+pub(super) fn beyond_words(api_key: i16) -> Option<(&'static str, &'static str)> {
+    match api_key {
+        key::ALTER_CONFIGS => Some(("all_other_settings", "back to their defaults")),
+        key::OFFSET_DELETE | key::DELETE_SHARE_GROUP_OFFSETS => Some(("positions", "forgotten")),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

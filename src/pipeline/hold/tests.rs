@@ -50,8 +50,8 @@ impl Circumstances for Unknown {
         None
     }
 
-    fn shared(&self) -> Vec<String> {
-        Vec::new()
+    fn shared(&self, _: &ShareMember) -> Option<Vec<String>> {
+        None
     }
 
     fn volume(&self, _: HeldOperation, _: &str, _: Volume) -> u64 {
@@ -227,7 +227,7 @@ fn a_fetch_asks_for_no_session() {
     }
 }
 
-/// A share session that was opened with one topic.
+/// One member's share session was opened with one topic.
 struct Sharing;
 
 impl Circumstances for Sharing {
@@ -243,8 +243,8 @@ impl Circumstances for Sharing {
         None
     }
 
-    fn shared(&self) -> Vec<String> {
-        vec!["pay.a".to_owned()]
+    fn shared(&self, (group, member): &ShareMember) -> Option<Vec<String>> {
+        ((group.as_str(), member.as_str()) == ("g", "m")).then(|| vec!["pay.a".to_owned()])
     }
 
     fn volume(&self, _: HeldOperation, _: &str, _: Volume) -> u64 {
@@ -257,16 +257,28 @@ fn what_a_share_session_reads_is_held_with_each_of_its_requests_and_as_a_whole()
     use kafka_protocol::messages::ShareFetchRequest;
     let rules = rules("pay.*");
     let version = 1;
-    let encode = |epoch| {
+    let encode = |member: &str, epoch| {
+        let request = ShareFetchRequest::default()
+            .with_group_id(Some(StrBytes::from_static_str("g").into()))
+            .with_member_id(Some(StrBytes::from_string(member.to_owned())))
+            .with_share_session_epoch(epoch);
         let mut body = BytesMut::new();
-        ShareFetchRequest::default().with_share_session_epoch(epoch).encode(&mut body, version).unwrap();
+        request.encode(&mut body, version).unwrap();
         body
     };
-    assert!(!goes_on_with_share_session(version, &encode(0)).unwrap());
-    let body = encode(3);
-    assert!(goes_on_with_share_session(version, &body).unwrap());
+    let found = |body: &[u8]| {
+        look(Request { api_key: key::SHARE_FETCH, version, body }, "main", &rules, &AllTopics, &Sharing).unwrap()
+    };
+    for (epoch, at) in [(0, ShareEpoch::Opens), (-1, ShareEpoch::Ends)] {
+        let held = found(&encode("m", epoch));
+        assert!(held.wanted.is_empty() && !held.unknown_session, "it names nothing and reads nothing: {held:?}");
+        assert_eq!(held.shares.unwrap().at, at);
+    }
+    assert!(found(&encode("another", 3)).unknown_session, "sessions are a member's, whoever else has one");
+    let body = encode("m", 3);
     let request = Request { api_key: key::SHARE_FETCH, version, body: &body };
-    let held = look(request, "main", &rules, &AllTopics, &Sharing).unwrap();
+    let held = found(&body);
+    assert!(!held.unknown_session);
     let [wanted] = held.wanted.as_slice() else { panic!("{held:?}") };
     assert_eq!((wanted.action.to_string().as_str(), &wanted.names), ("fetch pay.a", &None));
     let refusals = [Refusal { names: None, why: "no".to_owned() }];

@@ -1,10 +1,11 @@
 //! Holds a whole request against approval rules: which actions in it need a yes, and whose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::action::{self, Withheld};
 use super::reading::Passed;
+use super::session::{ShareEpoch, ShareMember, ShareSession};
 use super::table::{self, Held as Row};
 use crate::limits;
 use crate::pipeline::access::Request;
@@ -40,13 +41,15 @@ pub struct Held {
     pub unknown: Vec<[u8; 16]>,
     /// What it writes, partition by partition.
     pub writes: Vec<Passed>,
-    /// Topics that it opens a share session with, or adds to one.
-    pub shares: Vec<String>,
+    /// The share session that it is of.
+    pub shares: Option<ShareSession>,
+    /// It goes on with a share session of which it is not known what it reads.
+    pub unknown_session: bool,
     /// How long the client is ready to wait, as the request says.
     pub timeout: Option<Duration>,
 }
 
-/// It says more than people can be shown, or what cannot be read.
+/// It says more than people can be shown, or what cannot be read, or of one thing two things, of which brokers choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unshowable;
 
@@ -58,8 +61,8 @@ pub trait Circumstances {
     fn log_start(&self, topic: &str, partition: i32) -> Option<i64>;
     /// Whether a commit only goes on with what its client has read; none where that is not known.
     fn goes_on(&self, group: &str, topic: &str, partition: i32, offset: i64) -> Option<bool>;
-    /// Topics that the connection's share sessions were opened with.
-    fn shared(&self) -> Vec<String>;
+    /// Topics that a share session was opened with; none where that is not known.
+    fn shared(&self, member: &ShareMember) -> Option<Vec<String>>;
     /// Bytes of a topic's records that the identity has read or written in the time that is looked back.
     fn volume(&self, operation: HeldOperation, topic: &str, volume: Volume) -> u64;
 }
@@ -90,12 +93,15 @@ pub fn look(
         Row::Creation => looker.creation(),
         Row::Whole(operation, kind) => looker.whole(operation, kind),
     };
-    if wanted.iter().any(|wanted| wanted.action.bytes() > limits::ACTION_BYTES_MAX) {
+    let is_plain = |action: &Action| action.bytes() <= limits::ACTION_BYTES_MAX && !action.says_it_twice();
+    if wanted.len() > limits::HELD_ACTIONS_MAX || !wanted.iter().all(|wanted| is_plain(&wanted.action)) {
         return Err(Unshowable);
     }
     let writes = if request.api_key == key::PRODUCE { looker.writes() } else { Vec::new() };
-    let shares = if request.api_key == key::SHARE_FETCH { looker.names() } else { Vec::new() };
-    Ok(Held { wanted, unknown: looker.unknown(), writes, shares, timeout })
+    let shares = looker.share_session();
+    let goes_on = shares.as_ref().filter(|session| session.at == ShareEpoch::GoesOn);
+    let unknown_session = goes_on.is_some_and(|session| around.shared(&session.member).is_none());
+    Ok(Held { wanted, unknown: looker.unknown(), writes, shares, unknown_session, timeout })
 }
 
 struct Looker<'a> {
@@ -171,16 +177,18 @@ impl<'a> Looker<'a> {
     /// Records of each topic apart: a grant for one is for it whatever else a client reads or writes with it.
     fn records(&self, operation: HeldOperation) -> Vec<Wanted> {
         let mut all: Vec<Wanted> = Vec::new();
-        let shares = self.request.api_key == key::SHARE_FETCH;
-        let of_session = if shares { self.around.shared() } else { Vec::new() };
+        let mut met = HashSet::new();
+        let session = self.share_session();
+        let goes_on = session.as_ref().filter(|session| session.at == ShareEpoch::GoesOn);
+        let of_session = goes_on.and_then(|session| self.around.shared(&session.member)).unwrap_or_default();
         for Named { kind, name, said } in self.named().into_iter().chain(of_session.into_iter().map(Named::topic)) {
             let holding = self.rules.holding(operation, ResourceKind::Topic, &name);
             let rules: Vec<&ApprovalRule> =
                 holding.into_iter().filter(|rule| self.happens(operation, rule, &name, &said)).collect();
-            let item = ActionItem { kind, name: name.clone(), parameters: Vec::new() };
-            if !rules.is_empty() && !all.iter().any(|wanted| wanted.action.items.first() == Some(&item)) {
+            if !rules.is_empty() && met.insert(name.clone()) {
+                let item = ActionItem { kind, name: name.clone(), parameters: Vec::new() };
                 // What a share session reads stands in no array of the request: it goes on whole, or not at all.
-                let names = (!shares).then(|| vec![(kind, name)]);
+                let names = session.is_none().then(|| vec![(kind, name)]);
                 all.extend(self.together(operation, vec![item], rules.into_iter(), names));
             }
         }
@@ -196,13 +204,14 @@ impl<'a> Looker<'a> {
 
     fn begins_at_the_earliest(&self, topic: &str, said: &Structure) -> bool {
         // A share group's position is the broker's to know.
-        self.request.api_key == key::FETCH
-            && partitions(said).any(|partition| {
-                let index = partition.number(Role::Partition).and_then(|index| i32::try_from(index).ok());
-                let offset = partition.number(Role::Offset).unwrap_or(0);
-                offset <= 0
-                    || index.and_then(|index| self.around.log_start(topic, index)).is_none_or(|start| offset <= start)
-            })
+        let partitions = partitions(said).filter(|_| self.request.api_key == key::FETCH);
+        // Each is looked at, so that what has to be asked of the cluster is asked for all of them at once.
+        partitions.fold(false, |begins, partition| {
+            let index = partition.number(Role::Partition).and_then(|index| i32::try_from(index).ok());
+            let offset = partition.number(Role::Offset).unwrap_or(0);
+            let at_start = || index.and_then(|index| self.around.log_start(topic, index)).is_none_or(|at| offset <= at);
+            (offset <= 0 || at_start()) || begins
+        })
     }
 
     /// What a group's position moves by something else than reading.
@@ -230,12 +239,12 @@ impl<'a> Looker<'a> {
     }
 
     fn only_goes_on(&self, group: &str, topic: &str, said: &Structure) -> bool {
-        partitions(said).all(|partition| {
+        // As above.
+        partitions(said).fold(true, |goes_on, partition| {
             let index = partition.number(Role::Partition).and_then(|index| i32::try_from(index).ok());
-            let offset = partition.number(Role::Offset);
-            index
-                .zip(offset)
-                .is_some_and(|(index, offset)| self.around.goes_on(group, topic, index, offset) == Some(true))
+            let position = index.zip(partition.number(Role::Offset));
+            position.is_some_and(|(index, offset)| self.around.goes_on(group, topic, index, offset) == Some(true))
+                && goes_on
         })
     }
 
@@ -248,10 +257,10 @@ impl<'a> Looker<'a> {
             key::METADATA => self.request.version < 4 || self.said.number(Role::AllowAutoTopicCreation) == Some(1),
             _ => true,
         };
-        let mut all = Vec::new();
+        let (mut all, mut met) = (Vec::new(), HashSet::new());
         for Named { kind, name, .. } in self.named().into_iter().filter(|named| creates && !named.name.is_empty()) {
             let rules = self.rules.holding(operation, ResourceKind::Topic, &name);
-            if rules.is_empty() || self.around.exists(&name) == Some(true) {
+            if rules.is_empty() || self.around.exists(&name) == Some(true) || !met.insert(name.clone()) {
                 continue;
             }
             let parameters = vec![("by".to_owned(), "being named".to_owned())];
@@ -278,8 +287,9 @@ impl<'a> Looker<'a> {
         writes
     }
 
-    fn names(&self) -> Vec<String> {
-        self.named().into_iter().map(|named| named.name).collect()
+    fn share_session(&self) -> Option<ShareSession> {
+        let names = || self.named().into_iter().map(|named| named.name).collect();
+        (self.request.api_key == key::SHARE_FETCH).then(|| ShareSession::of(self.said, names()))
     }
 
     /// Topics that stand there by ids of which nobody has told.
@@ -385,12 +395,14 @@ impl<'a> Looker<'a> {
         }
         let is_named = |field: &Field| field.group.is_some() || matches!(field.role, Some(Role::Topic | Role::GroupId));
         // What is read or written again and again differs in each request.
-        let parameters =
+        let mut parameters =
             if operation.goes_on() || matches!(table::of(self.request.api_key), Some(Row::Creation | Row::Positions)) {
                 Vec::new()
             } else {
                 action::of_all(self.said, &is_named, &mut withheld)
             };
+        parameters.extend(table::beyond_words(self.request.api_key).map(|(name, what)| (name.into(), what.into())));
+        withheld.sort_by(|a, b| a.as_slice().cmp(b.as_slice()));
         let action = Action::new(self.cluster, operation, items, parameters);
         vec![Wanted { action, withheld, terms, hold: holds.into_iter().max().unwrap_or_default(), names }]
     }

@@ -6,6 +6,7 @@
 //!   the digest all the same, keyed, so that it cannot be guessed from it.
 //! - Order of items and parameters, and how a client happened to write them, is no part of it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use hmac::{Hmac, Mac};
@@ -45,6 +46,15 @@ pub struct ActionItem {
     /// How; sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
+}
+
+impl ActionItem {
+    /// What tells it from others of a request: of users also the kind of credential, of quotas whom it is for.
+    fn told_apart_by(&self) -> (ActionKind, &str, Option<&str>) {
+        let apart = self.parameters.iter().find(|(name, _)| matches!(&**name, "entity" | "mechanism"));
+        let apart = apart.filter(|_| matches!(self.kind, ActionKind::User | ActionKind::Quota));
+        (self.kind, &self.name, apart.map(|(_, value)| &**value))
+    }
 }
 
 /// Kinds of things that actions are done to.
@@ -104,7 +114,7 @@ impl Action {
         Action { cluster: cluster.to_owned(), operation, items, parameters }
     }
 
-    /// Its digest, with what is withheld from people in the order in which it came.
+    /// Its digest, with what is withheld from people.
     pub fn digest(&self, key: &DigestKey, withheld: &[Zeroizing<Vec<u8>>]) -> Digest {
         // A key of any length is taken.
         let Ok(mut hash) = Hmac::<Sha256>::new_from_slice(key.0.as_slice()) else { return Digest([0; 32]) };
@@ -127,6 +137,14 @@ impl Action {
         }
         withheld.iter().for_each(|secret| say(secret));
         Digest(hash.finalize().into_bytes().into())
+    }
+
+    /// Whether it says of one thing twice how: of two values for one setting, a reviewer cannot tell which one counts.
+    pub fn says_it_twice(&self) -> bool {
+        let twice = |parameters: &[Parameter]| parameters.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        let mut met = HashSet::new();
+        let mut again = |item| !met.insert(ActionItem::told_apart_by(item));
+        twice(&self.parameters) || self.items.iter().any(|item| twice(&item.parameters) || again(item))
     }
 
     /// What its texts take, bytes.
@@ -233,6 +251,13 @@ mod tests {
         }
         assert_ne!(digest(&base, &[b"a"]), digest(&base, &[b"b"]));
         assert_ne!(digest(&base, &[b"ab"]), digest(&base, &[b"a", b"b"]));
+    }
+
+    #[test]
+    fn one_thing_with_two_values_is_told_from_two_things() {
+        assert!(create(vec![topic("a", &[("x", "1"), ("y", "1"), ("x", "2")])]).says_it_twice());
+        assert!(create(vec![topic("a", &[("x", "1")]), topic("b", &[]), topic("a", &[])]).says_it_twice());
+        assert!(!create(vec![topic("a", &[("x", "1"), ("y", "1")]), topic("b", &[("x", "1")])]).says_it_twice());
     }
 
     #[test]

@@ -162,8 +162,18 @@ impl HeldRules {
 
     /// Whether it has to be counted what their client reads.
     pub fn count_reads(&self) -> bool {
-        let by_volume = |rule: &ApprovalRule| rule.when.is_some_and(|when| when.volume.is_some());
-        self.hold(HeldOperation::ResetOffsets) || self.of(HeldOperation::Fetch).any(by_volume)
+        self.hold(HeldOperation::ResetOffsets) || self.bound_reads()
+    }
+
+    /// Whether any rule bounds how much is read.
+    pub fn bound_reads(&self) -> bool {
+        self.of(HeldOperation::Fetch).any(|rule| rule.when.is_some_and(|when| when.volume.is_some()))
+    }
+
+    /// Whether any rule bounds how much is done of an operation on a topic.
+    pub fn bound(&self, operation: HeldOperation, topic: &str) -> bool {
+        let bounds = |rule: &ApprovalRule| rule.when.is_some_and(|when| when.volume.is_some());
+        self.of(operation).any(|rule| bounds(rule) && rule.names(operation, ResourceKind::Topic, topic))
     }
 
     /// Whether any rule holds an operation.

@@ -27,8 +27,8 @@ use crate::pipeline::head;
 use crate::pipeline::hold::{self, Held, POLICY_VIOLATION, Refusal, Session, Unshowable, Wanted};
 use crate::policy::{Answer, Requester};
 use crate::shard::approvals::{Around, Ear};
-use crate::shard::login;
 use crate::shard::runtime::{Runtime, Stream};
+use crate::shard::{dial, login};
 use crate::upstream::{Answered, Question};
 use crate::wire::kafka::api::key;
 
@@ -52,6 +52,14 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// What the cluster has said.
 type Known = HashMap<Question, Answered>;
+
+/// Where each action of a request stands, and where it is heard.
+struct Standings {
+    at: Vec<Standing>,
+    answers: mpsc::UnboundedReceiver<(usize, Answer)>,
+    /// So that there is always somebody who may yet speak.
+    _heard: mpsc::UnboundedSender<(usize, Answer)>,
+}
 
 /// A request that waits, and for what.
 struct Waiting<'a> {
@@ -91,29 +99,26 @@ impl<R: Runtime> Requests<R> {
         (batch, buffer): (&mut Batch, &[u8]),
     ) -> Result<Option<GoesOn<'a>>, Fault> {
         let c = self.c.clone();
-        let frame = match self.session_of(&exchange, &frame[body_at..])? {
+        let frame = match session_of(&exchange, &frame[body_at..])? {
             Session::None => frame,
             Session::NotAskedFor(body) => Cow::Owned(head::reframed(&frame[..body_at], &body)),
             Session::GoesOn => {
-                let why =
-                    "reading is held for approval here, and a fetch session does not say what it reads".to_owned();
-                let judged = Judgement::Refused { code: FETCH_SESSION_ID_NOT_FOUND, why };
-                return self.judged(exchange, frame, body_at, judged).await;
-            }
-            Session::Unknown => {
-                let why = "the share session was not opened on this connection under the rules it has now".to_owned();
-                let judged = Judgement::Refused { code: SHARE_SESSION_NOT_FOUND, why };
-                return self.judged(exchange, frame, body_at, judged).await;
+                let why = "reading is held for approval here, and a fetch session does not say what it reads";
+                return self.judged(exchange, frame, body_at, refused(FETCH_SESSION_ID_NOT_FOUND, why)).await;
             }
         };
+        self.read_before(&exchange, (batch, buffer)).await?;
         let Ok((held, known)) = self.find_held(&exchange, &frame[body_at..], &requester, (batch, buffer)).await? else {
-            let why = "it says more than a reviewer can be shown; ask for less at a time".to_owned();
-            let judged = Judgement::Refused { code: POLICY_VIOLATION, why };
-            return self.judged(exchange, frame, body_at, judged).await;
+            let why = "it says more than a reviewer can be shown, or of one thing twice how; ask for less at a time";
+            return self.judged(exchange, frame, body_at, refused(POLICY_VIOLATION, why)).await;
         };
+        if held.unknown_session {
+            let why = "the share session was not opened on this connection under the rules it has now";
+            return self.judged(exchange, frame, body_at, refused(SHARE_SESSION_NOT_FOUND, why)).await;
+        }
         let wanted: Vec<&Wanted> = held.wanted.iter().filter(|wanted| !c.may_go_on(wanted, &requester)).collect();
         if wanted.is_empty() && held.unknown.is_empty() {
-            c.goes_on(&exchange, &held, &[]);
+            c.goes_on(&held, &[]);
             return Ok(Some((exchange, frame)));
         }
         // What came before does not wait for it.
@@ -123,25 +128,31 @@ impl<R: Runtime> Requests<R> {
         let patience = patience(exchange.api_key, &held, &wanted);
         let body = &frame[body_at..];
         let waiting = Waiting { body, wanted: &wanted, known: &known, requester: &requester, patience };
-        let standings = self.wait(&mut exchange, waiting).await?;
+        let Some(standings) = self.wait(&mut exchange, waiting).await? else {
+            let why = "the policy, or a grant, has changed while it waited for approval; try again";
+            let code = hold::code_of_all(exchange.api_key, exchange.version);
+            return self.judged(exchange, frame, body_at, refused(code, why)).await;
+        };
         let refusals: Vec<Refusal> =
             wanted.iter().zip(&standings).filter_map(|(wanted, at)| refusal(wanted, at)).collect();
-        c.goes_on(&exchange, &held, &refusals);
+        c.goes_on(&held, &refusals);
         let request = Request { api_key: exchange.api_key, version: exchange.version, body };
         let judged = hold::cut(request, &refusals, &held.unknown, &*c).map_err(Fault::ClientBody)?;
         self.judged(exchange, frame, body_at, judged).await
     }
 
-    fn session_of(&self, exchange: &Exchange, body: &[u8]) -> Result<Session, Fault> {
-        match exchange.api_key {
-            key::FETCH => hold::session(exchange.version, body).map_err(Fault::ClientBody),
-            key::SHARE_FETCH => {
-                let goes_on = hold::goes_on_with_share_session(exchange.version, body).map_err(Fault::ClientBody)?;
-                let known = !goes_on || self.c.approvals.shares_are_known();
-                Ok(if known { Session::None } else { Session::Unknown })
-            }
-            _ => Ok(Session::None),
+    /// Where volumes are bound, waits until it is counted what was asked for before: else a client could ask for all at once.
+    async fn read_before(&mut self, exchange: &Exchange, (batch, buffer): (&mut Batch, &[u8])) -> Result<(), Fault> {
+        let c = self.c.clone();
+        if !exchange.counted || !c.held_rules().is_some_and(|rules| rules.bound_reads()) {
+            return Ok(());
         }
+        self.send(batch, buffer).await?;
+        self.flush_answers().await?;
+        while c.approvals.is_reading() && !c.is_ending() {
+            or(c.room.notified(), R::sleep(LOOK)).await;
+        }
+        Ok(())
     }
 
     /// What is held of a request; what the cluster has to be asked for that is asked once.
@@ -185,45 +196,66 @@ impl<R: Runtime> Requests<R> {
     }
 
     /// Waits until each action is decided, as long as the client is there and has patience; then claims a use for each that
-    /// was approved.
-    async fn wait(&mut self, exchange: &mut Exchange, waiting: Waiting<'_>) -> Result<Vec<Standing>, Fault> {
+    /// was approved. None where it may not be done any more as it was when it came.
+    async fn wait(&mut self, exchange: &mut Exchange, waiting: Waiting<'_>) -> Result<Option<Vec<Standing>>, Fault> {
         let c = self.c.clone();
         // It is whole, however long it waits.
         c.traffic.kept_since_ns.set(0);
         let Some(_room) = c.shard.held_requests.reserve(waiting.body.len() as u64) else {
-            let why = "too many requests wait for approval already; try again later".to_owned();
-            return Ok(vec![Standing::No { why }; waiting.wanted.len()]);
+            return Ok(Some(no(&waiting, "too many requests wait for approval already; try again later")));
         };
-        let (heard, mut answers) = mpsc::unbounded_channel();
-        for (which, wanted) in waiting.wanted.iter().enumerate() {
-            let ear = Box::new(Ear { which, heard: heard.clone() });
-            c.shard.desk.ask(c.ask_for(wanted, waiting.requester, false), ear);
-        }
-        let mut standings = vec![Standing::Unheard; waiting.wanted.len()];
-        let begun = Instant::now();
+        let mut standings = self.ask(&waiting);
+        let (begun, reads) = (Instant::now(), exchange.api_key == key::FETCH);
         loop {
             let unheard =
-                standings.contains(&Standing::Unheard) && begun.elapsed() < waiting.patience + limits::DESK_WAIT;
-            let undecided = standings.iter().any(|at| matches!(at, Standing::Pending { .. }));
+                standings.at.contains(&Standing::Unheard) && begun.elapsed() < waiting.patience + limits::DESK_WAIT;
+            // A consumer that is answered at once without records asks again at once.
+            let undecided = standings.at.iter().any(|at| match at {
+                Standing::Pending { .. } => true,
+                Standing::No { .. } => reads,
+                _ => false,
+            });
             let may_wait = begun.elapsed() < waiting.patience && !c.shard.is_draining();
             if c.is_ending() || !(unheard || (undecided && may_wait)) {
                 break;
             }
             if self.client_has_gone() {
-                self.leave(exchange, &standings).await;
-                return Ok(vec![Standing::No { why: "its client has gone".to_owned() }; standings.len()]);
+                self.leave(exchange, &standings.at).await;
+                return Ok(Some(no(&waiting, "its client has gone")));
             }
-            let told = async { answers.recv().await };
+            let told = async { standings.answers.recv().await };
             let look = async {
                 R::sleep(LOOK).await;
                 None
             };
             if let Some((which, answer)) = or(told, look).await {
-                self.hear(exchange, &mut standings, which, answer).await;
+                self.hear(exchange, &mut standings.at, which, answer).await;
             }
         }
-        self.claim(exchange, &waiting, &mut standings).await?;
-        Ok(standings)
+        login::in_force(&c, c.clock.now_ns()).map_err(Fault::Authentication)?;
+        if !self.still_holds(exchange, &waiting)? {
+            return Ok(None);
+        }
+        self.claim(exchange, &waiting, &mut standings.at).await?;
+        Ok(Some(standings.at))
+    }
+
+    /// Asks for each action at the desk.
+    fn ask(&self, waiting: &Waiting<'_>) -> Standings {
+        let c = &self.c;
+        let (heard, answers) = mpsc::unbounded_channel();
+        let mut at = vec![Standing::Unheard; waiting.wanted.len()];
+        for (which, wanted) in waiting.wanted.iter().enumerate() {
+            if which < limits::ASKED_BY_ONE_MAX {
+                let ear = Box::new(Ear { which, heard: heard.clone() });
+                c.shard.desk.ask(c.ask_for(wanted, waiting.requester, false), ear);
+            } else {
+                let most = limits::ASKED_BY_ONE_MAX;
+                let why = format!("it needs approval, and a request can ask for {most} at a time; do less at once");
+                at[which] = Standing::No { why };
+            }
+        }
+        Standings { at, answers, _heard: heard }
     }
 
     async fn hear(&mut self, exchange: &Exchange, standings: &mut [Standing], which: usize, answer: Answer) {
@@ -250,7 +282,7 @@ impl<R: Runtime> Requests<R> {
         }
     }
 
-    /// Claims a use for each action that was approved, unless its client may not do it any more.
+    /// Claims a use for each action that was approved, once there is a broker to do it.
     async fn claim(
         &mut self,
         exchange: &mut Exchange,
@@ -261,17 +293,13 @@ impl<R: Runtime> Requests<R> {
         let approved: Vec<usize> =
             (0..standings.len()).filter(|at| matches!(standings[*at], Standing::Approved { .. })).collect();
         if !approved.is_empty() {
-            login::in_force(&c, c.clock.now_ns()).map_err(Fault::Authentication)?;
-            if !self.still_holds(exchange, waiting)? {
-                let why = "the policy has changed while it waited for approval; try again".to_owned();
-                standings.fill(Standing::No { why });
-                return Ok(());
-            }
+            // A use that is claimed counts as used.
+            dial::upstream(&c).await?;
         }
         for which in approved {
             if self.client_has_gone() || c.is_ending() {
                 self.leave(exchange, standings).await;
-                standings.fill(Standing::No { why: "its client has gone".to_owned() });
+                standings.clone_from_slice(&no(waiting, "its client has gone"));
                 return Ok(());
             }
             let (heard, mut answers) = mpsc::unbounded_channel();
@@ -329,6 +357,22 @@ impl<R: Runtime> Requests<R> {
         }
         self.c.end(CloseReason::Client);
     }
+}
+
+fn session_of(exchange: &Exchange, body: &[u8]) -> Result<Session, Fault> {
+    match exchange.api_key {
+        key::FETCH => hold::session(exchange.version, body).map_err(Fault::ClientBody),
+        _ => Ok(Session::None),
+    }
+}
+
+fn refused(code: i16, why: &str) -> Judgement {
+    Judgement::Refused { code, why: why.to_owned() }
+}
+
+/// Nothing of it is done, for this reason.
+fn no(waiting: &Waiting<'_>, why: &str) -> Vec<Standing> {
+    vec![Standing::No { why: why.to_owned() }; waiting.wanted.len()]
 }
 
 /// How long the client is ready to wait: as the rules say, and no longer than it would take for a broken connection.

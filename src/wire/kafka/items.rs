@@ -342,6 +342,7 @@ fn nothing(role: Option<Role>, item: Option<&Item>) -> i64 {
         Some(Role::ErrorCode) => item.map_or(0, |item| item.code.into()),
         Some(Role::AuthorizedOperations) => i32::MIN.into(),
         Some(Role::Offset | Role::BaseOffset | Role::Timestamp | Role::HighWatermark | Role::LogStartOffset) => -1,
+        Some(Role::LastStableOffset | Role::PreferredReadReplica) => -1,
         Some(Role::LeaderId | Role::NodeId | Role::Port | Role::ProducerId | Role::Generation) => -1,
         _ => 0,
     }

@@ -137,7 +137,7 @@ fn unknown_formats_and_events_are_told_what_there_is() {
     let events = |format: &str, events: &str| problem(&format!("{format}, events: {events}"));
     let slack = "format: slack, url: { file: slack }";
     assert!(events(slack, "[request.made]").ends_with(
-        "events[0]: found `request.made`; expected `request.created`, `request.decided`, `grant.used` or `break_glass`"
+        "events[0]: found `request.made`; expected `request.created`, `request.decided`, `grant.used`, `grant.revoked` or `break_glass`"
     ));
     assert!(events(slack, "[]").contains("found an empty list"));
     assert!(events(slack, "[break_glass, break_glass]").contains("a second time"));

@@ -32,6 +32,7 @@ fn kind(event: config::WebhookEvent) -> NoticeKind {
         config::WebhookEvent::RequestCreated => NoticeKind::RequestCreated,
         config::WebhookEvent::RequestDecided => NoticeKind::RequestDecided,
         config::WebhookEvent::GrantUsed => NoticeKind::GrantUsed,
+        config::WebhookEvent::GrantRevoked => NoticeKind::GrantRevoked,
         config::WebhookEvent::BreakGlass => NoticeKind::BreakGlass,
     }
 }

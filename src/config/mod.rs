@@ -248,6 +248,8 @@ pub enum WebhookEvent {
     RequestDecided,
     /// Something was done under a grant.
     GrantUsed,
+    /// A grant was taken back.
+    GrantRevoked,
     /// Somebody took a right without approval.
     BreakGlass,
 }

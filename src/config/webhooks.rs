@@ -31,6 +31,7 @@ const EVENTS: &[(&str, WebhookEvent)] = &[
     ("request.created", WebhookEvent::RequestCreated),
     ("request.decided", WebhookEvent::RequestDecided),
     ("grant.used", WebhookEvent::GrantUsed),
+    ("grant.revoked", WebhookEvent::GrantRevoked),
     ("break_glass", WebhookEvent::BreakGlass),
 ];
 
@@ -224,7 +225,10 @@ fn signing_key(node: &Node, path: &str, reader: &mut Reader) -> Option<SigningKe
 fn events(section: &Section<'_>, reader: &mut Reader, format: Format) -> Option<Vec<WebhookEvent>> {
     let possible: Vec<(&str, WebhookEvent)> = EVENTS
         .iter()
-        .filter(|(_, event)| format != Format::PagerDuty || *event != WebhookEvent::GrantUsed)
+        .filter(|(_, event)| {
+            let quiet = matches!(event, WebhookEvent::GrantUsed | WebhookEvent::GrantRevoked);
+            !(format == Format::PagerDuty && quiet)
+        })
         .copied()
         .collect();
     let Some(node) = section.node("events") else { return Some(possible.iter().map(|(_, event)| *event).collect()) };

@@ -33,12 +33,15 @@ pub enum NoticeKind {
     /// Somebody needs an approval.
     #[serde(rename = "request.created")]
     RequestCreated,
-    /// A request was approved or denied, expired or was withdrawn.
+    /// A request was approved or denied, or nobody decided in time.
     #[serde(rename = "request.decided")]
     RequestDecided,
     /// Something was done under a grant.
     #[serde(rename = "grant.used")]
     GrantUsed,
+    /// A grant was taken back.
+    #[serde(rename = "grant.revoked")]
+    GrantRevoked,
     /// Somebody took a right without approval.
     #[serde(rename = "break_glass")]
     BreakGlass,
@@ -49,8 +52,13 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All that happen.
-    pub const ALL: [NoticeKind; 4] =
-        [NoticeKind::RequestCreated, NoticeKind::RequestDecided, NoticeKind::GrantUsed, NoticeKind::BreakGlass];
+    pub const ALL: [NoticeKind; 5] = [
+        NoticeKind::RequestCreated,
+        NoticeKind::RequestDecided,
+        NoticeKind::GrantUsed,
+        NoticeKind::GrantRevoked,
+        NoticeKind::BreakGlass,
+    ];
 
     /// As it is written in the configuration and in the store.
     pub fn name(self) -> &'static str {
@@ -58,6 +66,7 @@ impl NoticeKind {
             NoticeKind::RequestCreated => "request.created",
             NoticeKind::RequestDecided => "request.decided",
             NoticeKind::GrantUsed => "grant.used",
+            NoticeKind::GrantRevoked => "grant.revoked",
             NoticeKind::BreakGlass => "break_glass",
             NoticeKind::Test => "webhook.test",
         }

@@ -81,7 +81,7 @@ fn five_thousand_idle_and_five_hundred_busy_connections_are_served_side_by_side(
         let mut idle = open_idle(&gateway);
         let grown = own_memory_mib(&gateway) - before;
         println!("{runtime}: {IDLE} idle connections, {IDLE_WITH_BROKER} of them with a broker's: {grown} MiB");
-        assert!(grown < 100, "{runtime}: {IDLE} idle connections hold {grown} MiB");
+        assert!(grown < 50, "{runtime}: {IDLE} idle connections hold {grown} MiB");
         let open = || {
             let scrape = gateway.metrics()?;
             Ok((scrape.sum("weir_connections", &[]) >= Some(IDLE as f64)).then_some(()))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
@@ -13,8 +13,8 @@ use crate::policy::{Answer, Ask, Desk, DigestKey, Listener, OpenTable};
 
 type Asked = Box<(Ask, Box<dyn Listener>)>;
 
-/// How often what is old is looked for.
-const LOOK: Duration = Duration::from_secs(3600);
+/// How often what has run out, and what is old, is looked for.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Where shards ask.
 pub struct ApprovalDesk {
@@ -35,15 +35,19 @@ impl ApprovalDesk {
 }
 
 fn serve(registry: &Arc<Registry>, asks: &Receiver<Asked>) {
+    let mut next_look = Instant::now() + LOOK;
     loop {
-        match asks.recv_timeout(LOOK) {
+        match asks.recv_deadline(next_look) {
             Ok(asked) => registry.ask(asked.0, asked.1),
-            Err(RecvTimeoutError::Timeout) => {
-                if let Err(error) = registry.forget_old() {
-                    tracing::error!("old approvals stay: {error}");
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // However many ask.
+        if Instant::now() >= next_look {
+            if let Err(error) = registry.look_through() {
+                tracing::error!("what has run out is not told of, and what is old stays: {error}");
+            }
+            next_look = Instant::now() + LOOK;
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod effect;
 mod registry;
 mod rows;
 mod surveyor;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod view;

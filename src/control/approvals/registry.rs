@@ -15,7 +15,7 @@ use crate::policy::{
     AccessRequest, Action, ActionEffect, Answer, Ask, Case, Digest, DigestKey, Listener, Open, OpenTable, Origin,
     Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Use, short_id,
 };
-use crate::recorder::{AccessChange, AccessStore};
+use crate::recorder::AccessStore;
 
 /// Finds out what an action would come to.
 pub trait Effects: Send + Sync {
@@ -78,7 +78,7 @@ pub struct NewRequest {
 
 /// Requests, decisions and grants of one store.
 pub struct Registry {
-    options: RegistryOptions,
+    pub(super) options: RegistryOptions,
     claims: Box<dyn Claims>,
     key: DigestKey,
     kept: Mutex<Kept>,
@@ -90,8 +90,8 @@ pub struct Registry {
 type Doing = (Person, Digest);
 
 #[derive(Default)]
-struct Kept {
-    cases: HashMap<String, Case>,
+pub(super) struct Kept {
+    pub(super) cases: HashMap<String, Case>,
     /// Ids by who wants to do what, in the order in which they were asked for.
     by_doing: HashMap<Doing, Vec<String>>,
     /// Who waits for a request to be decided.
@@ -153,9 +153,8 @@ impl Registry {
     fn answer(&self, kept: &mut Kept, ask: &Ask, now_ns: u64) -> Result<(Answer, bool), ApprovalError> {
         let doing = (ask.requester.person.clone(), ask.digest);
         let ids = kept.by_doing.get(&doing).cloned().unwrap_or_default();
-        // Terms that the policy has gained since are not met by what was asked for without them.
-        let covers = |case: &Case| ask.terms.iter().all(|terms| case.request.terms.contains(terms));
-        let cases: Vec<&Case> = ids.iter().filter_map(|id| kept.cases.get(id)).filter(|case| covers(case)).collect();
+        let cases = ids.iter().filter_map(|id| kept.cases.get(id)).filter(|case| case.covers(&ask.terms));
+        let cases: Vec<&Case> = cases.collect();
         let open = cases.iter().find(|case| ask.action.operation.goes_on() && case.open_until(now_ns).is_some());
         if let Some(answer) = open.and_then(|case| granted(case)) {
             return Ok((answer, false));
@@ -180,7 +179,7 @@ impl Registry {
     }
 
     fn claim(&self, kept: &mut Kept, id: &str, ask: &Ask, now_ns: u64) -> Result<Answer, ApprovalError> {
-        let lost = || Answer::Refused("the grant was used up meanwhile".to_owned());
+        let lost = || Answer::Refused("its grant is used up".to_owned());
         let Some(case) = kept.cases.get_mut(id) else { return Ok(lost()) };
         let Some(grant) = case.grant.clone() else { return Ok(lost()) };
         let claim = Use { at_ns: now_ns, by: ask.connection.clone() };
@@ -215,8 +214,9 @@ impl Registry {
             return Ok((Answer::Refused(why), false));
         }
         let expires_s = ask.terms.iter().map(|terms| terms.expires_s).min().unwrap_or(0);
+        let reason = ask.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
         let request = AccessRequest {
-            id: format!("r-{}", random_id()?),
+            id: kept.free_id()?,
             created_ns: now_ns,
             expires_ns: now_ns.saturating_add(expires_s.saturating_mul(1_000_000_000)),
             requester: ask.requester.clone(),
@@ -224,8 +224,9 @@ impl Registry {
             action: ask.action.clone(),
             digest: ask.digest,
             terms: ask.terms.clone(),
-            reason: ask.reason.clone(),
+            reason: reason.map(|reason| view::cut(reason, limits::APPROVAL_TEXT_BYTES_MAX)),
             effect: None,
+            expiry_told: false,
         };
         let case = Case { request, decisions: Vec::new(), grant: None, uses: Vec::new() };
         let data = view::notice(&case, now_ns, self.options.url.as_deref(), None);
@@ -248,6 +249,10 @@ impl Registry {
                 "no approval rule holds this: it can be done without asking".to_owned(),
             ));
         }
+        if action.bytes() > limits::ACTION_BYTES_MAX || action.says_it_twice() {
+            let why = "it says more than a reviewer can be shown, or of one thing twice how; ask for less at a time";
+            return Err(ApprovalError::Request(why.to_owned()));
+        }
         let digest = action.digest(&self.key, &[]);
         let ask = Ask {
             requester,
@@ -263,10 +268,8 @@ impl Registry {
         let mut kept = self.kept();
         let doing = (ask.requester.person.clone(), ask.digest);
         let ids = kept.by_doing.get(&doing).cloned().unwrap_or_default();
-        let pending = ids
-            .iter()
-            .rev()
-            .find(|id| kept.cases.get(*id).is_some_and(|case| case.state(now_ns) == RequestState::Pending));
+        let joins = |case: &Case| case.state(now_ns) == RequestState::Pending && case.covers(&ask.terms);
+        let pending = ids.iter().rev().find(|id| kept.cases.get(*id).is_some_and(joins));
         let answer = match pending {
             Some(id) => (self.join(&mut kept, id, &ask)?, false),
             None => self.make(&mut kept, &ask, now_ns)?,
@@ -335,7 +338,10 @@ impl Registry {
         let reason = reason.map(|text| view::cut(&text, limits::APPROVAL_TEXT_BYTES_MAX));
         if let Some(grant) = &mut next.grant {
             grant.revoked = Some(Revoked { by: by.person.clone(), at_ns: now_ns, reason });
-            self.options.store.write([rows::grant(grant)?])?;
+            let revoked = rows::grant(grant)?;
+            let data = view::notice(&next, now_ns, self.options.url.as_deref(), None);
+            let notice = self.options.outbox.prepare(NoticeKind::GrantRevoked, data);
+            self.options.store.write([revoked, notice.change()])?;
         }
         tracing::info!(request, by = %by.person, "a grant is revoked: {}", next.request.action);
         kept.cases.insert(request.clone(), next);
@@ -409,24 +415,6 @@ impl Registry {
         Ok(view)
     }
 
-    /// Removes what has been over for longer than it is kept.
-    pub fn forget_old(&self) -> Result<(), ApprovalError> {
-        let now_ns = self.now_ns();
-        let mut kept = self.kept();
-        let is_old = |case: &Case| {
-            let ends = case.grant.as_ref().map_or(case.request.expires_ns, |grant| grant.until_ns);
-            !case.is_to_be_reviewed() && ends.saturating_add(self.options.kept_ns) < now_ns
-        };
-        let old: Vec<String> = kept.cases.iter().filter(|(_, case)| is_old(case)).map(|(id, _)| id.clone()).collect();
-        for id in old {
-            let Some(case) = kept.cases.get(&id) else { continue };
-            let changes: Vec<AccessChange> = rows::all_of(case);
-            self.options.store.write(changes)?;
-            kept.remove(&id);
-        }
-        Ok(())
-    }
-
     fn pending(&self, case: &Case) -> Answer {
         let request = &case.request;
         let needs_reason = request.reason.is_none() && request.terms.iter().any(|terms| terms.reason_required);
@@ -444,23 +432,33 @@ impl Registry {
         self.open.store(Arc::new(OpenTable(open.collect())));
     }
 
-    fn now_ns(&self) -> u64 {
+    pub(super) fn now_ns(&self) -> u64 {
         (self.options.clock)()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Kept {
+    /// An id that no request has: what it grants stands under it.
+    fn free_id(&self) -> Result<String, ApprovalError> {
+        loop {
+            let id = format!("r-{}", random_id()?);
+            if !self.cases.contains_key(&id) {
+                return Ok(id);
+            }
+        }
+    }
+
     fn add(&mut self, case: Case) {
         let doing = (case.request.requester.person.clone(), case.request.digest);
         self.by_doing.entry(doing).or_default().push(case.request.id.clone());
         self.cases.insert(case.request.id.clone(), case);
     }
 
-    fn remove(&mut self, id: &str) {
+    pub(super) fn remove(&mut self, id: &str) {
         let Some(case) = self.cases.remove(id) else { return };
         let doing = (case.request.requester.person, case.request.digest);
         if let Some(ids) = self.by_doing.get_mut(&doing) {

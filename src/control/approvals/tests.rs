@@ -64,6 +64,12 @@ impl Kept {
         self.registry.as_ref().unwrap()
     }
 
+    /// What others are told of, in order.
+    fn told(&self) -> Vec<&'static str> {
+        let notices = self.registry().options.outbox.after(0, 100).unwrap();
+        notices.into_iter().map(|(_, notice)| notice.unwrap().kind.name()).collect()
+    }
+
     fn ask(&self, ask: Ask) -> Answer {
         let heard = Heard::default();
         self.registry().ask(ask, Box::new(heard.clone()));
@@ -269,6 +275,47 @@ fn one_person_cannot_fill_the_desk_and_what_is_old_goes() {
         assert_eq!(refused, number == crate::limits::PENDING_REQUESTS_OF_ONE_MAX);
     }
     NOW.set(2 * 3600 * SECOND);
-    kept.registry().forget_old().unwrap();
+    kept.registry().look_through().unwrap();
     assert!(kept.registry().list().is_empty());
+}
+
+#[test]
+fn that_nobody_decided_and_that_a_grant_is_taken_back_is_told_once() {
+    NOW.set(SECOND);
+    let mut kept = Kept::new();
+    let asked = |kept: &Kept, subject: &str| {
+        let answer = kept.ask(ask(kept.registry(), HeldOperation::DeleteTopics, subject, false, 1));
+        let Answer::Pending { request, .. } = answer else { panic!("{answer:?}") };
+        request
+    };
+    let (_, approved) = (asked(&kept, "dev"), asked(&kept, "ops"));
+    let decision = NewDecision { said: Said::Approve, comment: None, valid_s: None, uses: None };
+    kept.registry().decide(&approved, who("ann", "sre"), decision).unwrap();
+    kept.registry().revoke(&approved, &who("ann", "sre"), None).unwrap();
+    assert_eq!(kept.told(), ["request.created", "request.created", "request.decided", "grant.revoked"]);
+    NOW.set(102 * SECOND);
+    for _ in 0..2 {
+        kept.registry().look_through().unwrap();
+        kept.open();
+    }
+    assert_eq!(kept.told()[4..], ["request.decided"], "the one that nobody decided on");
+}
+
+#[test]
+fn what_is_asked_for_beforehand_needs_a_reason_in_words_and_says_each_thing_once() {
+    NOW.set(SECOND);
+    let kept = Kept::new();
+    let file = |reason: &str, parameters: &[(&str, &str)]| {
+        let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let item = ActionItem { kind: ActionKind::Topic, name: "t".to_owned(), parameters };
+        let action = Action::new("main", HeldOperation::DeleteRecords, vec![item], Vec::new());
+        let terms = vec![Terms { reason_required: true, ..terms(1) }];
+        let reason = Some(reason.to_owned());
+        kept.registry().file(NewRequest { requester: who("dev", "dev"), action, terms, reason })
+    };
+    assert!(file("clean-up", &[("partition 0", "offset=9"), ("partition 0", "offset=-1")]).is_err());
+    let filed = file("  ", &[("partition 0", "offset=9")]).unwrap();
+    let yes = NewDecision { said: Said::Approve, comment: None, valid_s: None, uses: None };
+    let refused = kept.registry().decide(&filed.id, who("ann", "sre"), yes).unwrap_err();
+    assert!(refused.to_string().contains("no reason"), "{refused}");
 }

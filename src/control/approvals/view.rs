@@ -240,6 +240,9 @@ pub(super) fn notice(case: &Case, now_ns: u64, url: Option<&str>, decided: Optio
     }
     if let Some(grant) = &request.grant {
         data["grant"] = json!({ "id": grant.id, "until": grant.until, "uses": grant.uses });
+        if let Some(by) = &grant.revoked_by {
+            data["grant"]["revoked_by"] = json!(by);
+        }
     }
     data
 }

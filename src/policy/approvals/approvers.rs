@@ -43,11 +43,11 @@ impl Approvers {
         self.groups().iter().any(|asked| groups.iter().any(|group| group == asked))
     }
 
-    /// Whether these people are enough. Those who are the same person count once.
+    /// Whether these people are enough. Those who may be one human count once.
     pub fn are_met_by(&self, people: &[(&Person, &[String])]) -> bool {
         let mut distinct: Vec<(&Person, Vec<&String>)> = Vec::new();
         for (person, groups) in people {
-            match distinct.iter_mut().find(|(known, _)| known.is_the_same_as(person)) {
+            match distinct.iter_mut().find(|(known, _)| known.may_be(person)) {
                 Some((_, known)) => known.extend(groups.iter()),
                 None => distinct.push((person, groups.iter().collect())),
             }

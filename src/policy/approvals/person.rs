@@ -28,6 +28,13 @@ impl Person {
         self.names().any(|name| other.names().any(|theirs| theirs == name))
     }
 
+    /// Whether both may be one human: people have the same name with several who vouch for them, such as a certificate's
+    /// issuer and an identity provider. Where it matters that they are two, who may be one is one.
+    pub fn may_be(&self, other: &Person) -> bool {
+        let alike = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        self.names().any(|(_, name)| other.names().any(|(_, theirs)| alike(name, theirs)))
+    }
+
     fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         std::iter::successors(Some(self), |person| person.minted_by.as_deref())
             .map(|person| (&*person.issuer, &*person.subject))
@@ -58,5 +65,12 @@ mod tests {
         assert!(with_token_by("x", ann.clone()).is_the_same_as(&with_token_by("y", ann.clone())));
         assert!(robot.is_the_same_as(&Person::new("weir", "robot")));
         assert!(!ann.is_the_same_as(&Person::new("other idp", "ann")), "names are an issuer's");
+    }
+
+    #[test]
+    fn who_bears_the_same_name_elsewhere_may_be_the_same_human() {
+        let ann = Person::new("idp", "ann");
+        assert!(ann.may_be(&Person::new("certificate", "Ann")) && !ann.may_be(&Person::new("idp", "bob")));
+        assert!(Person::new("certificate", "ann").may_be(&with_token_by("robot", ann)));
     }
 }

@@ -66,6 +66,9 @@ pub struct AccessRequest {
     /// What it would come to, as the cluster was when it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
+    /// Others were told that nobody decided in time.
+    #[serde(default)]
+    pub expiry_told: bool,
 }
 
 /// What an action would come to; a list of facts, since each action has its own.
@@ -210,7 +213,7 @@ pub struct Case {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CannotDecide {
     /// It is the requester's own.
-    #[error("{0} asked for it, with a token of their own or of somebody's; another person has to decide")]
+    #[error("{0} asked for it, or somebody of that name, or with a token of theirs; another person has to decide")]
     OwnRequest(Person),
     /// The person is in no group that is asked for.
     #[error("it is for {approvers} to decide, and {person} is in none of these groups")]
@@ -249,6 +252,11 @@ pub enum CannotDecide {
 }
 
 impl Case {
+    /// Whether it was asked for under all of these terms: what the policy has gained since is not met without being asked for.
+    pub fn covers(&self, terms: &[Terms]) -> bool {
+        terms.iter().all(|terms| self.request.terms.contains(terms))
+    }
+
     /// Where it stands.
     pub fn state(&self, now_ns: u64) -> RequestState {
         let said = |said: Said| self.decisions.iter().any(|decision| decision.said == said);
@@ -271,6 +279,7 @@ impl Case {
         let (request, person) = (&self.request, &decision.by.person);
         let has_a_say = request.terms.iter().any(|terms| terms.approvers.has_a_say(&decision.by.groups));
         let own = request.requester.person.is_the_same_as(person);
+        let maybe_own = request.requester.person.may_be(person);
         let words = decision.comment.as_deref().is_some_and(|comment| !comment.trim().is_empty());
         let over = |state| CannotDecide::Over { id: request.id.clone(), state };
         match decision.said {
@@ -280,7 +289,7 @@ impl Case {
                     return Err(CannotDecide::NoBreakGlass(person.clone()));
                 }
             }
-            _ if own => return Err(CannotDecide::OwnRequest(person.clone())),
+            _ if maybe_own => return Err(CannotDecide::OwnRequest(person.clone())),
             _ if !has_a_say => {
                 let approvers = request.terms.iter().map(|terms| terms.approvers.to_string()).collect::<Vec<_>>();
                 return Err(CannotDecide::NoSay { person: person.clone(), approvers: approvers.join(", and ") });
@@ -297,8 +306,7 @@ impl Case {
             Said::Deny | Said::BreakGlass if !words => Err(CannotDecide::SayWhy),
             Said::Approve if decision.uses == Some(0) || decision.valid_s == Some(0) => Err(CannotDecide::Nothing),
             Said::Approve => {
-                let said_yes =
-                    |earlier: &&Decision| earlier.said == Said::Approve && earlier.by.person.is_the_same_as(person);
+                let said_yes = |earlier: &&Decision| earlier.said == Said::Approve && earlier.by.person.may_be(person);
                 if self.decisions.iter().any(|earlier| said_yes(&earlier)) {
                     return Err(CannotDecide::Again(person.clone()));
                 }

@@ -40,6 +40,7 @@ fn case(terms: Vec<Terms>) -> Case {
         terms,
         reason: None,
         effect: None,
+        expiry_told: false,
     };
     Case { request, decisions: Vec::new(), grant: None, uses: Vec::new() }
 }

@@ -46,7 +46,7 @@ pub(super) fn events(node: &str, notice: &Notice, facts: &Facts, routing_key: &s
         NoticeKind::BreakGlass => vec![trigger(&glass, "critical", "Break-glass")],
         NoticeKind::RequestDecided if facts.break_glass => vec![resolve(&request), resolve(&glass)],
         NoticeKind::RequestDecided => vec![resolve(&request)],
-        NoticeKind::GrantUsed => Vec::new(),
+        NoticeKind::GrantUsed | NoticeKind::GrantRevoked => Vec::new(),
         NoticeKind::Test => {
             vec![trigger(&request, "info", "A test of Weir's webhook; nothing has happened"), resolve(&request)]
         }

@@ -59,6 +59,7 @@ fn title(kind: NoticeKind, facts: &Facts) -> String {
             format!("Request {verdict}{of}")
         }
         NoticeKind::GrantUsed => format!("Grant used{of}"),
+        NoticeKind::GrantRevoked => format!("Grant revoked{of}"),
         NoticeKind::BreakGlass => format!("BREAK-GLASS{of}"),
         NoticeKind::Test => "Weir: a test; nothing has happened".to_owned(),
     }

@@ -66,18 +66,21 @@ pub fn cut(
         }
         without.take_out(array, &out);
     }
+    // With nothing awaited there is no answer to put an error in.
+    let unawaited = tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0);
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
-            (key::FETCH, _) | (_, None) => Judgement::Answered(items),
+            // An election's answer has room for words beside partitions only; records are too large for an answer to a whole request.
+            (key::FETCH | key::ELECT_LEADERS, _) | (_, None) => Judgement::Answered(items),
+            (key::PRODUCE, _) if !unawaited => Judgement::Answered(items),
             _ if refusals.is_empty() => Judgement::Answered(items),
             (_, Some(array)) => {
                 whole(array.nodes.first().and_then(|node| kind_of(array, Some(node))).unwrap_or(ActionKind::Cluster))
             }
         });
     }
-    if tree.root.number(Role::Acks).is_some_and(|(acks, _)| acks == 0) {
-        // With nothing awaited there is no answer to put an error in.
+    if unawaited {
         return Ok(whole(ActionKind::Topic));
     }
     // In version 0 naming no topic asks for all of them.

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::{CreatePartitionsRequest, DeleteRecordsRequest, DeleteTopicsRequest, MetadataRequest};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest,
+    IncrementalAlterConfigsRequest, MetadataRequest,
+};
 use loadtest::admin;
 use loadtest::wait_for;
 
@@ -170,14 +174,64 @@ fn a_rule_that_comes_while_a_request_waits_is_not_passed_by_an_approval_without_
     }
 }
 
+/// As long as a rule may say.
+const LONGEST: &str = "hold: 25s";
+
 #[test]
 fn a_request_waits_no_longer_than_it_says_that_its_client_does() {
-    let world = World::with("epoll", &RULES.replace("hold: 3s", "hold: 20s"));
-    make("prod.short");
-    let begun = Instant::now();
-    let answer = world.connection(&world.dev).call(6, &deletion(&["prod.short"]).with_timeout_ms(3_000)).unwrap();
-    assert_eq!(answer.responses[0].error_code, POLICY_VIOLATION);
-    assert!(begun.elapsed() < Duration::from_secs(3), "a second of it is for the way back: {:?}", begun.elapsed());
+    on_both(|runtime| {
+        let world = World::with(runtime, &RULES.replace("hold: 3s", LONGEST));
+        let topic = format!("prod.short-{runtime}");
+        make(&topic);
+        let mut connection = world.connection(&world.dev);
+        let begun = Instant::now();
+        let answer = connection.call(6, &deletion(&[&topic]).with_timeout_ms(2_000)).unwrap();
+        assert_eq!(answer.responses[0].error_code, POLICY_VIOLATION);
+        answered_before(begun, 2);
+        let made = admin::placed(&format!("prod.made-{runtime}"), &[&[1]]);
+        let creation = CreateTopicsRequest::default().with_topics(vec![made]).with_timeout_ms(3_000);
+        let begun = Instant::now();
+        let answer = connection.call(7, &creation).unwrap();
+        assert_eq!(answer.topics[0].error_code, POLICY_VIOLATION);
+        answered_before(begun, 3);
+    });
+}
+
+/// It waited as long as it could: a second is for the way back.
+fn answered_before(begun: Instant, seconds: u64) {
+    let (after, all) = (begun.elapsed(), Duration::from_secs(seconds));
+    assert!(after >= all - Duration::from_secs(1) && after < all, "of {all:?}: {after:?}");
+}
+
+#[test]
+fn a_request_that_does_not_say_how_long_its_client_waits_is_answered_before_clients_give_up() {
+    on_both(|runtime| {
+        let world = World::with(runtime, &RULES.replace("hold: 3s", LONGEST));
+        let topic = format!("prod.patient-{runtime}");
+        make(&topic);
+        let setting =
+            AlterableConfig::default().with_name(admin::text("retention.ms")).with_value(Some(admin::text("1000")));
+        let resource = AlterConfigsResource::default()
+            .with_resource_type(2)
+            .with_resource_name(admin::text(topic))
+            .with_configs(vec![setting]);
+        let alter = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+        let begun = Instant::now();
+        let answer = world.connection(&world.dev).call(1, &alter).unwrap();
+        assert_eq!(answer.responses[0].error_code, POLICY_VIOLATION);
+        let after = begun.elapsed();
+        assert!(after >= Duration::from_secs(8) && after < Duration::from_secs(10), "{after:?}");
+    });
+}
+
+/// Side by side: they do nothing but wait.
+fn on_both(test: impl Fn(&str) + Sync) {
+    thread::scope(|scope| {
+        for runtime in RUNTIMES {
+            let test = &test;
+            scope.spawn(move || test(runtime));
+        }
+    });
 }
 
 #[test]

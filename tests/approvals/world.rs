@@ -1,10 +1,11 @@
 //! A gateway whose production topics are held, and the people at it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::{DeleteTopicsRequest, MetadataRequest};
-use loadtest::admin;
+use kafka_protocol::messages::{DeleteTopicsRequest, GroupId, MetadataRequest, OffsetFetchRequest};
+use loadtest::admin::{self, Coordinates};
 use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::Connection;
@@ -37,8 +38,15 @@ pub struct World {
 
 impl World {
     pub fn with(runtime: &str, rules: &str) -> World {
+        World::of(runtime, rules, |_| ())
+    }
+
+    /// The same, with something else about the gateway.
+    pub fn of(runtime: &str, rules: &str, change: impl FnOnce(&mut Options)) -> World {
         let options = Options::new(common::cluster().bootstrap()).runtime(runtime).auth(&["weir_token"]);
-        let gateway = common::gateway_before(common::cluster(), options.policy(rules));
+        let mut options = options.policy(rules);
+        change(&mut options);
+        let gateway = common::gateway_before(common::cluster(), options);
         let of = |subject: &str, groups: &str| Person::of(&gateway, subject, groups);
         let (dev, ann, bob) = (of("dev", "dev,oncall"), of("ann", "sre"), of("bob", "sre,security"));
         World { gateway, dev, ann, bob }
@@ -46,7 +54,16 @@ impl World {
 
     /// A connection of somebody's.
     pub fn connection(&self, who: &Person) -> Connection {
-        let mut connection = Connection::open(self.gateway.address()).unwrap();
+        World::logged_in(self.gateway.address(), who)
+    }
+
+    /// One to what stands for a broker.
+    pub fn connection_to(&self, who: &Person, node: i32) -> Connection {
+        World::logged_in(self.gateway.broker_address(node).unwrap(), who)
+    }
+
+    fn logged_in(address: SocketAddr, who: &Person) -> Connection {
+        let mut connection = Connection::open(address).unwrap();
         assert_eq!(connection.login_plain(&who.token.subject, &who.token.token).unwrap().error_code, 0);
         connection
     }
@@ -91,6 +108,23 @@ pub fn exists(topic: &str) -> bool {
     let mut direct = Connection::open(address).unwrap();
     let all = direct.call(12, &MetadataRequest::default().with_topics(None)).unwrap();
     all.topics.iter().any(|found| found.name.as_ref().is_some_and(|name| name.as_str() == topic))
+}
+
+/// A connection straight to the broker that coordinates a group.
+pub fn coordinator(group: &str) -> Connection {
+    let node = admin::coordinator(common::cluster(), Coordinates::Group, group).unwrap();
+    Connection::open(common::cluster().address(node).unwrap()).unwrap()
+}
+
+/// Where a group stands in partition after partition of a topic, as its coordinator says.
+pub fn committed(group: &str, topic: &str) -> Vec<i64> {
+    let asked = OffsetFetchRequest::default().with_group_id(GroupId(admin::text(group))).with_topics(None);
+    let answer = coordinator(group).call(7, &asked).unwrap();
+    let of_topic = answer.topics.iter().filter(|found| found.name == admin::topic(topic));
+    let mut stands: Vec<(i32, i64)> =
+        of_topic.flat_map(|found| &found.partitions).map(|p| (p.partition_index, p.committed_offset)).collect();
+    stands.sort_unstable();
+    stands.into_iter().map(|(_, offset)| offset).collect()
 }
 
 pub fn deletion(topics: &[&str]) -> DeleteTopicsRequest {

@@ -76,8 +76,9 @@ pub fn cut(
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
-            // Others are answered as a whole, unless nobody could say what they name.
-            (key::FETCH | key::PRODUCE, _) | (_, None) => Judgement::Answered(items),
+            // Of others the whole is answered, but where nobody could say what it names: an election's answer has words beside
+            // partitions only, and records are too many bytes for it.
+            (key::FETCH | key::PRODUCE | key::ELECT_LEADERS, _) | (_, None) => Judgement::Answered(items),
             _ if refusals.is_empty() => Judgement::Answered(items),
             (_, Some(array)) => {
                 whole(array.nodes.first().and_then(|node| kind_of(array, Some(node))).unwrap_or(ActionKind::Cluster))

@@ -98,8 +98,11 @@ impl<R: Runtime> Requests<R> {
         let Some(frame) = reply.filter(|frame| frame.len() <= limits::ANSWERED_BYTES_MAX) else {
             return Err(self.refuse_by_closing(exchange, code, why.to_owned()).await);
         };
-        let listener = &self.c.door.listener.name;
-        tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
+        // Readers that are held ask again and again, and are told of no error.
+        if code != 0 {
+            let listener = &self.c.door.listener.name;
+            tracing::warn!(listener, peer = %self.c.peer, api = api::name(key), "request refused: {why}");
+        }
         self.answered(exchange, frame, Outcome::Refused, code).await
     }
 }

@@ -284,7 +284,7 @@ impl Maker {
             (Kind::Uuid, Some(Content::Id(id))) => self.body.extend_from_slice(id),
             (Kind::Uuid, _) => self.body.extend_from_slice(&[0; 16]),
             (kind, Some(Content::Number(number))) => self.number(kind, *number),
-            (kind, _) => self.number(kind, nothing(field.role, item)),
+            (kind, _) => self.number(kind, nothing(field, item)),
         }
     }
 
@@ -337,13 +337,18 @@ fn element_of(field: &Field) -> Option<Element> {
 }
 
 /// What a number says where there is nothing to be said.
-fn nothing(role: Option<Role>, item: Option<&Item>) -> i64 {
-    match role {
+fn nothing(field: &Field, item: Option<&Item>) -> i64 {
+    match field.role {
         Some(Role::ErrorCode) => item.map_or(0, |item| item.code.into()),
         Some(Role::AuthorizedOperations) => i32::MIN.into(),
         Some(Role::Offset | Role::BaseOffset | Role::Timestamp | Role::HighWatermark | Role::LogStartOffset) => -1,
-        Some(Role::LastStableOffset | Role::PreferredReadReplica) => -1,
         Some(Role::LeaderId | Role::NodeId | Role::Port | Role::ProducerId | Role::Generation) => -1,
+        None if MINUS_ONE.contains(&field.name) => -1,
         _ => 0,
     }
 }
+
+/// Numbers without a role that are -1 by default in Kafka's own messages. A `PreferredReadReplica` of 0 would send readers to broker
+/// 0, and one that reads what is committed takes a `LastStableOffset` of 0 for the end of the partition.
+const MINUS_ONE: [&str; 5] =
+    ["PreferredReadReplica", "LastStableOffset", "LeaderEpoch", "CommittedLeaderEpoch", "LogAppendTimeMs"];

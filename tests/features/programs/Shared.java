@@ -1,9 +1,10 @@
 // A share consumer that reads on until its gate is opened (Java). Prints each record's value and which delivery of it this is.
 //
-// Scene: bootstrap, topic, group, mode (implicit or explicit), gate.
+// Scene: bootstrap, topic, group, mode (implicit or explicit), gate; settings, a text of properties, where it has to log in.
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.StringReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -17,6 +18,7 @@ public class Shared {
         JsonNode scene = new ObjectMapper().readTree(args[0]);
         String mode = scene.get("mode").asText();
         Properties settings = new Properties();
+        settings.load(new StringReader(scene.path("settings").asText()));
         settings.put("bootstrap.servers", scene.get("bootstrap").asText());
         settings.put("group.id", scene.get("group").asText());
         settings.put("share.acknowledgement.mode", mode);

@@ -58,8 +58,6 @@ words! {
         "leader_id" = LeaderId,
         /// Log start offset.
         "log_start_offset" = LogStartOffset,
-        /// Up to where transactions are decided.
-        "last_stable_offset" = LastStableOffset,
         /// Highest version of an API that the broker serves.
         "max_version" = MaxVersion,
         /// The most bytes that an answer should have, unless its first batch has more.
@@ -74,8 +72,6 @@ words! {
         "node_id" = NodeId,
         /// An offset: fetched from, committed, found or deleted up to, as the API says.
         "offset" = Offset,
-        /// The broker that a consumer should read from instead.
-        "preferred_read_replica" = PreferredReadReplica,
         /// Partition index.
         "partition" = Partition,
         /// A broker's port.

@@ -7,6 +7,7 @@ mod common;
 mod consumers;
 mod decisions;
 mod desk;
+mod hazards;
 #[path = "../common/person.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod person;

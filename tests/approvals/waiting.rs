@@ -169,7 +169,7 @@ fn a_rule_that_comes_while_a_request_waits_is_not_passed_by_an_approval_without_
             asked.join().unwrap()
         });
         assert_eq!(code, POLICY_VIOLATION);
-        assert!(words.contains("the policy has changed"), "{words}");
+        assert!(words.contains("the policy, or a grant, has changed"), "{words}");
         assert!(exists(&topic));
     }
 }

@@ -248,14 +248,16 @@ impl<'a> Looker<'a> {
             key::METADATA => self.request.version < 4 || self.said.number(Role::AllowAutoTopicCreation) == Some(1),
             _ => true,
         };
-        let mut all = Vec::new();
+        let mut all: Vec<Wanted> = Vec::new();
         for Named { kind, name, .. } in self.named().into_iter().filter(|named| creates && !named.name.is_empty()) {
             let rules = self.rules.holding(operation, ResourceKind::Topic, &name);
-            if rules.is_empty() || self.around.exists(&name) == Some(true) {
-                continue;
-            }
             let parameters = vec![("by".to_owned(), "being named".to_owned())];
             let item = ActionItem { kind, name: name.clone(), parameters };
+            // A topology names a repartition topic where it is written and where it is read.
+            let twice = all.iter().any(|wanted| wanted.action.items.first() == Some(&item));
+            if twice || rules.is_empty() || self.around.exists(&name) == Some(true) {
+                continue;
+            }
             all.extend(self.together(operation, vec![item], rules.into_iter(), Some(vec![(kind, name.clone())])));
         }
         all

@@ -247,7 +247,7 @@ impl<R: Runtime> Requests<R> {
         standings: &mut [Standing],
     ) -> Result<(), Fault> {
         let c = self.c.clone();
-        let approved: Vec<usize> =
+        let mut approved: Vec<usize> =
             (0..standings.len()).filter(|at| matches!(standings[*at], Standing::Approved { .. })).collect();
         if !approved.is_empty() {
             login::in_force(&c, c.clock.now_ns()).map_err(Fault::Authentication)?;
@@ -256,6 +256,15 @@ impl<R: Runtime> Requests<R> {
                 standings.fill(Standing::No { why });
                 return Ok(());
             }
+        }
+        // A heartbeat goes on whole or not at all: no use is claimed for a part of it.
+        if exchange.api_key == key::STREAMS_GROUP_HEARTBEAT && approved.len() < standings.len() {
+            for at in standings.iter_mut() {
+                if let Standing::Approved { request } = at {
+                    *at = Standing::No { why: format!("request {request} is approved, and waits for the others") };
+                }
+            }
+            approved.clear();
         }
         for which in approved {
             if self.client_has_gone() || c.is_ending() {

@@ -35,36 +35,25 @@ fn an_application_whose_topics_are_held_is_told_and_runs_once_they_are_approved(
     });
 }
 
+/// Topics are approved one at a time, so that an application that needs several is told several times.
 fn runs_once_approved(runtime: &str, protocol: &str) {
     let world = World::with(runtime, RULES);
     let name = format!("counting-{protocol}");
     let dir = Scratch::new("weir-streams-").unwrap();
     let command = application(&world, &name, protocol, dir.path());
-    let (mut starts, mut told) = (0, 0);
+    let mut approved = 0;
     loop {
-        starts += 1;
-        assert!(starts <= 3, "{name}: it asks for two topics, and so it may be told twice");
-        let mut app = Process::start(&name, &command, &dir.path().join(format!("log-{starts}"))).unwrap();
-        println!("{name} start {starts}");
-        let runs = until_it_runs_or_is_told(&world, &mut app);
-        println!(
-            "{name} {starts} {runs:?} {:#?} {}",
-            world
-                .requests()
-                .iter()
-                .map(|r| (r["summary"].clone(), r["id"].clone(), r["state"].clone(), r["grant"]["used"].clone()))
-                .collect::<Vec<_>>(),
-            app.log().lines().filter(|l| l.contains("weir") || l.starts_with("state")).collect::<Vec<_>>().join("\n")
-        );
+        let mut app = Process::start(&name, &command, &dir.path().join(format!("log-{approved}"))).unwrap();
+        let told = until_it_runs_or_is_told(&world, &mut app);
         app.kill();
-        let Some(pending) = runs else { break };
-        for id in pending {
-            world.says(&world.ann, &["approve", &id]);
-            told += 1;
-        }
+        let Some(id) = told else { break };
+        world.says(&world.ann, &["approve", &id]);
+        approved += 1;
+        assert!(approved <= 3, "{name}: {:?}", world.requests());
     }
-    assert!(starts > 1, "{name}: it was held");
-    assert_eq!((told, world.requests().len()), (2, 2), "{name}: each topic is asked for once");
+    // With the classic protocol both changelogs are one request.
+    let asked = if protocol == "classic" { 2 } else { 3 };
+    assert_eq!((approved, world.requests().len()), (asked, asked), "{name}: each is asked for once");
     for topic in ["words-repartition", "counts-changelog"] {
         assert!(exists(&format!("{name}-{topic}")), "{name}-{topic}");
     }
@@ -88,8 +77,8 @@ fn application(world: &World, name: &str, protocol: &str, dir: &Path) -> Command
     command
 }
 
-/// None once it runs; what it waits for once it has said so in its log.
-fn until_it_runs_or_is_told(world: &World, app: &mut Process) -> Option<Vec<String>> {
+/// None once it runs; one of the requests that it waits for once it has said so in its log.
+fn until_it_runs_or_is_told(world: &World, app: &mut Process) -> Option<String> {
     let path = app.log_path().to_owned();
     let comes_to = || {
         let log = fs::read_to_string(&path).unwrap();
@@ -97,10 +86,8 @@ fn until_it_runs_or_is_told(world: &World, app: &mut Process) -> Option<Vec<Stri
             return Ok(Some(None));
         }
         let pending = world.gateway.weir_json(&["requests", "--state", "pending"]).unwrap();
-        let ids: Vec<String> = pending.iter().map(|request| request["id"].as_str().unwrap().to_owned()).collect();
-        let words = |id: &String| format!("this needs approval by 1 of sre: request {id} is open");
-        let told = ids.iter().any(|id| log.contains(&words(id)));
-        Ok(told.then_some(Some(ids)))
+        let mut ids = pending.iter().map(|request| request["id"].as_str().unwrap().to_owned());
+        Ok(ids.find(|id| log.contains(&format!("this needs approval by 1 of sre: request {id} is open"))).map(Some))
     };
     app.wait_ready("that it runs, or is told", LIMIT, comes_to).unwrap()
 }

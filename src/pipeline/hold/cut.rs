@@ -45,7 +45,7 @@ pub fn cut(
         return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Cluster), why: all.why.clone() });
     }
     if key == key::STREAMS_GROUP_HEARTBEAT {
-        return Ok(whole(ActionKind::Topic));
+        return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Topic), why: all_of(refusals) });
     }
     let Some(tree) = Tree::read(key, version, Direction::Request, request.body, true)? else {
         return Ok(whole(ActionKind::Cluster));
@@ -89,6 +89,16 @@ pub fn cut(
     let only = (key == key::METADATA && version == 0 && left == 0).then(Vec::new);
     let amends = Amends { items, only, ..Amends::default() };
     Ok(Judgement::GoesOn { body: Some(without.done(request.body)), amends })
+}
+
+/// What goes on whole or not at all is told of each of its refusals, as far as anybody reads.
+fn all_of(refusals: &[Refusal]) -> String {
+    const TOLD: usize = 3;
+    let told: Vec<&str> = refusals.iter().take(TOLD).map(|refusal| &*refusal.why).collect();
+    match refusals.len().saturating_sub(TOLD) {
+        0 => told.join("; "),
+        more => format!("{}; and {more} more", told.join("; ")),
+    }
 }
 
 /// What is refused, by the names it has in the request.

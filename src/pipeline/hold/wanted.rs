@@ -260,6 +260,7 @@ impl<'a> Looker<'a> {
         let (mut all, mut met) = (Vec::new(), HashSet::new());
         for Named { kind, name, .. } in self.named().into_iter().filter(|named| creates && !named.name.is_empty()) {
             let rules = self.rules.holding(operation, ResourceKind::Topic, &name);
+            // A topology names a repartition topic where it is written and where it is read.
             if rules.is_empty() || self.around.exists(&name) == Some(true) || !met.insert(name.clone()) {
                 continue;
             }

@@ -285,13 +285,22 @@ impl<R: Runtime> Requests<R> {
     /// Claims a use for each action that was approved, once there is a broker to do it.
     async fn claim(
         &mut self,
-        exchange: &mut Exchange,
+        exchange: &Exchange,
         waiting: &Waiting<'_>,
         standings: &mut [Standing],
     ) -> Result<(), Fault> {
         let c = self.c.clone();
-        let approved: Vec<usize> =
+        let mut approved: Vec<usize> =
             (0..standings.len()).filter(|at| matches!(standings[*at], Standing::Approved { .. })).collect();
+        // A heartbeat goes on whole or not at all: no use is claimed for a part of it.
+        if exchange.api_key == key::STREAMS_GROUP_HEARTBEAT && approved.len() < standings.len() {
+            for at in standings.iter_mut() {
+                if let Standing::Approved { request } = at {
+                    *at = Standing::No { why: format!("request {request} is approved, and waits for the others") };
+                }
+            }
+            approved.clear();
+        }
         if !approved.is_empty() {
             // A use that is claimed counts as used.
             dial::upstream(&c).await?;

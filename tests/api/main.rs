@@ -5,6 +5,7 @@
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
 mod document;
+mod events;
 mod fuzzed;
 #[path = "../logins/issuer.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]

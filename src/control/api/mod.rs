@@ -9,6 +9,7 @@
 //! - Every failure is a [`Problem`](super::problem::Problem); no answer, log line or error holds what proves a login.
 
 pub(super) mod caller;
+mod events;
 mod extract;
 pub(super) mod guard;
 pub(super) mod health;
@@ -58,6 +59,7 @@ pub(super) fn resources() -> OpenApiRouter<Served> {
     openapi::start()
         .merge(health::routes())
         .merge(sessions::routes())
+        .merge(events::routes())
         .merge(names::routes())
         .merge(tokens::routes())
         .merge(requests::routes())

@@ -43,6 +43,7 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", "/api/v1/sessions", EVIDENCE),
     row("GET", "/api/v1/sessions/{id}", EVIDENCE),
     row("GET", "/api/v1/sessions/{id}/events", EVIDENCE),
+    row("GET", "/api/v1/events", EVIDENCE),
     row("GET", "/api/v1/looks", EVIDENCE),
     row("GET", "/api/v1/tokens", Who::With(Roles::of(&[Role::Auditor, Role::Admin]))),
     row("POST", "/api/v1/tokens", ADMIN),
@@ -144,6 +145,7 @@ mod tests {
             "GET sessions",
             "GET sessions/{id}",
             "GET sessions/{id}/events",
+            "GET events",
             "GET looks",
             "GET tokens",
         ];

@@ -17,6 +17,7 @@ mod pages;
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod person;
 mod policy;
+mod policy_put;
 mod recorded;
 mod requests;
 mod rig;

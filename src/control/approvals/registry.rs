@@ -134,10 +134,7 @@ impl Registry {
     pub fn ask(self: &Arc<Self>, ask: Ask, listener: Box<dyn Listener>) {
         let now_ns = self.now_ns();
         let mut kept = self.kept();
-        let (answer, made) = self.answer(&mut kept, &ask, now_ns).unwrap_or_else(|error| {
-            tracing::error!("an approval cannot be asked for: {error}");
-            (Answer::Refused("the gateway cannot keep requests at the moment".to_owned()), false)
-        });
+        let (answer, made) = self.answer(&mut kept, &ask, now_ns).unwrap_or_else(cannot_ask);
         let Answer::Pending { request, .. } = &answer else { return listener.tell(answer) };
         let waiting = kept.waiting.entry(request.clone()).or_default();
         waiting.retain(|listener| !listener.is_gone());
@@ -147,6 +144,16 @@ impl Registry {
         if made {
             self.find_effect(request, &ask.action);
         }
+    }
+
+    /// The same for whoever asks again by themselves, instead of being told what was decided.
+    pub fn ask_once(self: &Arc<Self>, ask: &Ask) -> Answer {
+        let answered = self.answer(&mut self.kept(), ask, self.now_ns());
+        let (answer, made) = answered.unwrap_or_else(cannot_ask);
+        if let (Answer::Pending { request, .. }, true) = (&answer, made) {
+            self.find_effect(request, &ask.action);
+        }
+        answer
     }
 
     /// The answer, and whether a request was made for it.
@@ -471,6 +478,12 @@ impl Kept {
         }
         self.waiting.remove(id);
     }
+}
+
+/// What whoever asks is told where the store fails.
+fn cannot_ask(error: ApprovalError) -> (Answer, bool) {
+    tracing::error!("an approval cannot be asked for: {error}");
+    (Answer::Refused("the gateway cannot keep requests at the moment".to_owned()), false)
 }
 
 fn granted(case: &Case) -> Option<Answer> {

@@ -7,6 +7,7 @@ mod cli_support;
 mod document;
 mod events;
 mod fuzzed;
+mod grants;
 #[path = "../logins/issuer.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod issuer;

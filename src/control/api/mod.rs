@@ -11,6 +11,7 @@
 pub(super) mod caller;
 mod events;
 mod extract;
+mod grants;
 pub(super) mod guard;
 pub(super) mod health;
 pub(super) mod login;
@@ -63,6 +64,7 @@ pub(super) fn resources() -> OpenApiRouter<Served> {
         .merge(names::routes())
         .merge(tokens::routes())
         .merge(requests::routes())
+        .merge(grants::routes())
         .merge(policy::routes())
         .merge(looks::routes())
         .merge(openapi::routes())

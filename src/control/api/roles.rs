@@ -53,6 +53,8 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", "/api/v1/requests/{id}", RULES),
     row("POST", "/api/v1/requests/{id}/decisions", EVERY_ROLE),
     row("POST", "/api/v1/requests/{id}/reason", EVERY_ROLE),
+    row("GET", "/api/v1/grants", RULES),
+    row("GET", "/api/v1/grants/{id}", RULES),
     row("POST", "/api/v1/grants/{id}/revocation", EVERY_ROLE),
     row("GET", "/api/v1/policy", EVERY_ROLE),
     row("GET", "/api/v1/policy/text", RULES),
@@ -134,7 +136,7 @@ mod tests {
         let requests = [
             &["GET requests", asking[0], "GET requests/{id}"][..],
             &asking[1..3],
-            &[asking[3]],
+            &["GET grants", "GET grants/{id}", asking[3]],
         ]
         .concat();
         assert_eq!(

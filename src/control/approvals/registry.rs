@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use super::claims::{Claims, StoredClaims};
+use super::grants::GrantListed;
 use super::view::{self, CaseView};
 use super::{ApprovalError, rows};
 use crate::control::notices::{NoticeKind, Outbox};
@@ -402,6 +403,15 @@ impl Registry {
         let mut cases: Vec<&Case> = kept.cases.values().collect();
         cases.sort_by(|a, b| (b.request.created_ns, &b.request.id).cmp(&(a.request.created_ns, &a.request.id)));
         cases.into_iter().map(|case| CaseView::of(case, now_ns, self.options.url.as_deref())).collect()
+    }
+
+    /// All grants, whatever became of them, the latest first.
+    pub fn grants(&self) -> Vec<GrantListed> {
+        let (now_ns, kept) = (self.now_ns(), self.kept());
+        let mut grants: Vec<GrantListed> =
+            kept.cases.values().filter_map(|case| GrantListed::of(case, now_ns)).collect();
+        grants.sort_by(|a, b| (b.from_ns, &b.id).cmp(&(a.from_ns, &a.id)));
+        grants
     }
 
     /// One request, with past ones that are like it.

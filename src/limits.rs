@@ -452,6 +452,12 @@ pub const PENDING_REQUESTS_MAX: usize = 4096;
 /// them. A person asks again with `weir request`.
 pub const DENIAL_STANDS_NS: u64 = 10 * 60 * 1_000_000_000;
 
+/// Events that one page over all sessions looks at, whether or not they are what is asked for: a second's work.
+pub const EVENTS_LOOKED_AT_MAX: usize = 20_000;
+
+/// Sessions that one such page looks into; each that is shown is a look, which takes a write of the disk.
+pub const EVENT_SESSIONS_MAX: usize = 100;
+
 /// Bytes kept of a reason or a comment: a paragraph.
 pub const APPROVAL_TEXT_BYTES_MAX: usize = 2048;
 

@@ -1,4 +1,4 @@
-//! `weir explain` on access rules, the built command, without a gateway: what decides, and what would have to change.
+//! `weir explain` on access and approval rules, the built command, without a gateway: what decides, and what would have to change.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "cli_support/folder.rs"]
@@ -36,6 +36,27 @@ const RULES: &str = r#"access:
     groups: [analysts]
     operations: [read]
     topics: [orders.secret]
+"#;
+
+const HELD: &str = r#"access:
+  - { name: all of dev, groups: [dev], operations: [all], topics: ["*"], consumer_groups: ["*"] }
+  - { name: orders, groups: [analysts], operations: [read], topics: ["orders.*"] }
+approvals:
+  - name: production topics
+    operations: [create_topics, delete_topics, alter_configs, reset_offsets]
+    topics: ["prod.*"]
+    approvers: { all: [{ group: sre, count: 2 }, { group: security }] }
+    reason: required
+    hold: 8s
+    break_glass: [oncall]
+  - name: exports
+    operations: [fetch]
+    groups: [dev]
+    topics: ["prod.*"]
+    when: { from: earliest, over: 1GiB, within: 1h }
+    approvers: { group: owners }
+    grant: { valid: 2h, window: 10m }
+  - { name: users, operations: [alter_users, change_policy], approvers: { group: security } }
 "#;
 
 fn folder() -> Folder {
@@ -141,4 +162,70 @@ fn what_has_to_be_said_is_asked_for() {
     }
     let open = folder.printed(&["explain", "--listener", "open", "--op", "create", "--cluster"]);
     assert!(open.contains("allowed: the listener has no access rules"), "{open}");
+}
+
+fn held(arguments: &[&str]) -> Value {
+    let folder = Folder::new(CONFIG, HELD);
+    let told = folder.printed(&[&["explain", "--listener", "main"][..], arguments, &["--json"]].concat());
+    serde_json::from_str::<Value>(&told).unwrap()["logins"][0].clone()
+}
+
+#[test]
+fn which_rules_hold_it_and_what_they_ask_for_is_told() {
+    let dev = |arguments: &[&str]| held(&[&["--groups", "dev"][..], arguments].concat())["approvals"].clone();
+    let delete = dev(&["--op", "delete_topics", "--topic", "prod.eu"]);
+    assert_eq!((&delete["held"], &delete["not_asked"]), (&json!(true), &Value::Null));
+    let rule = json!({
+        "rule": "approvals[0]", "name": "production topics", "things": [{ "resource": "topic", "name": "prod.eu" }],
+        "when": null, "approvers": "2 of sre and 1 of security", "reason_required": true, "hold_ms": 8000,
+        "expires_s": 86400, "valid_s": 900, "uses": 1, "window_s": null, "break_glass": ["oncall"],
+    });
+    assert_eq!(delete["rules"], json!([rule]));
+    let read = dev(&["--op", "fetch", "--topic", "prod.eu"]);
+    let when = json!({ "from_earliest": true, "over_bytes": 1_u64 << 30, "within_s": 3600 });
+    assert_eq!((&read["rules"][0]["when"], &read["rules"][0]["window_s"]), (&when, &json!(600)));
+    assert_eq!(
+        dev(&["--op", "delete_topics", "--topic", "dev.eu"]),
+        json!({ "held": false, "not_asked": null, "rules": [] })
+    );
+    assert_eq!(dev(&["--op", "alter_configs", "--topic", "prod.eu"])["rules"][0]["rule"], "approvals[0]");
+    let moved = dev(&["--op", "reset_offsets", "--topic", "prod.eu", "--group", "g"]);
+    assert_eq!(moved["rules"][0]["things"], json!([{ "resource": "topic", "name": "prod.eu" }]));
+    assert_eq!(dev(&["--op", "describe", "--topic", "prod.eu"]), Value::Null);
+    assert_eq!(dev(&["--op", "change_policy"])["rules"][0]["name"], "users");
+}
+
+#[test]
+fn nobody_is_asked_for_what_is_denied() {
+    let told = held(&["--groups", "analysts", "--op", "delete_topics", "--topic", "prod.eu"]);
+    assert_eq!((&told["access"][0]["operation"], &told["access"][0]["allowed"]), (&json!("delete"), &json!(false)));
+    assert_eq!((&told["approvals"]["held"], &told["approvals"]["not_asked"]), (&json!(true), &json!("denied")));
+    let users = held(&["--groups", "dev", "--op", "alter_users"]);
+    assert_eq!(users["approvals"]["not_asked"], "security_changes");
+    let folder = Folder::new(CONFIG, HELD).columns(160);
+    let explain = |arguments: &[&str]| folder.printed(&[&["explain", "--listener", "main"][..], arguments].concat());
+    let printed = explain(&["--groups", "analysts", "--op", "delete_topics", "--topic", "prod.eu"]);
+    assert!(printed.contains("APPROVALS  nobody is asked, since it is denied\n"), "{printed}");
+    assert!(printed.starts_with("somebody asks to delete topics prod.eu through listener main\n"), "{printed}");
+    let printed = explain(&["--groups", "dev", "--op", "delete_topics", "--topic", "prod.eu"]);
+    for line in [
+        "APPROVALS  held until others have approved it\n\n  approvals[0] \"production topics\"\n",
+        "    holds it of       topic prod.eu\n",
+        "    to approve        2 of sre and 1 of security, once the requester has said why; never the requester\n",
+        "    waits             8s on the wire, less where its client is less patient; then it can be approved",
+        "    grants            once, within 15m of the approval\n",
+        "    in an emergency   whoever is in oncall may go ahead alone, for all to see\n",
+    ] {
+        assert!(printed.contains(line), "{line}{printed}");
+    }
+    let printed = explain(&["--groups", "dev", "--op", "fetch", "--topic", "prod.eu"]);
+    let only = "    only              what begins at the earliest offset, or what is more than 1.0 GiB within 1h\n";
+    assert!(
+        printed.contains("some of it is held") && printed.contains(only) && printed.contains("MASKING"),
+        "{printed}"
+    );
+    let printed = explain(&["--groups", "dev", "--op", "fetch", "--topic", "dev.eu"]);
+    assert!(!printed.contains("APPROVALS"), "{printed}");
+    let wrong = folder.weir(&["explain", "--listener", "main", "--op", "delete_topics", "--group", "g"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("say what to delete topics with: --topic"), "{wrong:?}");
 }

@@ -6,6 +6,8 @@
 //!   and lack the rules that come last.
 //! - A reload that is reported as done is in force on every shard, and nothing that was decided before is under way.
 
+mod change;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -14,8 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, Problem, Problems};
 use crate::control::{
-    PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion, PolicyReload, PolicyReloaded,
-    TokenRegistry,
+    PolicyChange, PolicyChangeError, PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion,
+    PolicyReload, PolicyReloaded, TokenRegistry,
 };
 use crate::mask::detect::PatternError;
 use crate::pipeline::masking::plans::Book;
@@ -74,6 +76,7 @@ impl PolicyKeeper {
     pub(super) fn new(config: &Arc<Config>, tokens: &Arc<TokenRegistry>, ears: Vec<ShardEar>) -> Arc<PolicyKeeper> {
         let kept = Kept { in_force: config.policy.snapshot.clone(), seen: None };
         publish(&kept.in_force, 1.0);
+        config.forget_policy_change();
         Arc::new(PolicyKeeper { config: config.clone(), tokens: tokens.clone(), ears, kept: Mutex::new(kept) })
     }
 
@@ -91,6 +94,31 @@ impl PolicyKeeper {
 
     fn read(&self) -> Result<PolicySnapshot, ReloadError> {
         Ok(self.config.read_policy().ok_or(ReloadError::NoFile)??)
+    }
+
+    /// Reads the file again and takes it over where it has changed.
+    fn reload_kept(&self, kept: &mut Kept) -> Result<PolicyReloaded, ReloadError> {
+        let reloaded = match self.read() {
+            Ok(policy) if policy == *kept.in_force => Ok(told(&policy)),
+            Ok(policy) => self.take_over(kept, policy),
+            Err(error) => Err(error),
+        };
+        if reloaded.is_ok() {
+            self.config.forget_policy_change();
+        }
+        log(&reloaded);
+        reloaded
+    }
+
+    /// What is wrong with a policy, or what it says; nothing that it refers to is read.
+    fn checked(&self, files: Vec<PolicyText>) -> Result<PolicySnapshot, Vec<PolicyProblem>> {
+        let whole = files.first().map(|file| file.name.clone()).unwrap_or_default();
+        let snapshot = self.config.check_policy(files).map_err(problems)?;
+        match for_shards(&snapshot) {
+            Ok(_) => Ok(snapshot),
+            // A pattern that compiles by itself and not together with the others: it is about the policy as a whole.
+            Err(error) => Err(vec![PolicyProblem { file: whole, line: 1, column: 1, reason: error.to_string() }]),
+        }
     }
 
     /// Hands a policy to the shards and waits for them.
@@ -175,6 +203,7 @@ fn in_force(policy: &PolicySnapshot) -> PolicyInForce {
     PolicyInForce {
         hash: (policy.hash != [0; 32]).then_some(told.hash),
         access_rules: told.access_rules,
+        approval_rules: told.approval_rules,
         recording_rules: told.recording_rules,
         masking_rules: told.masking_rules,
         warnings: policy.warnings(),
@@ -182,9 +211,18 @@ fn in_force(policy: &PolicySnapshot) -> PolicyInForce {
     }
 }
 
-fn problem(problem: Problem) -> PolicyProblem {
-    let Problem { file, at, what } = problem;
-    PolicyProblem { file: file.display().to_string(), line: at.line, column: at.column, reason: what }
+fn problems(Problems(problems): Problems) -> Vec<PolicyProblem> {
+    let problem = |Problem { file, at, what }| PolicyProblem {
+        file: file.display().to_string(),
+        line: at.line,
+        column: at.column,
+        reason: what,
+    };
+    problems.into_iter().map(problem).collect()
+}
+
+fn text(PolicyFile { name, text }: PolicyFile) -> PolicyText {
+    PolicyText { name, text }
 }
 
 impl PolicyReload for PolicyKeeper {
@@ -192,18 +230,14 @@ impl PolicyReload for PolicyKeeper {
         in_force(&self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force)
     }
 
+    fn change(&self, change: PolicyChange<'_>) -> Result<PolicyReloaded, PolicyChangeError> {
+        self.change_to(change)
+    }
+
     fn check(&self, files: Vec<PolicyFile>) -> PolicyChecked {
-        let whole = files.first().map(|file| file.name.clone()).unwrap_or_default();
-        let files = files.into_iter().map(|PolicyFile { name, text }| PolicyText { name, text }).collect();
-        let refused = |problems| PolicyChecked { valid: false, problems, warnings: Vec::new() };
-        let snapshot = match self.config.check_policy(files) {
-            Ok(snapshot) => snapshot,
-            Err(Problems(problems)) => return refused(problems.into_iter().map(problem).collect()),
-        };
-        match for_shards(&snapshot) {
-            Ok(_) => PolicyChecked { valid: true, problems: Vec::new(), warnings: snapshot.warnings() },
-            // A pattern that compiles by itself and not together with the others: it is about the policy as a whole.
-            Err(error) => refused(vec![PolicyProblem { file: whole, line: 1, column: 1, reason: error.to_string() }]),
+        match self.checked(files.into_iter().map(text).collect()) {
+            Ok(policy) => PolicyChecked { valid: true, problems: Vec::new(), warnings: policy.warnings() },
+            Err(problems) => PolicyChecked { valid: false, problems, warnings: Vec::new() },
         }
     }
 
@@ -253,13 +287,7 @@ impl PolicyReload for PolicyKeeper {
 
     fn reload(&self) -> Result<PolicyReloaded, String> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let reloaded = match self.read() {
-            Ok(policy) if policy == *kept.in_force => Ok(told(&policy)),
-            Ok(policy) => self.take_over(&mut kept, policy),
-            Err(error) => Err(error),
-        };
-        log(&reloaded);
-        reloaded.map_err(|error| error.to_string())
+        self.reload_kept(&mut kept).map_err(|error| error.to_string())
     }
 }
 

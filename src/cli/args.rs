@@ -10,7 +10,7 @@ use super::replay::Speed;
 use super::time::parse_moment;
 use super::webhook::WebhookCommand;
 use crate::event::SessionId;
-use crate::policy::Operation;
+use crate::policy::{HeldOperation, Operation};
 use crate::recorder::AddressRange;
 
 const EXIT_CODES: &str = "Exit codes:
@@ -124,7 +124,8 @@ pub(super) struct ExplainArgs {
     /// They do something with the cluster
     #[arg(long)]
     pub(super) cluster: bool,
-    /// What they do: fetch, produce, or an operation of access rules, such as describe or alter_configs
+    /// What they do: fetch, produce, an operation of access rules, such as describe or alter_configs, or one of approval
+    /// rules, such as delete_topics
     #[arg(long, value_name = "OPERATION", value_parser = parse_asked)]
     pub(super) op: Asked,
     /// The topic
@@ -183,6 +184,8 @@ pub(super) enum Asked {
     Produce,
     /// One operation on one resource.
     Operation(Operation),
+    /// What can be held for approval, by the name that approval rules have for it.
+    Held(HeldOperation),
 }
 
 #[derive(Debug, Args)]
@@ -425,11 +428,18 @@ pub(super) fn parse_asked(text: &str) -> Result<Asked, String> {
     match text {
         "fetch" => Ok(Asked::Fetch),
         "produce" => Ok(Asked::Produce),
-        name => name.parse().map(Asked::Operation).map_err(|_| {
-            let all: Vec<&str> = Operation::all().map(Operation::name).collect();
+        name => name.parse().map(Asked::Operation).or_else(|_| name.parse().map(Asked::Held)).map_err(|_| {
+            let mut all: Vec<&str> = Operation::all().map(Operation::name).collect();
+            all.extend(
+                HeldOperation::all().map(HeldOperation::name).filter(|name| parse_asked(name).is_ok_and(is_held)),
+            );
             format!("expected fetch, produce, {}", all.join(", "))
         }),
     }
+}
+
+fn is_held(asked: Asked) -> bool {
+    matches!(asked, Asked::Held(_))
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {

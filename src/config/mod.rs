@@ -16,6 +16,7 @@ mod limits;
 mod listeners;
 mod masking;
 mod policy_file;
+mod policy_put;
 mod ports;
 mod problem;
 mod process;
@@ -47,6 +48,7 @@ use crate::scram::Hash;
 use crate::tls::{ClientFiles, ServerFiles, TlsError};
 
 pub use limits::Limits;
+pub use policy_put::{PolicyPutError, PutPolicy};
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use value::parse_duration;
@@ -424,9 +426,24 @@ impl Config {
         policy_file::read_again(path, &self.listener_names())
     }
 
+    /// The hash of what the policy's files say now, lawful or not; none where there are none, or they cannot be read.
+    pub fn policy_on_disk(&self) -> Option<[u8; 32]> {
+        self.policy.path.as_deref().and_then(policy_file::hash_on_disk)
+    }
+
+    /// The policy's files were read and are one policy: a change of them that was begun is over.
+    pub fn forget_policy_change(&self) {
+        self.policy.path.iter().filter(|path| path.is_dir()).for_each(|path| policy_put::forget_change(path));
+    }
+
     /// Checks a policy that is not in files; nothing that it refers to is read.
     pub fn check_policy(&self, files: Vec<PolicyText>) -> Result<PolicySnapshot, Problems> {
-        policy_file::of_texts(files, &self.listener_names())
+        policy_file::of_texts(files, None, &self.listener_names())
+    }
+
+    /// Reads and checks a policy that is to be put in the place of the one there is, with what it refers to.
+    pub fn read_policy_to_put(&self, put: &PutPolicy) -> Result<PolicySnapshot, Problems> {
+        policy_file::of_texts(put.files.clone(), Some(put.folder()), &self.listener_names())
     }
 
     fn listener_names(&self) -> Vec<String> {

@@ -15,7 +15,7 @@ use super::gathered::Part;
 use super::problem::Mark;
 use super::reader::{Reader, Section};
 use super::yaml::{Data, Node};
-use super::{Policy, Problems, access, approvals, masking, recording, value, yaml};
+use super::{Policy, Problems, access, approvals, masking, policy_put, recording, value, yaml};
 use crate::limits::POLICY_FILES_MAX;
 use crate::policy::{PolicySnapshot, PolicyText};
 
@@ -64,14 +64,35 @@ fn load(path: &Path, listeners: &[String], mut finish: impl FnMut(Reader)) -> Op
     let texts: Vec<Result<String, String>> = files.iter().map(|file| yaml::read_text(file)).collect();
     let hash = hash(path, &files, &texts);
     let readers = files.iter().map(|file| Reader::new(file)).collect();
+    if let Some(what) = policy_put::half_done(path, &hash) {
+        let mut reader = Reader::new(path);
+        reader.report(Mark::START, what);
+        finish(reader);
+        return None;
+    }
     let snapshot = parse(readers, texts, listeners, finish)?;
     Some(PolicySnapshot { hash, ..snapshot })
 }
 
-/// Reads a policy that is not in files: what is wrong with it, or what it says. What it refers to is not read: whoever asks
-/// must not learn by it which files there are.
-pub(super) fn of_texts(files: Vec<PolicyText>, listeners: &[String]) -> Result<PolicySnapshot, Problems> {
-    let readers = files.iter().map(|file| Reader::new(Path::new(&file.name)).without_secrets()).collect();
+/// The hash of what the files say now, lawful or not; none where they cannot be read.
+pub(super) fn hash_on_disk(path: &Path) -> Option<[u8; 32]> {
+    let files = files(path).ok()?;
+    let texts: Vec<Result<String, String>> = files.iter().map(|file| yaml::read_text(file)).collect();
+    texts.iter().all(Result::is_ok).then(|| hash(path, &files, &texts))
+}
+
+/// Reads a policy that is not in files: what is wrong with it, or what it says. What it refers to is read only where it is
+/// said in which folder the files are to stand: others who ask must not learn by it which files there are.
+pub(super) fn of_texts(
+    files: Vec<PolicyText>,
+    folder: Option<&Path>,
+    listeners: &[String],
+) -> Result<PolicySnapshot, Problems> {
+    let reader = |file: &PolicyText| match folder {
+        Some(folder) => Reader::new(&folder.join(&file.name)),
+        None => Reader::new(Path::new(&file.name)).without_secrets(),
+    };
+    let readers = files.iter().map(reader).collect();
     let texts = files.into_iter().map(|file| Ok(file.text)).collect();
     let mut problems = Vec::new();
     let snapshot = parse(readers, texts, listeners, |file| problems.extend(file.into_problems()));
@@ -141,19 +162,23 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, (PathBuf, String)> {
     }
 }
 
+/// The hash of the files at `path`; one file that is named itself is no folder of one.
+fn hash(path: &Path, files: &[PathBuf], texts: &[Result<String, String>]) -> [u8; 32] {
+    let texts = texts.iter().map(|text| text.as_deref().unwrap_or_default());
+    let is_folder = files.first().is_none_or(|file| file != path);
+    hash_of(is_folder, files.iter().map(|file| file.file_name().unwrap_or_default().as_encoded_bytes()).zip(texts))
+}
+
 /// Of one file its SHA-256. Of a folder that of each name and content behind its length, so that neither what is moved from
 /// one file to another nor a new name passes for the same.
-fn hash(path: &Path, files: &[PathBuf], texts: &[Result<String, String>]) -> [u8; 32] {
-    let text = |text: &Result<String, String>| text.as_deref().unwrap_or_default().as_bytes().to_vec();
-    if let ([file], [only]) = (files, texts)
-        && file == path
-    {
-        return Sha256::digest(text(only)).into();
-    }
+pub(super) fn hash_of<'a>(is_folder: bool, files: impl IntoIterator<Item = (&'a [u8], &'a str)>) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for (file, content) in files.iter().zip(texts) {
-        let name = file.file_name().map(|name| name.as_encoded_bytes().to_vec()).unwrap_or_default();
-        for bytes in [name, text(content)] {
+    for (name, text) in files {
+        if !is_folder {
+            hash.update(text);
+            continue;
+        }
+        for bytes in [name, text.as_bytes()] {
             hash.update((bytes.len() as u64).to_be_bytes());
             hash.update(bytes);
         }

@@ -51,7 +51,8 @@ pub use issuers::{IssuerError, IssuerKeys, IssuerLook, IssuerSource, KeysAt, loo
 pub use metrics::{InstallError, install as install_metrics};
 pub use notices::{Notice, NoticeKind, Outbox, PreparedNotice};
 pub use policy::{
-    PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion, PolicyReload, PolicyReloaded,
+    PolicyChange, PolicyChangeError, PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion,
+    PolicyReload, PolicyReloaded,
 };
 pub use readiness::{Check, Readiness};
 pub use tokens::{CreatedToken, Minter, NewToken, TokenError, TokenRegistry, TokenState, TokenView};

@@ -3,13 +3,17 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::policy::{Action, Requester, Terms};
+use crate::policy::{Action, Answer, Requester, Terms};
 
 /// Keeps the policy in force, and looks at others that are not.
 pub trait PolicyReload: Send + Sync {
     /// Reads the policy file again and takes it over; returns when it is in force everywhere. The error says why the policy
     /// in force stays, a problem a line.
     fn reload(&self) -> Result<PolicyReloaded, String>;
+
+    /// Puts other files in the place of the policy's and takes them over, if they are lawful and whoever wants it may; returns
+    /// when they are in force everywhere. Nothing else changes the policy meanwhile.
+    fn change(&self, change: PolicyChange<'_>) -> Result<PolicyReloaded, PolicyChangeError>;
 
     /// The policy in force.
     fn in_force(&self) -> PolicyInForce;
@@ -25,6 +29,50 @@ pub trait PolicyReload: Send + Sync {
 
     /// What has to be met before somebody does this through any listener of its cluster.
     fn terms(&self, requester: &Requester, action: &Action) -> Vec<Terms>;
+}
+
+/// What somebody wants the policy to be.
+pub struct PolicyChange<'a> {
+    /// All of its files.
+    pub files: Vec<PolicyFile>,
+    /// Who.
+    pub by: &'a Requester,
+    /// Whether the policy in force is the one that they have seen.
+    pub seen: &'a dyn Fn(&PolicyInForce) -> bool,
+    /// Claims a grant of the change, or asks for one; only where rules hold it, and right before anything is written.
+    pub ask: &'a dyn Fn(Action, Vec<Terms>) -> Answer,
+}
+
+/// Why the policy in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyChangeError {
+    /// The configuration names none.
+    #[error("the configuration names no policy file; add `policy: policy.yaml` to it and start the gateway anew")]
+    NoFile,
+    /// It is another than whoever changes it has seen.
+    #[error("{0}")]
+    NotSeen(String),
+    /// Its files have names that they cannot have.
+    #[error("{0}")]
+    Names(String),
+    /// It is wrong.
+    #[error("the policy is wrong, the one in force stays")]
+    Wrong(Vec<PolicyProblem>),
+    /// Rules hold it, and more changes than a reviewer can be shown.
+    #[error("rules hold this change, and it is too large to be shown to reviewers; make it in smaller steps")]
+    TooLarge,
+    /// Rules hold it, and there is no grant of it.
+    #[error("rules hold this change")]
+    Held(Answer),
+    /// Its files cannot be written.
+    #[error("{0}")]
+    Unwritable(String),
+    /// It was written, could not be taken over, and was put back.
+    #[error("{0}\nthe policy's files are what they were before")]
+    PutBack(String),
+    /// It was written, could not be taken over, and could not be put back.
+    #[error("{0}")]
+    Broken(String),
 }
 
 /// What came of reading the policy file again.
@@ -51,12 +99,14 @@ pub struct PolicyReloaded {
 }
 
 /// The policy in force, with the text it was read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PolicyInForce {
     /// SHA-256 in hexadecimal, as recordings name it; none without a policy file.
     pub hash: Option<String>,
     /// Rules about access.
     pub access_rules: usize,
+    /// Rules about approvals.
+    pub approval_rules: usize,
     /// Rules about recording.
     pub recording_rules: usize,
     /// Rules about masking.
@@ -106,7 +156,8 @@ pub struct PolicyProblem {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyQuestion {
-    /// What they do: `fetch`, `produce`, or an operation of access rules, such as `describe` or `alter_configs`.
+    /// What they do: `fetch`, `produce`, an operation of access rules, such as `describe` or `alter_configs`, or one of approval
+    /// rules, such as `delete_topics`.
     pub operation: String,
     /// The listener they come through; may be left out where there is one.
     #[serde(default)]

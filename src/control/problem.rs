@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::policy::PolicyProblem;
+
 /// An error as it travels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(super) struct Problem {
@@ -15,6 +17,9 @@ pub(super) struct Problem {
     pub(super) title: String,
     /// What happened and what to do.
     pub(super) detail: String,
+    /// Of a policy: each thing that is wrong with it, with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) problems: Vec<PolicyProblem>,
 }
 
 impl Problem {
@@ -37,7 +42,7 @@ impl Problem {
     /// One of any other status.
     pub(super) fn of(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error").to_owned();
-        Self { status: status.as_u16(), title, detail: detail.into() }
+        Self { status: status.as_u16(), title, detail: detail.into(), problems: Vec::new() }
     }
 }
 

@@ -27,8 +27,8 @@ pub use access::{
 pub use approvals::{
     AccessRequest, Action, ActionEffect, ActionItem, ActionKind, Answer, ApprovalMistake, ApprovalRule, ApprovalRules,
     Approvers, Ask, CannotDecide, Case, Desk, Digest, DigestKey, Fact, Grant, HeldOperation, HeldRules, Listener, Open,
-    OpenTable, Origin, Parameter, Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Use, Volume,
-    WITHHELD, When,
+    OpenTable, Origin, Parameter, Person, PolicyState, RequestState, Requester, ReviewDecision, Revoked, Said, Terms,
+    Use, Volume, WITHHELD, When, policy_change,
 };
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};

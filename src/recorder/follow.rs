@@ -256,24 +256,28 @@ fn is_wanted(row: &SessionRow, filter: &FollowFilter) -> bool {
 }
 
 fn is_asked_for(event: &RecordedEvent, filter: &FollowFilter) -> bool {
-    if let Some(topic) = &filter.topic {
-        let EventKind::Exchange { request, response, .. } = &event.kind else { return false };
-        let items = request.iter().flat_map(|request| &request.items).chain(&response.items);
-        if !items.into_iter().any(|item| item.name == *topic && item.resource == crate::event::Resource::Topic) {
-            return false;
+    filter.topic.as_ref().is_none_or(|topic| touches(event, topic)) && (!filter.errors_only || has_failed(event))
+}
+
+/// Whether it is an exchange that touches a topic.
+pub(super) fn touches(event: &RecordedEvent, topic: &str) -> bool {
+    let EventKind::Exchange { request, response, .. } = &event.kind else { return false };
+    let mut items = request.iter().flat_map(|request| &request.items).chain(&response.items);
+    items.any(|item| item.name == topic && item.resource == crate::event::Resource::Topic)
+}
+
+/// Whether it failed, was refused, has no known outcome or was not captured.
+pub(super) fn has_failed(event: &RecordedEvent) -> bool {
+    match &event.kind {
+        EventKind::Exchange { response, .. } => {
+            response.error_code != 0
+                || matches!(response.outcome, Outcome::Refused | Outcome::Unknown)
+                || response.items.iter().any(|item| item.error_code != 0)
         }
+        EventKind::LoginFailed { .. } | EventKind::NotCaptured { .. } => true,
+        EventKind::Held { stage, .. } => *stage != HeldStage::Granted,
+        _ => false,
     }
-    !filter.errors_only
-        || match &event.kind {
-            EventKind::Exchange { response, .. } => {
-                response.error_code != 0
-                    || matches!(response.outcome, Outcome::Refused | Outcome::Unknown)
-                    || response.items.iter().any(|item| item.error_code != 0)
-            }
-            EventKind::LoginFailed { .. } | EventKind::NotCaptured { .. } => true,
-            EventKind::Held { stage, .. } => *stage != HeldStage::Granted,
-            _ => false,
-        }
 }
 
 impl std::fmt::Debug for Follower {

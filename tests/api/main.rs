@@ -5,7 +5,9 @@
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
 mod document;
+mod events;
 mod fuzzed;
+mod grants;
 #[path = "../logins/issuer.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod issuer;
@@ -16,6 +18,7 @@ mod pages;
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod person;
 mod policy;
+mod policy_put;
 mod recorded;
 mod requests;
 mod rig;

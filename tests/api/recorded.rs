@@ -38,9 +38,13 @@ fn what_a_client_does_is_told_by_session_identity_and_topic() {
         (&Value::from("books"), &Value::from("dev"))
     );
     let id = session["id"].as_str().unwrap();
-    let events = get(&gateway, &format!("sessions/{id}/events"), &auditor).json();
-    let wrote = |event: &&Value| event["request"]["api_key"] == 0 && event["response"]["error_code"] == 0;
-    let produced = events["events"].as_array().unwrap().iter().find(wrote).expect("an exchange that produced");
+    // Noted before it was answered: its outcome may come later.
+    let wrote = |event: &&Value| event["request"]["api_key"] == 0 && event["response"]["outcome"] == "answered";
+    let answered = || {
+        let events = get(&gateway, &format!("sessions/{id}/events"), &auditor).json();
+        Ok(events["events"].as_array().unwrap().iter().find(wrote).cloned())
+    };
+    let produced = wait_for("an exchange that produced", SOON, answered).unwrap();
     assert_eq!(produced["response"]["items"][0]["name"], "orders.eu");
 
     let names = |path: &str, key: &str, name: &str| {

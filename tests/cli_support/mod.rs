@@ -11,8 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir::control::approvals::{Registry, RegistryOptions};
 use weir::control::{
-    Check, ControlHandle, ControlOptions, LoginOptions, Outbox, PolicyChecked, PolicyFile, PolicyInForce,
-    PolicyQuestion, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
+    Check, ControlHandle, ControlOptions, LoginOptions, Outbox, PolicyChange, PolicyChangeError, PolicyChecked,
+    PolicyFile, PolicyInForce, PolicyQuestion, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
 };
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
@@ -46,8 +46,11 @@ impl PolicyReload for AlwaysReady {
     }
 
     fn in_force(&self) -> PolicyInForce {
-        let (warnings, files) = (Vec::new(), Vec::new());
-        PolicyInForce { hash: None, access_rules: 0, recording_rules: 0, masking_rules: 0, warnings, files }
+        PolicyInForce::default()
+    }
+
+    fn change(&self, _: PolicyChange<'_>) -> Result<PolicyReloaded, PolicyChangeError> {
+        Err(PolicyChangeError::NoFile)
     }
 
     fn check(&self, _: Vec<PolicyFile>) -> PolicyChecked {

@@ -20,7 +20,7 @@ pub(super) fn table(cases: &[&CaseView], out: &mut impl Write) -> io::Result<()>
             case.id.clone(),
             state,
             harmless(&case.requester.person.to_string()),
-            harmless(&format!("{} on {}", case.summary, case.cluster)),
+            harmless(&what(case, "on")),
             case.reason.as_deref().map_or_else(|| "-".to_owned(), harmless),
             clock.moment(case.created_ns),
         ]);
@@ -30,14 +30,19 @@ pub(super) fn table(cases: &[&CaseView], out: &mut impl Write) -> io::Result<()>
 
 pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
     let clock = Clock::local();
-    let mut line = |name: &str, text: &str| writeln!(out, "{:<11}{}", format!("{name}:"), harmless(text));
+    let mut line = |name: &str, text: &str| {
+        let label = if name.is_empty() { String::new() } else { format!("{name}:") };
+        writeln!(out, "{label:<11}{}", harmless(text))
+    };
     line("request", &case.id)?;
     line("state", &case.state.to_string())?;
-    line("what", &format!("{} on cluster {}", case.summary, case.cluster))?;
+    line("what", &what(case, "on cluster"))?;
     line("who", &format!("{} of {}", case.requester.person, case.requester.person.issuer))?;
-    if let (Some(address), Some(listener)) = (&case.address, &case.listener) {
-        let client = case.client_id.as_deref().unwrap_or("-");
-        line("from", &format!("{client} at {address}, listener {listener}"))?;
+    let client = case.client_id.as_deref().unwrap_or("-");
+    match (&case.address, &case.listener) {
+        (Some(address), Some(listener)) => line("from", &format!("{client} at {address}, listener {listener}"))?,
+        (Some(address), None) => line("from", &format!("{address}, through the API"))?,
+        (None, _) => {}
     }
     line(
         "asked",
@@ -54,10 +59,12 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
         line("rule", &format!("{}: {}{reason}", rule.name, rule.approvers))?;
     }
     for resource in &case.resources {
-        let how = resource.parameters.iter().map(|(name, value)| format!("{name}: {}", value));
-        let how = how.collect::<Vec<_>>().join(", ");
+        let (long, short): (Vec<_>, Vec<_>) = resource.parameters.iter().partition(|(_, value)| value.contains('\n'));
+        let how = short.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ");
         let name = if resource.name.is_empty() { "all" } else { &resource.name };
         line(&resource.kind.to_string(), &if how.is_empty() { name.to_owned() } else { format!("{name} ({how})") })?;
+        // A text of several lines, such as what changes in a file.
+        long.iter().flat_map(|(_, text)| text.lines()).try_for_each(|text| line("", &terminal::escaped(text)))?;
     }
     for (name, value) in &case.parameters {
         line("with", &format!("{name}: {}", value))?;
@@ -73,6 +80,11 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
         line("see", url)?;
     }
     next(case, out)
+}
+
+/// What is to be done, and on which cluster where it is on one.
+fn what(case: &CaseView, on: &str) -> String {
+    if case.cluster.is_empty() { case.summary.clone() } else { format!("{} {on} {}", case.summary, case.cluster) }
 }
 
 /// What was said of it, what followed, and what was said of the like.

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::page::Page;
 use super::who::Login;
-use super::{Question, words};
+use super::{Question, approvals, words};
 use crate::cli::args::{Asked, ExplainArgs};
 use crate::cli::error::CliError;
 use crate::config::Auth;
 use crate::policy::{
-    AccessClient, AccessExemption, AccessRule, AccessRules, DecidedBy, Decision, Effect, Operation, Operations,
-    ResourceKind, Rights,
+    AccessClient, AccessExemption, AccessRule, AccessRules, DecidedBy, Decision, Effect, HeldOperation, Operation,
+    Operations, ResourceKind, Rights,
 };
 
 /// An operation on a resource.
@@ -29,6 +29,12 @@ pub(super) struct Ask<'a> {
 /// What access rules ask of a client beside what masking rules do.
 pub(super) struct Circumstances<'a> {
     pub(super) asks: Vec<Ask<'a>>,
+    /// What is named.
+    pub(super) things: Vec<(ResourceKind, &'a str)>,
+    /// What they ask for, as people say it.
+    pub(super) does: String,
+    /// Allowed by this as well; none where all of `asks` is needed.
+    or: Option<Ask<'a>>,
     issuer: &'a str,
     subject: &'a str,
     address: IpAddr,
@@ -52,6 +58,9 @@ struct Answer {
     /// Seconds since the Unix epoch; none: for good.
     valid_until: Option<i64>,
     changes: Vec<Change>,
+    /// What was asked, for people.
+    #[serde(skip)]
+    asked: String,
 }
 
 /// What would lead to another answer.
@@ -89,12 +98,14 @@ impl<'a> Circumstances<'a> {
             }
             address => address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
         };
-        let by_issuer = rules.iter().any(|rule| !rule.issuers.is_everything());
+        let holding = approvals::holding(question, args.op);
+        let by_issuer = rules.iter().map(|rule| &rule.issuers).chain(holding.iter().map(|rule| &rule.issuers));
+        let by_issuer = by_issuer.into_iter().any(|issuers| !issuers.is_everything());
         let issuer = match (&args.issuer, possible_issuers(question).as_slice()) {
             (Some(issuer), _) => issuer.as_str(),
             (None, [_, _, ..]) if by_issuer => {
                 return Err(CliError::Usage(
-                    "access rules of this listener name issuers, and it takes logins of several; say whose, by --issuer"
+                    "rules of this listener name issuers, and it takes logins of several; say whose, by --issuer"
                         .to_owned(),
                 ));
             }
@@ -102,38 +113,82 @@ impl<'a> Circumstances<'a> {
         };
         let at_s = args.at.and_then(|ns| i64::try_from(ns / 1_000_000_000).ok());
         let now_s = at_s.unwrap_or_else(|| jiff::Timestamp::now().as_second());
-        let by_subject = rules.iter().any(|rule| !rule.subjects.is_everything());
+        let by_subject = rules.iter().map(|rule| &rule.subjects).chain(holding.iter().map(|rule| &rule.subjects));
+        let by_subject = by_subject.into_iter().any(|subjects| !subjects.is_everything());
         let subject = match args.subject.as_deref() {
             Some(subject) => subject,
             None if issuer == "anonymous" => "anonymous",
             None if by_subject => {
-                let what = "access rules of this listener name subjects; say who it is, by --as";
+                let what = "rules of this listener name subjects; say who it is, by --as";
                 return Err(CliError::Usage(what.to_owned()));
             }
             None => "",
         };
-        Ok(Circumstances { asks: asks(args)?, issuer, subject, address, now_s })
+        let things = things(args);
+        let asks = asks(args, &things)?;
+        let creates = matches!(args.op, Asked::Held(HeldOperation::CreateTopics));
+        let or = creates.then_some(Ask {
+            operation: Operation::Create,
+            kind: ResourceKind::Cluster,
+            name: "",
+            partition: None,
+        });
+        let does = match (args.op, asks.first()) {
+            (Asked::Held(held), _) => {
+                let names = things.iter().map(|(_, name)| format!(" {name}")).collect::<String>();
+                format!("{}{names}", held.words())
+            }
+            (_, ask) => ask.map(Ask::words).unwrap_or_default(),
+        };
+        Ok(Circumstances { asks, things, does, or, issuer, subject, address, now_s })
+    }
+
+    /// What it comes through.
+    pub(super) fn way(&self, question: &Question<'_>) -> String {
+        // The policy is changed by whoever has a role, and through no listener.
+        if self.asks.is_empty() { "the API".to_owned() } else { format!("listener {}", question.listener.name) }
+    }
+
+    /// Whoever logs in so, as rules see them.
+    pub(super) fn client<'b>(&'b self, question: &'b Question<'_>, login: &'b Login) -> AccessClient<'b> {
+        AccessClient {
+            listener: &question.listener.name,
+            issuer: self.issuer,
+            subject: self.subject,
+            groups: &login.groups,
+            client_id: question.client_id,
+            address: self.address,
+            scopes: login.scopes.as_ref(),
+        }
     }
 }
 
-/// What has to be allowed for it.
-fn asks(args: &ExplainArgs) -> Result<Vec<Ask<'_>>, CliError> {
+/// Everything that is named.
+fn things(args: &ExplainArgs) -> Vec<(ResourceKind, &str)> {
     let topic = args.topic.as_deref().map(|name| (ResourceKind::Topic, name));
     let group = args.consumer_group.as_deref().filter(|name| !name.is_empty()).map(|name| (ResourceKind::Group, name));
     let id = args.transactional_id.as_deref().map(|name| (ResourceKind::TransactionalId, name));
     let cluster = args.cluster.then_some((ResourceKind::Cluster, ""));
-    let ask = |operation, (kind, name)| Ask {
+    topic.into_iter().chain(group).chain(id).chain(cluster).collect()
+}
+
+/// What has to be allowed for it.
+fn asks<'a>(args: &ExplainArgs, things: &[(ResourceKind, &'a str)]) -> Result<Vec<Ask<'a>>, CliError> {
+    let ask = |operation, kind, name| Ask {
         operation,
         kind,
         name,
         partition: args.partition.filter(|_| kind == ResourceKind::Topic),
     };
+    let of = |kinds: &[ResourceKind], operation| {
+        let named = things.iter().filter(|(kind, _)| kinds.contains(kind));
+        named.map(|(kind, name)| ask(operation, *kind, name)).collect::<Vec<_>>()
+    };
     match args.op {
-        Asked::Fetch => Ok(topic.into_iter().chain(group).map(|what| ask(Operation::Read, what)).collect()),
-        Asked::Produce => Ok(topic.into_iter().chain(id).map(|what| ask(Operation::Write, what)).collect()),
+        Asked::Fetch => Ok(of(&[ResourceKind::Topic, ResourceKind::Group], Operation::Read)),
+        Asked::Produce => Ok(of(&[ResourceKind::Topic, ResourceKind::TransactionalId], Operation::Write)),
         Asked::Operation(operation) => {
-            let named: Vec<_> = topic.into_iter().chain(group).chain(id).chain(cluster).collect();
-            let [what] = named.as_slice() else {
+            let [what] = things else {
                 return Err(CliError::Usage(
                     "say what with: one of --topic, --group, --transactional-id or --cluster".to_owned(),
                 ));
@@ -144,8 +199,50 @@ fn asks(args: &ExplainArgs) -> Result<Vec<Ask<'_>>, CliError> {
                     "`{operation}` cannot be done with a {resource}; expected one of {possible}"
                 )));
             }
-            Ok(vec![ask(operation, *what)])
+            Ok(vec![ask(operation, what.0, what.1)])
         }
+        Asked::Held(held) => {
+            let kinds = held.kinds();
+            let lawful = things.iter().all(|(kind, _)| kinds.contains(kind));
+            if !lawful || things.is_empty() != kinds.is_empty() {
+                let flags: Vec<&str> = kinds.iter().map(|kind| flag(*kind)).collect();
+                let flags = if flags.is_empty() { "nothing".to_owned() } else { flags.join(" or ") };
+                return Err(CliError::Usage(format!("say what to {} with: {flags}", held.words())));
+            }
+            Ok(match right_for(held) {
+                None => Vec::new(),
+                Some((operation, true)) => vec![ask(operation, ResourceKind::Cluster, "")],
+                Some((operation, false)) => of(kinds, operation),
+            })
+        }
+    }
+}
+
+/// What Kafka asks for before it does something that can be held; whether of the cluster. None: it is not Kafka's.
+fn right_for(held: HeldOperation) -> Option<(Operation, bool)> {
+    match held {
+        HeldOperation::CreateTopics => Some((Operation::Create, false)),
+        HeldOperation::DeleteTopics | HeldOperation::DeleteRecords | HeldOperation::DeleteGroups => {
+            Some((Operation::Delete, false))
+        }
+        HeldOperation::CreatePartitions => Some((Operation::Alter, false)),
+        HeldOperation::ResetOffsets | HeldOperation::Fetch => Some((Operation::Read, false)),
+        HeldOperation::Produce => Some((Operation::Write, false)),
+        HeldOperation::AlterConfigs => Some((Operation::AlterConfigs, false)),
+        HeldOperation::AlterReassignments | HeldOperation::ElectLeaders | HeldOperation::AlterUsers => {
+            Some((Operation::Alter, true))
+        }
+        HeldOperation::AlterQuotas => Some((Operation::AlterConfigs, true)),
+        HeldOperation::ChangePolicy => None,
+    }
+}
+
+fn flag(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Topic => "--topic",
+        ResourceKind::Group => "--group",
+        ResourceKind::TransactionalId => "--transactional-id",
+        ResourceKind::Cluster => "--cluster",
     }
 }
 
@@ -171,26 +268,23 @@ fn possible_issuers<'a>(question: &Question<'a>) -> Vec<&'a str> {
 impl Section {
     /// None: nothing is decided here, all is allowed.
     pub(super) fn of(question: &Question<'_>, asked: &Circumstances<'_>, login: &Login) -> Option<Section> {
-        let client = AccessClient {
-            listener: &question.listener.name,
-            issuer: asked.issuer,
-            subject: asked.subject,
-            groups: &login.groups,
-            client_id: question.client_id,
-            address: asked.address,
-            scopes: login.scopes.as_ref(),
-        };
-        let rights = question.policy.access.rights_of(&client)?;
+        let client = asked.client(question, login);
+        let rights = question.policy.access.rights_of(&client).filter(|_| !asked.asks.is_empty())?;
         let answer = |ask: &Ask<'_>| Answer::of(question, &client, &rights, ask, asked.now_s);
-        Some(Section(asked.asks.iter().map(answer).collect()))
+        let instead = asked.or.as_ref().map(answer).filter(|answer| answer.allowed);
+        Some(Section(instead.map_or_else(|| asked.asks.iter().map(answer).collect(), |answer| vec![answer])))
     }
 
-    pub(super) fn print(&self, asked: &Circumstances<'_>, page: &mut Page<'_, impl Write>) -> Result<(), CliError> {
-        let allowed = self.0.iter().all(|answer| answer.allowed);
-        page.section("ACCESS", if allowed { "allowed" } else { "denied" })?;
-        for (answer, ask) in self.0.iter().zip(&asked.asks) {
+    /// Whether nothing stands in the way.
+    pub(super) fn is_allowed(&self) -> bool {
+        self.0.iter().all(|answer| answer.allowed)
+    }
+
+    pub(super) fn print(&self, page: &mut Page<'_, impl Write>) -> Result<(), CliError> {
+        page.section("ACCESS", if self.is_allowed() { "allowed" } else { "denied" })?;
+        for answer in &self.0 {
             page.space()?;
-            page.text(2, &format!("{}: {}", ask.words(), answer.words()))?;
+            page.text(2, &format!("{}: {}", answer.asked, answer.words()))?;
             if let Some(until) = answer.valid_until.and_then(|until| jiff::Timestamp::from_second(until).ok()) {
                 page.entry(
                     4,
@@ -234,6 +328,7 @@ impl Answer {
         }
         let until = rights.valid_until(now_s);
         Answer {
+            asked: ask.words(),
             operation: ask.operation.name(),
             resource: resource(ask.kind),
             name: (ask.kind != ResourceKind::Cluster).then(|| ask.name.to_owned()),
@@ -354,7 +449,7 @@ fn place(number: usize) -> String {
     format!("access[{number}]")
 }
 
-fn resource(kind: ResourceKind) -> &'static str {
+pub(super) fn resource(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::Topic => "topic",
         ResourceKind::Group => "consumer_group",

@@ -1,9 +1,8 @@
 //! `weir explain`: why somebody sees what they see.
 //!
 //! Told from the configuration and its policy file; only for the groups of a subject's tokens is the gateway asked, or the
-//! store. A file a section, each an object of its own: what it found, as JSON has it, and how people read it. Approvals add
-//! theirs beside `access`, `masking` and `recording`. Of reading and writing records all is told, of other operations only
-//! whether they are allowed.
+//! store. A file a section, each an object of its own: what it found, as JSON has it, and how people read it. Of reading and
+//! writing records all is told, of other operations whether they are allowed, and whether they are held for approval.
 //!
 //! Invariant: nothing is decided here. Which rules hold is what the policy says ([`Rights::decide`], [`MaskingRule::why_not`]),
 //! what becomes of a record is done by the plan that the data path compiles ([`Book::compile`]).
@@ -12,6 +11,7 @@
 //! [`MaskingRule::why_not`]: crate::policy::MaskingRule::why_not
 
 mod access;
+mod approvals;
 mod masking;
 mod record;
 mod recording;
@@ -63,11 +63,11 @@ impl<'a> Question<'a> {
             records: match args.op {
                 Asked::Fetch => Some(Direction::Fetch),
                 Asked::Produce => Some(Direction::Produce),
-                Asked::Operation(_) => None,
+                Asked::Operation(_) | Asked::Held(_) => None,
             },
             topic: match (&args.topic, args.op) {
                 (Some(name), _) => topic(name)?,
-                (None, Asked::Operation(_)) => "",
+                (None, Asked::Operation(_) | Asked::Held(_)) => "",
                 (None, _) => return Err(CliError::Usage("say which topic, by --topic".to_owned())),
             },
             client_id: filled(&args.client_id),
@@ -114,6 +114,8 @@ struct Verdict {
     login: Login,
     /// None where nothing is decided: the listener has no access rules and the token no scopes.
     access: Option<access::Section>,
+    /// None where it is nothing that can be held.
+    approvals: Option<approvals::Section>,
     /// What becomes of records; none where it is not about records.
     masking: Option<masking::Section>,
     recording: Option<recording::Section>,
@@ -160,12 +162,17 @@ impl<'a> Explanation<'a> {
                 record::Section::of(question, &book, &login.groups, given, recording.keeps_records())
             });
             let masking = of_records.then(|| masking::Section::of(question, &login.groups));
-            Verdict { access: access::Section::of(question, asked, &login), masking, recording, record, login }
+            let access = access::Section::of(question, asked, &login);
+            let denied = access.as_ref().is_some_and(|access| !access.is_allowed());
+            let approvals = approvals::operation(args.op)
+                .map(|operation| approvals::Section::of(question, asked, &login, operation, denied));
+            Verdict { access, approvals, masking, recording, record, login }
         };
         Ok(Explanation {
             subject: args.subject.as_deref(),
             op: match args.op {
                 Asked::Operation(operation) => operation.name(),
+                Asked::Held(operation) => operation.name(),
                 Asked::Fetch | Asked::Produce => words::operation(question.is_read()),
             },
             topic: Some(question.topic).filter(|topic| !topic.is_empty()),
@@ -215,12 +222,12 @@ fn print(
     page: &mut Page<'_, impl Write>,
 ) -> Result<(), CliError> {
     let who = explanation.subject.unwrap_or("somebody");
-    let does = match (question.records, asked.asks.first()) {
-        (None, Some(ask)) => format!("asks to {}", ask.words()),
+    let does = match (question.records, &asked.does) {
+        (None, does) => format!("asks to {does}"),
         (Some(Direction::Produce), _) => format!("writes to {}", question.topic),
-        _ => format!("reads from {}", question.topic),
+        (Some(_), _) => format!("reads from {}", question.topic),
     };
-    page.head(&format!("{who} {does} through listener {}", question.listener.name))?;
+    page.head(&format!("{who} {does} through {}", asked.way(question)))?;
     let [only] = explanation.logins.as_slice() else {
         print_head(question, explanation, page)?;
         let narrowed = explanation.logins.iter().any(|verdict| verdict.login.scopes.is_some());
@@ -271,12 +278,16 @@ fn print_sections(
     page: &mut Page<'_, impl Write>,
 ) -> Result<(), CliError> {
     match &verdict.access {
-        Some(access) => access.print(asked, page)?,
+        Some(access) => access.print(page)?,
+        None if asked.asks.is_empty() => page.section("ACCESS", "whoever has the role admin may ask for it")?,
         None if question.records.is_none() => {
             page.section("ACCESS", "allowed: the listener has no access rules, whoever is let in may do all")?;
         }
         None => {}
     }
+    // Of records it is told where there is something to tell.
+    let approvals = verdict.approvals.iter().filter(|approvals| approvals.holds() || question.records.is_none());
+    approvals.into_iter().try_for_each(|approvals| approvals.print(page))?;
     verdict.masking.iter().try_for_each(|masking| masking.print(question, page))?;
     verdict.recording.iter().try_for_each(|recording| recording.print(page))?;
     verdict.record.iter().try_for_each(|record| record.print(question, who, page))

@@ -9,7 +9,9 @@
 //! - Every failure is a [`Problem`](super::problem::Problem); no answer, log line or error holds what proves a login.
 
 pub(super) mod caller;
+mod events;
 mod extract;
+mod grants;
 pub(super) mod guard;
 pub(super) mod health;
 pub(super) mod login;
@@ -58,9 +60,11 @@ pub(super) fn resources() -> OpenApiRouter<Served> {
     openapi::start()
         .merge(health::routes())
         .merge(sessions::routes())
+        .merge(events::routes())
         .merge(names::routes())
         .merge(tokens::routes())
         .merge(requests::routes())
+        .merge(grants::routes())
         .merge(policy::routes())
         .merge(looks::routes())
         .merge(openapi::routes())

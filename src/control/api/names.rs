@@ -16,7 +16,7 @@ use crate::event::{Identity, SessionId};
 use crate::recorder::{NameCursor, SeenName};
 
 /// How far back is looked where nobody says, ns: a day.
-const LOOKED_BACK_NS: u64 = 24 * 3600 * 1_000_000_000;
+pub(super) const LOOKED_BACK_NS: u64 = 24 * 3600 * 1_000_000_000;
 
 pub(super) fn routes() -> OpenApiRouter<Served> {
     OpenApiRouter::new().routes(routes!(identities)).routes(routes!(topics))

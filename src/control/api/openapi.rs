@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::roles::{ROWS, Row, Who};
-use super::{Served, resources};
+use super::{Served, resources, schema};
 use crate::control::problem::Problem;
 
 /// The name under which the document speaks of logins.
@@ -22,7 +22,7 @@ const LOGIN: &str = "bearer";
         description = "The control API of a Weir gateway. docs/api.md says how to log in and what each role may do. \
                        Every failure is a problem (RFC 9457)."
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, schema::Outcome)),
     tags(
         (name = "overview", description = "What there is and how it is doing"),
         (name = "recording", description = "What was done, and who looked at it"),
@@ -68,6 +68,7 @@ fn operation_of<'a>(item: &'a mut PathItem, method: &str) -> Option<&'a mut Oper
     match method {
         "GET" => item.get.as_mut(),
         "POST" => item.post.as_mut(),
+        "PUT" => item.put.as_mut(),
         "DELETE" => item.delete.as_mut(),
         _ => None,
     }
@@ -87,7 +88,7 @@ fn complete(operation: &mut Operation, row: &Row) {
     if row.path.contains('{') {
         failures.push(("404", "There is none of that name"));
     }
-    if row.method == "POST" {
+    if matches!(row.method, "POST" | "PUT") {
         failures.push(("413", "The body is too large"));
         failures.push(("415", "The body is not declared as JSON"));
         failures.push(("422", "The body is JSON and not what is expected"));

@@ -142,6 +142,11 @@ async fn file_request(
 ) -> Result<(StatusCode, Json<CaseView>), Problem> {
     let requester = requester(&caller)?;
     let Filed { operation, topics, groups, parameters, cluster, reason } = filed;
+    if operation == HeldOperation::ChangePolicy {
+        let what = "a change of the policy is asked for by making it: PUT /api/v1/policy/text with the new text; held, it \
+                    waits as a request and is made by the same PUT once approved";
+        return Err(Problem::unprocessable(what));
+    }
     let cluster = served.policy.cluster(cluster.as_deref()).map_err(Problem::bad_request)?;
     let item = |kind, name| ActionItem { kind, name, parameters: parameters.clone() };
     let mut items: Vec<ActionItem> = topics.into_iter().map(|name| item(ActionKind::Topic, name)).collect();
@@ -208,10 +213,11 @@ async fn revoke(
 }
 
 /// Who asks or decides: somebody who has proven who they are. A user of the gateway's machine is nobody in particular.
-fn requester(caller: &Caller) -> Result<Requester, Problem> {
+pub(super) fn requester(caller: &Caller) -> Result<Requester, Problem> {
     match caller.how {
         How::LocalSocket => {
-            Err(Problem::bad_request("who asks or decides has to say who they are: set WEIR_TOKEN to your token"))
+            let what = "who asks, decides or changes the policy has to say who they are: set WEIR_TOKEN to your token";
+            Err(Problem::bad_request(what))
         }
         How::WeirToken { .. } | How::Jwt => Ok(Requester { person: caller.person(), groups: caller.groups.clone() }),
     }

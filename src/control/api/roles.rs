@@ -43,6 +43,7 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", "/api/v1/sessions", EVIDENCE),
     row("GET", "/api/v1/sessions/{id}", EVIDENCE),
     row("GET", "/api/v1/sessions/{id}/events", EVIDENCE),
+    row("GET", "/api/v1/events", EVIDENCE),
     row("GET", "/api/v1/looks", EVIDENCE),
     row("GET", "/api/v1/tokens", Who::With(Roles::of(&[Role::Auditor, Role::Admin]))),
     row("POST", "/api/v1/tokens", ADMIN),
@@ -52,9 +53,12 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", "/api/v1/requests/{id}", RULES),
     row("POST", "/api/v1/requests/{id}/decisions", EVERY_ROLE),
     row("POST", "/api/v1/requests/{id}/reason", EVERY_ROLE),
+    row("GET", "/api/v1/grants", RULES),
+    row("GET", "/api/v1/grants/{id}", RULES),
     row("POST", "/api/v1/grants/{id}/revocation", EVERY_ROLE),
     row("GET", "/api/v1/policy", EVERY_ROLE),
     row("GET", "/api/v1/policy/text", RULES),
+    row("PUT", "/api/v1/policy/text", ADMIN),
     row("POST", "/api/v1/policy/explain", RULES),
     row("POST", "/api/v1/policy/check", ADMIN),
     row("POST", "/api/v1/policy/reload", ADMIN),
@@ -129,7 +133,12 @@ mod tests {
             "POST requests/{id}/reason",
             "POST grants/{id}/revocation",
         ];
-        let requests = [&["GET requests", asking[0], "GET requests/{id}"][..], &asking[1..]].concat();
+        let requests = [
+            &["GET requests", asking[0], "GET requests/{id}"][..],
+            &asking[1..3],
+            &["GET grants", "GET grants/{id}", asking[3]],
+        ]
+        .concat();
         assert_eq!(
             of(Role::Viewer),
             [&everyone[..], &["GET identities", "GET topics"], &asking[..], &["GET policy"]].concat()
@@ -144,16 +153,42 @@ mod tests {
             "GET sessions",
             "GET sessions/{id}",
             "GET sessions/{id}/events",
+            "GET events",
             "GET looks",
             "GET tokens",
         ];
         let rules = ["GET policy", "GET policy/text", "POST policy/explain"];
         assert_eq!(of(Role::Auditor), [&everyone[..], &evidence[..], &requests[..], &rules[..]].concat());
         let tokens = ["GET tokens", "POST tokens", "DELETE tokens/{id}"];
-        let policy = ["POST policy/check", "POST policy/reload"];
-        assert_eq!(of(Role::Admin), [&everyone[..], &tokens[..], &requests[..], &rules[..], &policy[..]].concat());
+        let policy = [
+            "GET policy",
+            "GET policy/text",
+            "PUT policy/text",
+            "POST policy/explain",
+            "POST policy/check",
+            "POST policy/reload",
+        ];
+        assert_eq!(of(Role::Admin), [&everyone[..], &tokens[..], &requests[..], &policy[..]].concat());
         let open: Vec<&str> = ROWS.iter().filter(|row| row.who == Who::Anybody).map(|row| row.path).collect();
         assert_eq!(open, ["/api/v1/health"]);
+    }
+
+    #[test]
+    fn the_documentation_has_this_table() {
+        let cell = |row: &Row, role| match row.who {
+            Who::With(roles) if !roles.has(role) => " |",
+            _ => " yes |",
+        };
+        let line = |row: &Row| {
+            let login = if row.who == Who::Anybody { " (no login)" } else { "" };
+            let cells: String =
+                [Role::Viewer, Role::Reviewer, Role::Auditor, Role::Admin].map(|role| cell(row, role)).concat();
+            format!("| `{} {}`{login} |{cells}\n", row.method, row.path.trim_start_matches("/api/v1/"))
+        };
+        let table: String = ROWS.iter().map(line).collect();
+        let head = "| route | viewer | reviewer | auditor | admin |\n|---|---|---|---|---|\n";
+        let documented = include_str!("../../../docs/api.md");
+        assert!(documented.contains(&format!("{head}{table}\n")), "docs/api.md has another table than\n{head}{table}");
     }
 
     #[test]

@@ -241,6 +241,48 @@ pub(in crate::control) struct Event {
     event: String,
 }
 
+/// An event, and whose it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct EventOfSession {
+    /// Whose.
+    session: EventSession,
+    /// What happened.
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// Whose an event is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "describes, and is never made")]
+pub(in crate::control) struct EventSession {
+    /// The session.
+    id: String,
+    /// Who.
+    identity: Identity,
+    /// The client id of its connections, as the client sent it.
+    client_id: Option<String>,
+    /// The address of its connections.
+    client_address: String,
+}
+
+/// How an exchange ended.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::control) enum Outcome {
+    /// The broker answered.
+    Answered,
+    /// By protocol there is no answer.
+    NoAnswer,
+    /// Weir answered itself.
+    AnsweredHere,
+    /// Weir refused it.
+    Refused,
+    /// The connection ended before an answer.
+    Unknown,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -250,7 +292,8 @@ mod tests {
     use crate::event::{ConnectionNo, EventKind, SessionId};
     use crate::policy::{Scopes, TokenRequest};
     use crate::recorder::{
-        EndReason, EventCursor, PolicyHash, RecordedEvent, Rfc3339, SessionState as State, SessionSummary,
+        EndReason, EventCursor, FollowedEvent, FollowedSession, PolicyHash, RecordedEvent, Rfc3339,
+        SessionState as State, SessionSummary,
     };
 
     fn read<T: for<'de> Deserialize<'de>>(answer: &Value) {
@@ -296,7 +339,7 @@ mod tests {
             topics_omitted: 0,
         };
         read::<Session>(&json!(session));
-        read::<Event>(&json!(RecordedEvent {
+        let event = RecordedEvent {
             id: EventCursor::at(5),
             at: Rfc3339(5),
             at_ns: 5,
@@ -306,7 +349,15 @@ mod tests {
             connection: ConnectionNo(1),
             policy_hash: PolicyHash([0; 32]),
             kind: EventKind::NotCaptured { events: 1 },
-        }));
+        };
+        read::<Event>(&json!(event));
+        let whose = FollowedSession {
+            id: session.id,
+            identity: session.identity,
+            client_id: session.client_id,
+            client_address: session.client_address,
+        };
+        read::<EventOfSession>(&json!(FollowedEvent { session: whose, event }));
         read::<Person>(&json!(crate::policy::Person::new("weir", "ann")));
     }
 

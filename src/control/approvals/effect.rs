@@ -86,7 +86,7 @@ impl Survey<'_> {
             HeldOperation::ElectLeaders => self.elect_leaders().await,
             HeldOperation::AlterUsers => self.names_of("user"),
             HeldOperation::AlterQuotas => self.names_of("quota"),
-            // Its own difference says what it comes to.
+            // Of no cluster.
             HeldOperation::ChangePolicy => {}
         }
     }

@@ -11,6 +11,7 @@
 mod claims;
 mod desk;
 pub mod effect;
+mod grants;
 mod registry;
 mod rows;
 mod surveyor;
@@ -23,6 +24,7 @@ use crate::policy::CannotDecide;
 use crate::recorder::RecorderError;
 
 pub use desk::ApprovalDesk;
+pub use grants::{GrantListed, GrantState};
 pub use registry::{Effects, NewDecision, NewRequest, Registry, RegistryOptions};
 pub use surveyor::Surveyor;
 pub use view::{CaseView, DecisionView, GrantView};

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use super::claims::{Claims, StoredClaims};
+use super::grants::GrantListed;
 use super::view::{self, CaseView};
 use super::{ApprovalError, rows};
 use crate::control::notices::{NoticeKind, Outbox};
@@ -134,10 +135,7 @@ impl Registry {
     pub fn ask(self: &Arc<Self>, ask: Ask, listener: Box<dyn Listener>) {
         let now_ns = self.now_ns();
         let mut kept = self.kept();
-        let (answer, made) = self.answer(&mut kept, &ask, now_ns).unwrap_or_else(|error| {
-            tracing::error!("an approval cannot be asked for: {error}");
-            (Answer::Refused("the gateway cannot keep requests at the moment".to_owned()), false)
-        });
+        let (answer, made) = self.answer(&mut kept, &ask, now_ns).unwrap_or_else(cannot_ask);
         let Answer::Pending { request, .. } = &answer else { return listener.tell(answer) };
         let waiting = kept.waiting.entry(request.clone()).or_default();
         waiting.retain(|listener| !listener.is_gone());
@@ -147,6 +145,16 @@ impl Registry {
         if made {
             self.find_effect(request, &ask.action);
         }
+    }
+
+    /// The same for whoever asks again by themselves, instead of being told what was decided.
+    pub fn ask_once(self: &Arc<Self>, ask: &Ask) -> Answer {
+        let answered = self.answer(&mut self.kept(), ask, self.now_ns());
+        let (answer, made) = answered.unwrap_or_else(cannot_ask);
+        if let (Answer::Pending { request, .. }, true) = (&answer, made) {
+            self.find_effect(request, &ask.action);
+        }
+        answer
     }
 
     /// The answer, and whether a request was made for it.
@@ -403,6 +411,15 @@ impl Registry {
         cases.into_iter().map(|case| CaseView::of(case, now_ns, self.options.url.as_deref())).collect()
     }
 
+    /// All grants, whatever became of them, the latest first.
+    pub fn grants(&self) -> Vec<GrantListed> {
+        let (now_ns, kept) = (self.now_ns(), self.kept());
+        let mut grants: Vec<GrantListed> =
+            kept.cases.values().filter_map(|case| GrantListed::of(case, now_ns)).collect();
+        grants.sort_by(|a, b| (b.from_ns, &b.id).cmp(&(a.from_ns, &a.id)));
+        grants
+    }
+
     /// One request, with past ones that are like it.
     pub fn get(&self, id: &str) -> Result<CaseView, ApprovalError> {
         self.view_of(&self.kept(), id, self.now_ns())
@@ -469,6 +486,12 @@ impl Kept {
         }
         self.waiting.remove(id);
     }
+}
+
+/// What whoever asks is told where the store fails.
+fn cannot_ask(error: ApprovalError) -> (Answer, bool) {
+    tracing::error!("an approval cannot be asked for: {error}");
+    (Answer::Refused("the gateway cannot keep requests at the moment".to_owned()), false)
 }
 
 fn granted(case: &Case) -> Option<Answer> {

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::effect::effect;
 use super::registry::Effects;
 use crate::limits;
-use crate::policy::{Action, ActionEffect};
+use crate::policy::{Action, ActionEffect, HeldOperation};
 use crate::recorder::Queries;
 use crate::upstream::Cluster;
 
@@ -31,6 +31,11 @@ impl Surveyor {
             runtime.block_on(async move {
                 let room = Arc::new(Semaphore::new(limits::EFFECTS_SIDE_BY_SIDE));
                 while let Some((action, done)) = asks.recv().await {
+                    if action.operation == HeldOperation::ChangePolicy {
+                        // Of no cluster: its own difference says what it comes to.
+                        done(found(None));
+                        continue;
+                    }
                     let Some(cluster) = clusters.iter().find(|cluster| cluster.name == action.cluster).cloned() else {
                         done(nothing("it is of no cluster that Weir asks"));
                         continue;
@@ -70,7 +75,12 @@ impl Drop for Surveyor {
 }
 
 fn nothing(trouble: &str) -> ActionEffect {
+    found(Some(trouble.to_owned()))
+}
+
+/// No facts.
+fn found(trouble: Option<String>) -> ActionEffect {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at_ns = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
-    ActionEffect { at_ns, facts: Vec::new(), trouble: Some(trouble.to_owned()) }
+    ActionEffect { at_ns, facts: Vec::new(), trouble }
 }

@@ -279,17 +279,22 @@ fn decision(decision: &ReviewDecision) -> DecisionView {
 }
 
 fn granted(case: &Case, grant: &Grant, now_ns: u64) -> GrantView {
-    let used = |used: &Use| UseView { at: Rfc3339(used.at_ns).to_string(), by: used.by.clone() };
     let open = case.request.action.operation.goes_on() && case.open_until(now_ns).is_some();
     GrantView {
         id: grant.id.clone(),
         from: Rfc3339(grant.from_ns).to_string(),
         until: Rfc3339(grant.until_ns).to_string(),
         uses: grant.uses,
-        used: case.uses.iter().map(used).collect(),
+        used: uses(case),
         in_force: case.may_be_used(now_ns) || open,
         revoked_by: grant.revoked.as_ref().map(|revoked| revoked.by.clone()),
     }
+}
+
+/// How a case's grant was used, in order.
+pub(super) fn uses(case: &Case) -> Vec<UseView> {
+    let view = |used: &Use| UseView { at: Rfc3339(used.at_ns).to_string(), by: used.by.clone() };
+    case.uses.iter().map(view).collect()
 }
 
 fn map(parameters: &[(String, String)]) -> Parameters {

@@ -268,10 +268,14 @@ impl Case {
         }
     }
 
+    /// Whether its requester went ahead without approval.
+    pub fn broke_the_glass(&self) -> bool {
+        self.decisions.iter().any(|decision| decision.said == Said::BreakGlass)
+    }
+
     /// Whether somebody broke the glass for it and nobody has looked at that yet.
     pub fn is_to_be_reviewed(&self) -> bool {
-        let said = |said: Said| self.decisions.iter().any(|decision| decision.said == said);
-        said(Said::BreakGlass) && !said(Said::Review)
+        self.broke_the_glass() && !self.decisions.iter().any(|decision| decision.said == Said::Review)
     }
 
     /// Why a decision cannot be taken; none where it can.

@@ -94,6 +94,12 @@ pub enum ApprovalMistake {
     /// Nothing is produced from the beginning.
     #[error("`when.from` is about fetch; produce is held in a rule of its own, or by its volume")]
     FromOf,
+    /// The policy is every listener's, and is changed through none.
+    #[error(
+        "`listeners` is about what clients do; change_policy is held whichever way the policy's text comes to the API, in a \
+         rule without it"
+    )]
+    ListenersOf,
     /// No quorum can be had.
     #[error(
         "approvers come to more than {} alternatives or {} people",
@@ -228,6 +234,9 @@ impl ApprovalRule {
             }
             if self.when.is_some() && !operation.goes_on() {
                 mistakes.push(ApprovalMistake::WhenOf(*operation));
+            }
+            if *operation == HeldOperation::ChangePolicy && !self.listeners.is_empty() {
+                mistakes.push(ApprovalMistake::ListenersOf);
             }
             if *operation == HeldOperation::Produce && self.when.is_some_and(|when| when.volume.is_none()) {
                 mistakes.push(ApprovalMistake::FromOf);

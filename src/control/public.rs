@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::api::addressed::Addressed;
 use super::api::guard::{self, Guard};
 use super::api::health::Health;
 use super::api::login::Logins;
@@ -31,6 +32,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) struct Door {
     pub(super) tcp: TcpListener,
+    pub(super) url: Option<String>,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) logins: Arc<Logins>,
     pub(super) metrics: PrometheusHandle,
@@ -40,7 +42,7 @@ pub(super) struct Door {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door { tcp, tls, logins, metrics, served } = self;
+        let Door { tcp, url, tls, logins, metrics, served } = self;
         let listener = tcp.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(tcp));
         let opened = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (bound, listener) = match opened {
@@ -60,8 +62,9 @@ impl Door {
                 Problem::of(StatusCode::METHOD_NOT_ALLOWED, "this path is there for GET")
             });
         let stopped = served.stopped.clone();
+        let addressed = Arc::new(Addressed::new(bound, url.as_deref()));
         let app =
-            if in_the_clear { monitoring } else { monitoring.merge(api_behind(Guard::new(logins, bound), served)) };
+            if in_the_clear { monitoring } else { monitoring.merge(api_behind(Guard::new(logins, addressed), served)) };
         serve::serve(listener, tls, app.layer(map_response(guard::dress)), stopped).await;
         upkeep.abort();
     }

@@ -9,6 +9,7 @@ mod fuzzed;
 #[path = "../logins/issuer.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod issuer;
+mod links;
 mod logins;
 mod looks;
 mod pages;

@@ -15,6 +15,7 @@ mod issuers;
 mod local;
 mod metrics;
 mod notices;
+mod page;
 mod policy;
 mod problem;
 mod public;

@@ -8,11 +8,12 @@ use kafka_protocol::messages::DeleteTopicsRequest;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use loadtest::receiver::Receiver;
 use loadtest::scratch::Scratch;
-use loadtest::weir::{Gateway, Token};
+use loadtest::weir::{Gateway, Options, Token};
 use loadtest::wire::Connection;
 use loadtest::{admin, wait_for};
 
-use crate::rig::{ROLES, gateway_under, get, login};
+use crate::common;
+use crate::rig::{ROLES, get, login};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -27,6 +28,14 @@ pub const HELD: &str = r#"approvals:
     break_glass: [oncall]
 "#;
 
+/// A gateway under these rules in front of a cluster, which Kafka's own requests need.
+pub fn gateway(control: &[&str], top: &[String]) -> Gateway {
+    let mut options = Options::new(common::cluster().bootstrap()).auth(&["weir_token"]).policy(HELD);
+    options.control = control.iter().map(|&key| key.to_owned()).collect();
+    options.top = top.to_vec();
+    common::gateway_before(common::cluster(), options)
+}
+
 /// A request of somebody's to delete a topic, made beforehand.
 pub fn file(gateway: &Gateway, who: &Token, topic: &str, reason: &str) -> String {
     let args = ["request", "--op", "delete_topics", "--topic", topic, "--reason", reason, "--json"];
@@ -36,8 +45,9 @@ pub fn file(gateway: &Gateway, who: &Token, topic: &str, reason: &str) -> String
     request["id"].as_str().unwrap().to_owned()
 }
 
-/// What somebody is told who deletes a topic.
+/// What somebody is told who deletes a topic that is there.
 pub fn delete(gateway: &Gateway, who: &Token, client_id: &str, topic: &str) -> String {
+    admin::create_topic(common::cluster(), topic, &[1]).unwrap();
     let mut connection = Connection::open(gateway.address()).unwrap().with_client_id(client_id);
     assert_eq!(connection.login_plain(&who.subject, &who.token).unwrap().error_code, 0);
     let topics = vec![DeleteTopicState::default().with_name(Some(admin::topic(topic)))];
@@ -58,10 +68,10 @@ fn webhooks_clients_commands_and_the_api_say_where_to_decide() {
         secret.display()
     );
     let url = "url: \"https://weir.example.com/ops/\"";
-    let gateway = gateway_under(HELD, &[ROLES, url], &[webhook]);
+    let gateway = gateway(&[ROLES, url], &[webhook]);
     let dev = gateway.token("dev", "dev").unwrap();
 
-    let told = delete(&gateway, &dev, "tool", "prod.orders");
+    let told = delete(&gateway, &dev, "tool", "prod.linked");
     let request = gateway.weir_json(&["requests"]).unwrap().remove(0);
     let id = request["id"].as_str().unwrap();
     let link = format!("https://weir.example.com/ops/requests/{id}");
@@ -77,15 +87,15 @@ fn webhooks_clients_commands_and_the_api_say_where_to_decide() {
 
 #[test]
 fn without_a_url_the_link_leads_to_the_address_and_where_nobody_may_decide_there_is_none() {
-    let gateway = gateway_under(HELD, &[ROLES], &[]);
-    let dev = gateway.token("dev", "dev").unwrap();
-    let id = file(&gateway, &dev, "prod.orders", "old");
-    let request = gateway.weir_json(&["requests"]).unwrap().remove(0);
-    assert_eq!(request["url"], format!("http://{}/requests/{id}", gateway.control()).as_str());
+    let somebody_may = gateway(&[ROLES], &[]);
+    let dev = somebody_may.token("dev", "dev").unwrap();
+    let id = file(&somebody_may, &dev, "prod.orders", "old");
+    let request = somebody_may.weir_json(&["requests"]).unwrap().remove(0);
+    assert_eq!(request["url"], format!("http://{}/requests/{id}", somebody_may.control()).as_str());
 
-    let without = gateway_under(HELD, &[], &[]);
+    let without = gateway(&[], &[]);
     let dev = without.token("dev", "dev").unwrap();
-    let told = delete(&without, &dev, "tool", "prod.orders");
+    let told = delete(&without, &dev, "tool", "prod.unlinked");
     assert!(told.contains("See `weir requests r-"), "{told}");
     assert!(without.weir_json(&["requests"]).unwrap()[0]["url"].is_null());
 }

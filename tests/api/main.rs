@@ -2,8 +2,12 @@
 //! own binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod browser;
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
+#[path = "../common/mod.rs"]
+mod common;
+mod decisions_page;
 mod document;
 mod fuzzed;
 #[path = "../logins/issuer.rs"]

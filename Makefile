@@ -15,7 +15,7 @@ help: ## List the targets
 setup: ## Install what building and the demo need: libclang, a JDK, Maven, Kafka's jars
 	@$(SETUP) demo
 
-setup-test: ## ... and what the tests need: clients in Python, Go and Node.js, older Kafkas, Keycloak
+setup-test: ## ... and what the tests need: clients in Python, Go and Node.js, a browser, older Kafkas, Keycloak
 	@$(SETUP) demo test
 
 setup-bench: ## ... and what the benches compare with: HAProxy

@@ -79,6 +79,7 @@ look_for_tools() {
             has tshark || want tshark
             has kcat || want kcat
             has_node || want "nodejs npm"
+            has chromium || want chromium
             has_nss_wrapper || want libnss-wrapper
             has_go || lack "Go 1.26 or newer (Debian's own is older): https://go.dev/dl"
             ;;
@@ -181,12 +182,15 @@ build_go_clients() {
             go build -o "$cache/clients/franz-go-stream" ./franz-go/stream)
 }
 
-# Node looks for modules beside the program; these are for all checkouts, and found by NODE_PATH.
-fetch_node_modules() {
-    rm -rf "$cache/kafkajs" && mkdir -p "$cache/kafkajs" &&
-        cp "$here/tests/clients/kafkajs/package.json" "$here/tests/clients/kafkajs/package-lock.json" "$cache/kafkajs" &&
-        (cd "$cache/kafkajs" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+# `node_modules NAME`. Node looks for modules beside the program; these are for all checkouts, and found by NODE_PATH.
+node_modules() {
+    rm -rf "${cache:?}/$1" && mkdir -p "$cache/$1" &&
+        cp "$here/tests/clients/$1/package.json" "$here/tests/clients/$1/package-lock.json" "$cache/$1" &&
+        (cd "$cache/$1" && npm ci --silent --no-audit --no-fund --ignore-scripts)
 }
+
+fetch_kafkajs() { node_modules kafkajs; }
+fetch_browser_driver() { node_modules browser; }
 
 tell_and_leave() {
     [ -n "$missing" ] || return 0
@@ -208,7 +212,8 @@ for part in "$@"; do
         stamped python-clients "$(sum_of "$clients"/*/requirements.txt)" make_venv
         stamped schemathesis "$(sum_of "$here/tests/api/requirements.txt")" make_schemathesis
         stamped go-programs "$(sum_of "$clients"/go.* "$clients"/*/*.go "$clients"/*/*/*.go)" build_go_clients
-        stamped node-clients "$(sum_of "$clients/kafkajs/package-lock.json")" fetch_node_modules
+        stamped node-clients "$(sum_of "$clients/kafkajs/package-lock.json")" fetch_kafkajs
+        stamped browser-driver "$(sum_of "$clients/browser/package-lock.json")" fetch_browser_driver
     fi
     if [ "$part" = fuzz ]; then stamped "cargo-fuzz-$cargo_fuzz_version" installed install_cargo_fuzz; fi
 done

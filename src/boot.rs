@@ -135,6 +135,7 @@ pub fn serve(config: Config) -> Result<(), BootError> {
     let readiness = Arc::new(Ready::of(clusters.clone(), listeners.len(), issuers.table(), health));
     let control = control::start(ControlOptions {
         bind: config.control.bind,
+        url: config.control.url.clone(),
         tls: control_tls,
         logins: logins(&config, &issuers),
         looks: recorder.looks(),

@@ -1,9 +1,11 @@
-//! `control`: who may use the API is read, and refused where logins would cross a network in the clear.
+//! `control`: who may use the API is read, and refused where logins would cross a network in the clear; where people reach
+//! its page is read, or known from where it is.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::path::Path;
 
+use loadtest::tls::{A_DAY, Authority};
 use weir::config::{Config, Problems};
 use weir::policy::{Mechanism, Principal, Role, Roles};
 
@@ -69,6 +71,58 @@ fn an_address_beyond_loopback_stays_lawful_for_monitoring() {
     let folder = tempfile::tempdir().unwrap();
     let control = load(folder.path(), &GOOD.replace("127.0.0.1:9280", "0.0.0.0:9280")).unwrap().control;
     assert!(control.tls.is_none() && control.roles.is_empty());
+}
+
+#[test]
+fn the_page_is_where_the_url_says_or_where_the_address_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("weir test").unwrap();
+    let files = authority.issue(&[("CN", "weir")], &["localhost"], A_DAY).unwrap().write(folder.path(), "api").unwrap();
+    let tls = format!("tls: {{ certificate: {}, key: {} }}", files.certificate.display(), files.key.display());
+    let roles = "roles: { reviewer: [sre] }";
+    let url = |bind: &str, more: &[&str]| {
+        let control = format!("  bind: \"{bind}\"\n  {}\n", more.join("\n  "));
+        load(folder.path(), &GOOD.replace(BIND, &control)).unwrap().control.url
+    };
+    for (bind, more, expected) in [
+        ("127.0.0.1:9280", &[][..], None),
+        ("127.0.0.1:9280", &[roles], Some("http://127.0.0.1:9280")),
+        ("[::1]:80", &[roles], Some("http://[::1]")),
+        ("10.1.2.3:9280", &[roles, &tls], Some("https://10.1.2.3:9280")),
+        ("0.0.0.0:9280", &[roles, &tls], None),
+        ("[::]:9280", &[roles, &tls], None),
+        ("0.0.0.0:9280", &[roles, &tls, "url: https://weir.example.com"], Some("https://weir.example.com")),
+        (
+            "127.0.0.1:9280",
+            &[roles, "url: \"https://Weir.example.com:443/ops/\""],
+            Some("https://weir.example.com/ops"),
+        ),
+        ("127.0.0.1:9280", &[roles, "url: \"http://localhost:8080/\""], Some("http://localhost:8080")),
+    ] {
+        assert_eq!(url(bind, more).as_deref(), expected, "{bind} {more:?}");
+    }
+}
+
+#[test]
+fn a_url_that_nobody_could_log_in_at_is_refused() {
+    let expected = "expected where people reach `bind`, without `?` and `#`: a URL that begins with https:// (or http:// on \
+                    this machine), such as \"https://weir.example.com\"";
+    for wrong in [
+        "http://weir.example.com",
+        "ftp://weir.example.com",
+        "weir.example.com",
+        "https://",
+        "https://weir.example.com/?a=b",
+        "https://weir.example.com/#top",
+        "https://ann@weir.example.com",
+        "https://ann:secret@weir.example.com",
+    ] {
+        let control = format!("{BIND}\n  roles: {{ reviewer: [sre] }}\n  url: \"{wrong}\"");
+        check(&[(&control, &[&format!("weir.yaml:7:8: control.url: found `\"{wrong}\"`; {expected}")])]);
+    }
+    let nobody = "weir.yaml:6:8: control.url: there is no page to reach, since nobody may use the API; expected `roles` \
+                  beside it";
+    check(&[(&format!("{BIND}\n  url: \"https://weir.example.com\""), &[nobody])]);
 }
 
 #[test]

@@ -17,7 +17,8 @@ pub(super) fn open(
     outbox: Outbox,
 ) -> Result<(Arc<Registry>, Arc<ApprovalDesk>), BootError> {
     let kept = Duration::from_secs(u64::from(config.store.retention_days) * 24 * 3600);
-    let registry = Arc::new(Registry::open(RegistryOptions::new(recorder.access(), outbox, None, kept))?);
+    let options = RegistryOptions::new(recorder.access(), outbox, config.control.url.clone(), kept);
+    let registry = Arc::new(Registry::open(options)?);
     let desk = ApprovalDesk::open(Arc::clone(&registry))
         .map_err(|source| BootError::Own { what: "the thread that keeps approvals", source })?;
     Ok((registry, Arc::new(desk)))

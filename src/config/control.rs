@@ -1,16 +1,22 @@
-//! `control`: where the control plane listens, and who may use its API for what.
+//! `control`: where the control plane listens, who may use its API for what, and where people reach its page.
 
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
+
 use super::listeners::issuer_names;
 use super::ports::Ports;
 use super::reader::{Reader, Section};
+use super::yaml::Node;
 use super::{Control, tls, value};
-use crate::policy::{Role, RoleGroups};
+use crate::policy::{Role, RoleGroups, is_loopback};
 
-const KEYS: &[&str] = &["bind", "socket", "tls", "roles", "issuers"];
+const KEYS: &[&str] = &["bind", "url", "socket", "tls", "roles", "issuers"];
+
+/// A link is this and the id of a request, and has to fit where webhooks put it.
+const URL_BYTES_MAX: usize = 1024;
 
 /// `sun_path` of unix(7) holds 108 bytes, the last of them zero.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -43,9 +49,43 @@ pub(super) fn read(root: &Section<'_>, reader: &mut Reader, known: &Known<'_>, p
         Some(node) => issuer_names(node, &section.path("issuers"), reader, known.issuers),
         None => Some(known.issuers.to_vec()),
     };
+    let said = section.or(reader, "url", None, |node| url(node).map(Some));
     let (bind, tls, roles) = (bind?, tls?, roles?);
     logins_stay_here(&section, reader, bind, tls.is_some())?;
-    Some(Control { bind, socket: socket?, tls, roles, issuers: issuers? })
+    leads_somewhere(&section, reader, &roles)?;
+    let url = said?.or_else(|| own_url(bind, tls.is_some()).filter(|_| !roles.is_empty()));
+    Some(Control { bind, url, socket: socket?, tls, roles, issuers: issuers? })
+}
+
+/// Where people reach `bind`, as a browser writes it and without a slash at its end.
+fn url(node: &Node) -> Result<String, String> {
+    let expected = || {
+        "where people reach `bind`, without `?` and `#`: a URL that begins with https:// (or http:// on this machine), \
+         such as \"https://weir.example.com\""
+            .to_owned()
+    };
+    let url = Url::parse(value::text(node).map_err(|_| expected())?).map_err(|_| expected())?;
+    // What people log in with must not cross a network in the clear.
+    let lawful = url.scheme() == "https" || url.scheme() == "http" && url.host_str().is_some_and(is_loopback);
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let url = url.as_str().trim_end_matches('/').to_owned();
+    if lawful && bare && url.len() <= URL_BYTES_MAX { Ok(url) } else { Err(expected()) }
+}
+
+/// Where `bind` is reached as it stands; a wildcard is no address that anybody could go to.
+fn own_url(bind: SocketAddr, tls: bool) -> Option<String> {
+    let scheme = if tls { "https" } else { "http" };
+    let url = Url::parse(&format!("{scheme}://{bind}")).ok().filter(|_| !bind.ip().to_canonical().is_unspecified());
+    url.map(|url| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// A link to a page that is not there helps nobody.
+fn leads_somewhere(section: &Section<'_>, reader: &mut Reader, roles: &RoleGroups) -> Option<()> {
+    let Some(node) = section.node("url").filter(|_| roles.is_empty()) else { return Some(()) };
+    let what = "there is no page to reach, since nobody may use the API; expected `roles` beside it";
+    reader.report(node.at, format!("{}: {what}", section.path("url")));
+    None
 }
 
 /// What somebody logs in with must not cross a network in the clear.

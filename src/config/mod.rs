@@ -138,6 +138,9 @@ pub enum OnOverload {
 pub struct Control {
     /// HTTP: the API, `/metrics`, `/healthz`, `/readyz`.
     pub bind: SocketAddr,
+    /// Where people reach that, without a slash at its end: `control.url`, else the address itself. None where the API is
+    /// not served, or is on a wildcard.
+    pub url: Option<String>,
     /// TLS there; none where it is plain HTTP.
     pub tls: Option<ServerFiles>,
     /// Which groups may use the API for what.

@@ -15,6 +15,7 @@ mod issuers;
 mod local;
 mod metrics;
 mod notices;
+mod page;
 mod policy;
 mod problem;
 mod public;
@@ -64,6 +65,8 @@ pub use webhooks::{
 pub struct ControlOptions {
     /// The TCP address.
     pub bind: SocketAddr,
+    /// Where people reach it; none where nobody does.
+    pub url: Option<String>,
     /// TLS there; none where it is plain HTTP.
     pub tls: Option<Arc<ServerTls>>,
     /// Who may log in there, and what they may do.
@@ -137,6 +140,7 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
     let ControlOptions {
         bind,
+        url,
         tls,
         logins,
         socket,
@@ -160,7 +164,7 @@ pub fn start(options: ControlOptions) -> Result<ControlHandle, ControlError> {
     let (stop, stopped) = watch::channel(false);
     let logins = Arc::new(Logins { options: logins, tokens: tokens.table() });
     let served = Served { queries, tokens, approvals, policy, readiness, looks: Arc::new(Looks::new(looks)), stopped };
-    let public = public::Door { tcp, tls, logins: logins.clone(), metrics, served: served.clone() };
+    let public = public::Door { tcp, url, tls, logins: logins.clone(), metrics, served: served.clone() };
     let local = local::Door { unix, served, logins, webhooks };
     let thread = thread::Builder::new()
         .name("weir-control".to_owned())

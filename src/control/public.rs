@@ -1,7 +1,7 @@
-//! The TCP door: monitoring, which asks for no login and tells nothing of who uses the gateway or for what; and the API,
-//! behind its guard.
+//! The TCP door: monitoring, which asks for no login and tells nothing of who uses the gateway or for what; the API, behind
+//! its guard; and the page on which people decide, which is nothing without the API.
 //!
-//! Invariant: where logins would cross a network in the clear there is no API.
+//! Invariant: where logins would cross a network in the clear there is neither API nor page.
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -15,10 +15,12 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::api::addressed::Addressed;
 use super::api::guard::{self, Guard};
 use super::api::health::Health;
 use super::api::login::Logins;
 use super::api::{self, Served};
+use super::page;
 use super::problem::Problem;
 use super::serve;
 use crate::tls::ServerTls;
@@ -31,6 +33,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) struct Door {
     pub(super) tcp: TcpListener,
+    pub(super) url: Option<String>,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) logins: Arc<Logins>,
     pub(super) metrics: PrometheusHandle,
@@ -40,7 +43,7 @@ pub(super) struct Door {
 impl Door {
     /// Serves until a stop is asked for.
     pub(super) async fn serve(self) {
-        let Door { tcp, tls, logins, metrics, served } = self;
+        let Door { tcp, url, tls, logins, metrics, served } = self;
         let listener = tcp.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(tcp));
         let opened = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (bound, listener) = match opened {
@@ -56,15 +59,25 @@ impl Door {
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready).with_state(served.clone()))
             .fallback(move |uri: Uri| async move { nothing_there(&uri, in_the_clear) })
-            .method_not_allowed_fallback(|| async {
-                Problem::of(StatusCode::METHOD_NOT_ALLOWED, "this path is there for GET")
-            });
+            .method_not_allowed_fallback(only_to_read);
         let stopped = served.stopped.clone();
-        let app =
-            if in_the_clear { monitoring } else { monitoring.merge(api_behind(Guard::new(logins, bound), served)) };
+        let addressed = Arc::new(Addressed::new(bound, url.as_deref()));
+        let somebody_may = !logins.options.roles.is_empty();
+        let mut app = monitoring;
+        if !in_the_clear {
+            app = app.merge(api_behind(Guard::new(logins, addressed.clone()), served));
+        }
+        if !in_the_clear && somebody_may {
+            app = app.merge(page::routes(addressed));
+        }
         serve::serve(listener, tls, app.layer(map_response(guard::dress)), stopped).await;
         upkeep.abort();
     }
+}
+
+/// What is there for GET is not there for anything else.
+pub(super) async fn only_to_read() -> Problem {
+    Problem::of(StatusCode::METHOD_NOT_ALLOWED, "this path is there for GET")
 }
 
 fn api_behind(guard: Guard, served: Served) -> Router {
@@ -73,11 +86,16 @@ fn api_behind(guard: Guard, served: Served) -> Router {
 }
 
 fn nothing_there(uri: &Uri, in_the_clear: bool) -> Problem {
-    if in_the_clear && uri.path().starts_with("/api/") {
+    let is_page = uri.path().starts_with("/requests/");
+    if in_the_clear && (is_page || uri.path().starts_with("/api/")) {
         return Problem::not_found(
-            "the API is not served here, since logins would cross the network in the clear; set control.tls, or \
-             control.bind to a loopback address",
+            "neither the API nor its page is served here, since logins would cross the network in the clear; set control.tls, \
+             or control.bind to a loopback address",
         );
+    }
+    if is_page {
+        let what = "requests have a page here, /requests/ID, once somebody may use the API; set control.roles";
+        return Problem::not_found(what);
     }
     Problem::not_found("nothing is served at this path; there are /metrics, /healthz, /readyz and /api/v1")
 }

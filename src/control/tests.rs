@@ -92,6 +92,7 @@ impl Running {
         let webhooks = Webhooks::start(Vec::new(), outbox, recorder.access(), "n1").unwrap();
         let handle = start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
+            url: None,
             tls: None,
             logins: LoginOptions::default(),
             looks: recorder.looks(),
@@ -277,6 +278,7 @@ fn an_address_that_is_taken_is_named() {
     let running = Running::start();
     let options = ControlOptions {
         bind,
+        url: None,
         tls: None,
         logins: LoginOptions::default(),
         looks: running.recorder.looks(),

@@ -2,8 +2,12 @@
 //! own binary.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod browser;
 #[path = "../cli_support/mod.rs"]
 mod cli_support;
+#[path = "../common/mod.rs"]
+mod common;
+mod decisions_page;
 mod document;
 mod events;
 mod fuzzed;
@@ -11,6 +15,7 @@ mod grants;
 #[path = "../logins/issuer.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod issuer;
+mod links;
 mod logins;
 mod looks;
 mod pages;

@@ -18,7 +18,12 @@ pub const GROUPS: [(&str, &str); 4] =
 
 /// A gateway that needs no cluster, with these lines at the top of its configuration.
 pub fn gateway_with(control: &[&str], top: &[String]) -> Gateway {
-    let mut options = Options::new("127.0.0.1:1").auth(&["weir_token"]).policy("recording: [{ mode: metadata }]\n");
+    gateway_under("recording: [{ mode: metadata }]\n", control, top)
+}
+
+/// The same under this policy.
+pub fn gateway_under(policy: &str, control: &[&str], top: &[String]) -> Gateway {
+    let mut options = Options::new("127.0.0.1:1").auth(&["weir_token"]).policy(policy);
     options.control = control.iter().map(|&key| key.to_owned()).collect();
     options.top = top.to_vec();
     let mut gateway = Gateway::prepare(env!("CARGO_BIN_EXE_weir"), options).unwrap();

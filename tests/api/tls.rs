@@ -80,7 +80,9 @@ fn with_tls_the_api_is_served_anywhere_and_certificates_are_followed() {
     let token = world.token("platform");
     let answer = world.curl("/api/v1/tokens", &token).unwrap();
     assert_eq!((answer.status, answer.json()["tokens"][0]["subject"].as_str()), (200, Some("ann")));
-    assert_eq!(world.curl("/healthz", &token).unwrap().status, 200);
+    for path in ["/healthz", "/requests/r-aaaaaaaa"] {
+        assert_eq!(world.curl(path, &token).unwrap().status, 200, "{path}");
+    }
 
     let stranger = Authority::new("stranger").unwrap();
     issue(&stranger, &world.dir, "weir");
@@ -98,7 +100,9 @@ fn without_tls_other_addresses_serve_monitoring_and_no_api() {
     for path in ["/metrics", "/healthz"] {
         assert_eq!(send(world.address, "GET", path, &[], "").status, 200, "{path}");
     }
-    for path in ["/api/v1/health", "/api/v1/tokens", "/api/v1/openapi.json"] {
+    for path in
+        ["/api/v1/health", "/api/v1/tokens", "/api/v1/openapi.json", "/requests/r-aaaaaaaa", "/requests/page.js"]
+    {
         let refused = send(world.address, "GET", path, &[&login], "");
         assert_eq!(refused.status, 404, "{path}");
         assert!(refused.problem().contains("control.tls"), "{refused:?}");

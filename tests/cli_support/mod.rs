@@ -102,6 +102,7 @@ impl Gateway {
         let tokens = Arc::new(TokenRegistry::open(recorder.access()).unwrap());
         let control = weir::control::start(ControlOptions {
             bind: "127.0.0.1:0".parse().unwrap(),
+            url: None,
             tls: None,
             logins,
             looks: recorder.looks(),

@@ -4,8 +4,7 @@
 //! Invariants:
 //! - Nothing but `Authorization` logs in: there is no cookie that a browser would add by itself. What changes something
 //!   comes as JSON, which a page of another origin cannot send without being asked first, and is never told yes.
-//! - On a loopback address only names of this machine are answered to, so that no name of somebody else's can be made to
-//!   mean it (DNS rebinding).
+//! - What was meant for somebody else, or comes from somebody else's page, goes no further (`addressed`).
 //! - A resource gets a body that is there and within its limit; whoever sends slowly holds up nobody.
 //! - What a request may read it reads for a bounded time as one of a bounded number, though its client has gone.
 
@@ -26,6 +25,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::addressed::Addressed;
 use super::caller::Caller;
 use super::login::{LoginError, Logins};
 use super::rates::{Rates, counted};
@@ -45,8 +45,7 @@ pub(in crate::control) struct Peer(pub(in crate::control) SocketAddr);
 /// Decides over requests.
 pub(in crate::control) struct Guard {
     logins: Arc<Logins>,
-    /// The door is on a loopback address.
-    local_names_only: bool,
+    addressed: Arc<Addressed>,
     callers: Rates<(String, String)>,
     failures: Rates<IpAddr>,
     /// Digests of what has logged in before: who shares an address with somebody who guesses is not locked out.
@@ -55,10 +54,10 @@ pub(in crate::control) struct Guard {
 }
 
 impl Guard {
-    pub(in crate::control) fn new(logins: Arc<Logins>, bound: SocketAddr) -> Guard {
+    pub(in crate::control) fn new(logins: Arc<Logins>, addressed: Arc<Addressed>) -> Guard {
         Guard {
             logins,
-            local_names_only: bound.ip().to_canonical().is_loopback(),
+            addressed,
             callers: Rates::new(API_CALLER_BURST, Duration::from_secs(1) / API_CALLER_PER_SECOND),
             failures: Rates::new(API_FAILURES_BURST, API_FAILURE_EVERY),
             let_in: Mutex::default(),
@@ -69,9 +68,8 @@ impl Guard {
     /// Who asks, once it is clear that they may; none where nobody needs to be somebody.
     async fn admit(&self, request: &Parts) -> Result<Option<Caller>, Response> {
         let (method, path, headers) = (&request.method, request.uri.path(), &request.headers);
-        let host = request.uri.authority().map(ToString::to_string);
-        let host = host.or_else(|| text(headers, header::HOST).map(str::to_owned));
-        self.meant_for_us(host.as_deref(), headers).map_err(IntoResponse::into_response)?;
+        let meant = self.addressed.is_for_us(request).and_then(|()| self.addressed.is_from_us(request));
+        meant.map_err(IntoResponse::into_response)?;
         let who = match roles::find(method, path) {
             Found::Route(who) => who,
             Found::OtherMethods(methods) => return Err(wrong_method(&methods)),
@@ -86,24 +84,6 @@ impl Guard {
         }
         is_json(method, headers).map_err(IntoResponse::into_response)?;
         Ok(Some(caller))
-    }
-
-    fn meant_for_us(&self, host: Option<&str>, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.local_names_only && !host.is_some_and(is_local_name) {
-            let what =
-                "this address answers to `localhost` and loopback addresses only, not to the Host that was asked for";
-            return Err(Problem::of(StatusCode::MISDIRECTED_REQUEST, what));
-        }
-        let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-        let own = |origin: &str| {
-            let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            rest.is_some_and(|rest| host.is_some_and(|host| rest.eq_ignore_ascii_case(host)))
-        };
-        let site = text(headers, HeaderName::from_static("sec-fetch-site")).unwrap_or("none");
-        if origin.is_some_and(|origin| !own(origin)) || !matches!(site, "none" | "same-origin") {
-            return Err(Problem::of(StatusCode::FORBIDDEN, "pages of other origins may not use this API"));
-        }
-        Ok(())
     }
 
     async fn log_in(&self, request: &Parts) -> Result<Caller, Response> {
@@ -211,8 +191,9 @@ async fn gathered(body: Body) -> Result<Bytes, Problem> {
 pub(in crate::control) async fn dress(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // The page says for itself what it needs; nothing else is to be shown as one.
     let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
-    headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
     let keep = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
     response
@@ -230,19 +211,9 @@ fn is_json(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the request needs `Content-Type: application/json`"))
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+/// A header that is text.
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Whether a Host means this machine, whoever asks.
-fn is_local_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    name.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn not_logged_in(error: &LoginError) -> Response {
@@ -275,20 +246,4 @@ fn no_role(caller: &Caller, allowed: Roles) -> Problem {
         caller.subject
     );
     Problem::of(StatusCode::FORBIDDEN, what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_mean_it() {
-        for host in ["localhost", "LOCALHOST:9280", "127.0.0.1", "127.0.0.1:9280", "127.9.9.9:1", "[::1]", "[::1]:9280"]
-        {
-            assert!(is_local_name(host), "{host}");
-        }
-        for host in ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.1:9280", "a:b"] {
-            assert!(!is_local_name(host), "{host}");
-        }
-    }
 }

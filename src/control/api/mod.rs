@@ -8,6 +8,7 @@
 //! - A request reaches a resource only with a [`Caller`], on TCP only by a row of `roles::ROWS`.
 //! - Every failure is a [`Problem`](super::problem::Problem); no answer, log line or error holds what proves a login.
 
+pub(super) mod addressed;
 pub(super) mod caller;
 mod events;
 mod extract;

@@ -95,6 +95,10 @@ pub struct RuleView {
     pub approvers: String,
     /// Nobody says yes before there is a reason.
     pub reason_required: bool,
+    /// How long a grant is good for, seconds.
+    pub valid_s: u64,
+    /// How often it may be used.
+    pub uses: u32,
 }
 
 /// What somebody said.
@@ -270,7 +274,8 @@ fn resource(item: &ActionItem) -> ResourceView {
 
 fn rule(terms: &Terms) -> RuleView {
     let approvers = terms.approvers.to_string();
-    RuleView { name: terms.rule.clone(), approvers, reason_required: terms.reason_required }
+    let &Terms { reason_required, valid_s, uses, .. } = terms;
+    RuleView { name: terms.rule.clone(), approvers, reason_required, valid_s, uses }
 }
 
 fn decision(decision: &ReviewDecision) -> DecisionView {

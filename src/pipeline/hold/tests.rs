@@ -195,7 +195,8 @@ fn a_password_is_in_the_digest_and_nowhere_else() {
     let mut seen = 0;
     for seed in 0..32 {
         let body = samples::body(message, version, seed);
-        for wanted in found(Request { api_key: key::ALTER_USER_SCRAM_CREDENTIALS, version, body: &body }, &rules).wanted
+        for wanted in
+            found(Request { api_key: key::ALTER_USER_SCRAM_CREDENTIALS, version, body: &body }, &rules).unwrap().wanted
         {
             let text = serde_json::to_string(&wanted.action).unwrap();
             if wanted.withheld.iter().all(|secret| secret.is_empty()) {

@@ -8,7 +8,10 @@ use super::gathered::{Gathered, Part};
 use super::reader::{Reader, Section, found, suggestion};
 use super::yaml::Node;
 use super::{access, rule, value};
-use crate::policy::{ApprovalMistake, ApprovalRule, ApprovalRules, Approvers, HeldOperation, Terms, Volume, When};
+use crate::policy::{
+    ApprovalMistake, ApprovalRule, ApprovalRules, Approvers, HeldOperation, NamePattern, NamePatterns, Terms, Volume,
+    When,
+};
 
 pub(super) const KEYS: &[&str] = &[
     "name",
@@ -59,6 +62,18 @@ pub(super) fn read(parts: &mut [Part<'_>], listeners: &[String]) -> Option<Appro
     None
 }
 
+/// As rules about access name them, without partitions.
+fn whole_topics(section: &Section<'_>, reader: &mut Reader) -> Option<NamePatterns> {
+    let lawful = |text: &str| match NamePattern::topic(text) {
+        Ok(pattern) if pattern.names_partitions() => {
+            Err("approvals are of all of a topic's partitions; expected a topic without a bracket, such as `orders`"
+                .to_owned())
+        }
+        other => other.map(drop),
+    };
+    NamePatterns::names(&rule::names(section, reader, "topics", "topic patterns", lawful)?).ok()
+}
+
 fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Option<ApprovalRule> {
     let any = |_: &str| Ok(());
     let name = section
@@ -72,7 +87,7 @@ fn one(section: &Section<'_>, reader: &mut Reader, listeners: &[String]) -> Opti
         Some(_) => operations(section, reader),
         None => None,
     };
-    let topics = access::resource_names(section, reader, "topics", "topic patterns");
+    let topics = whole_topics(section, reader);
     let consumer_groups = access::resource_names(section, reader, "consumer_groups", "patterns of consumer groups");
     let cluster = section.or(reader, "cluster", false, value::boolean);
     let when = section.node("when").map(|node| when(node, &section.path("when"), reader));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::cli::terminal::{self, harmless};
+use crate::cli::terminal::{self, escaped};
 use crate::cli::time::Clock;
 use crate::control::approvals::{CaseView, GrantView};
 use crate::policy::Said;
@@ -19,9 +19,9 @@ pub(super) fn table(cases: &[&CaseView], out: &mut impl Write) -> io::Result<()>
         table.add_row([
             case.id.clone(),
             state,
-            harmless(&case.requester.person.to_string()),
-            harmless(&what(case, "on")),
-            case.reason.as_deref().map_or_else(|| "-".to_owned(), harmless),
+            escaped(&case.requester.person.to_string()),
+            escaped(&what(case, "on")),
+            case.reason.as_deref().map_or_else(|| "-".to_owned(), escaped),
             clock.moment(case.created_ns),
         ]);
     }
@@ -32,7 +32,7 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
     let clock = Clock::local();
     let mut line = |name: &str, text: &str| {
         let label = if name.is_empty() { String::new() } else { format!("{name}:") };
-        writeln!(out, "{label:<11}{}", harmless(text))
+        writeln!(out, "{label:<11}{}", escaped(text))
     };
     line("request", &case.id)?;
     line("state", &case.state.to_string())?;
@@ -59,12 +59,14 @@ pub(super) fn one(case: &CaseView, out: &mut impl Write) -> io::Result<()> {
         line("rule", &format!("{}: {}{reason}", rule.name, rule.approvers))?;
     }
     for resource in &case.resources {
-        let (long, short): (Vec<_>, Vec<_>) = resource.parameters.iter().partition(|(_, value)| value.contains('\n'));
-        let how = short.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(", ");
-        let name = if resource.name.is_empty() { "all" } else { &resource.name };
-        line(&resource.kind.to_string(), &if how.is_empty() { name.to_owned() } else { format!("{name} ({how})") })?;
-        // A text of several lines, such as what changes in a file.
-        long.iter().flat_map(|(_, text)| text.lines()).try_for_each(|text| line("", &terminal::escaped(text)))?;
+        line(&resource.kind.to_string(), if resource.name.is_empty() { "all" } else { &resource.name })?;
+        // A line each, so that no value can look like another parameter.
+        for (name, value) in &resource.parameters {
+            match value.contains('\n') {
+                true => value.lines().try_for_each(|text| line("", text))?,
+                false => line("", &format!("{name}: {value}"))?,
+            }
+        }
     }
     for (name, value) in &case.parameters {
         line("with", &format!("{name}: {}", value))?;

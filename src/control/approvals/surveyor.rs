@@ -30,7 +30,9 @@ impl Surveyor {
         let thread = std::thread::Builder::new().name("weir-effects".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 let room = Arc::new(Semaphore::new(limits::EFFECTS_SIDE_BY_SIDE));
-                while let Some((action, done)) = asks.recv().await {
+                // What finds no place waits in the channel, whose room is bounded.
+                while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+                    let Some((action, done)) = asks.recv().await else { return };
                     if action.operation == HeldOperation::ChangePolicy {
                         // Of no cluster: its own difference says what it comes to.
                         done(found(None));
@@ -40,9 +42,9 @@ impl Surveyor {
                         done(nothing("it is of no cluster that Weir asks"));
                         continue;
                     };
-                    let (room, recording) = (Arc::clone(&room), recording.clone());
+                    let recording = recording.clone();
                     tokio::spawn(async move {
-                        let _place = room.acquire_owned().await;
+                        let _place = place;
                         done(effect(&cluster, Some(&recording), &action).await);
                     });
                 }

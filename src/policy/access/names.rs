@@ -93,6 +93,11 @@ impl NamePattern {
         self.partitions.as_ref()
     }
 
+    /// Whether it is about some partitions only.
+    pub fn names_partitions(&self) -> bool {
+        self.partitions().is_some()
+    }
+
     fn matches_name(&self, name: &str) -> bool {
         match &self.form {
             Form::Literal(literal) => literal == name,

@@ -71,7 +71,8 @@ pub fn cut(
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
-            // An election's answer has room for words beside partitions only; records are too large for an answer to a whole request.
+            // An election's answer has room for words beside partitions only, and requests with records are too large to be
+            // answered as a whole.
             (key::FETCH | key::ELECT_LEADERS, _) | (_, None) => Judgement::Answered(items),
             (key::PRODUCE, _) if !unawaited => Judgement::Answered(items),
             _ if refusals.is_empty() => Judgement::Answered(items),

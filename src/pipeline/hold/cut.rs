@@ -36,13 +36,12 @@ pub fn cut(
         return Ok(Judgement::Passes);
     }
     let (key, version) = (request.api_key, request.version);
-    let why = refusals.first().map_or("no topic has this id", |refusal| &refusal.why);
-    let whole = |kind| Judgement::Refused { code: code_of(key, version, kind), why: why.to_owned() };
+    let whole = |kind| Judgement::Refused { code: code_of(key, version, kind), why: all_of(refusals) };
     if let Some(all) = refusals.iter().find(|refusal| refusal.names.is_none()) {
         return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Cluster), why: all.why.clone() });
     }
     if key == key::STREAMS_GROUP_HEARTBEAT {
-        return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Topic), why: all_of(refusals) });
+        return Ok(whole(ActionKind::Topic));
     }
     let Some(tree) = Tree::read(key, version, Direction::Request, request.body, true)? else {
         return Ok(whole(ActionKind::Cluster));
@@ -71,11 +70,9 @@ pub fn cut(
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
-            // An election's answer has room for words beside partitions only, and requests with records are too large to be
-            // answered as a whole.
+            // An election's answer has words beside partitions only; records are too large for an answer to the whole.
             (key::FETCH | key::ELECT_LEADERS, _) | (_, None) => Judgement::Answered(items),
-            (key::PRODUCE, _) if !unawaited => Judgement::Answered(items),
-            _ if refusals.is_empty() => Judgement::Answered(items),
+            _ if refusals.is_empty() || (key == key::PRODUCE && !unawaited) => Judgement::Answered(items),
             (_, Some(array)) => {
                 whole(array.nodes.first().and_then(|node| kind_of(array, Some(node))).unwrap_or(ActionKind::Cluster))
             }
@@ -90,11 +87,12 @@ pub fn cut(
     Ok(Judgement::GoesOn { body: Some(without.done(request.body)), amends })
 }
 
-/// What goes on whole or not at all is told of each of its refusals, as far as anybody reads.
+/// What is refused as a whole is told of each of its refusals, as far as anybody reads.
 fn all_of(refusals: &[Refusal]) -> String {
     const TOLD: usize = 3;
     let told: Vec<&str> = refusals.iter().take(TOLD).map(|refusal| &*refusal.why).collect();
     match refusals.len().saturating_sub(TOLD) {
+        _ if refusals.is_empty() => "no topic has this id".to_owned(),
         0 => told.join("; "),
         more => format!("{}; and {more} more", told.join("; ")),
     }

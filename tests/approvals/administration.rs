@@ -142,8 +142,8 @@ fn of_others(name: &str, runtime: &str) -> Vec<Case> {
     ]
 }
 
-/// `kafka-configs` salts a password anew each time that it is run, and a grant is bound to what was salted: so it has to be approved
-/// while it waits.
+/// `kafka-configs` salts a password anew each time that it is run, and a grant is bound to what was salted: so it has to be
+/// approved while it waits.
 #[test]
 fn a_password_that_is_approved_while_its_command_waits_is_set() {
     for runtime in RUNTIMES {

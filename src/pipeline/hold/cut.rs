@@ -1,6 +1,6 @@
 //! Takes out of a request what may not be done, with what its client is told instead.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::pipeline::access::{
     Amends, FETCH_SESSION_ID_NOT_FOUND, GROUP_AUTHORIZATION_FAILED, Judgement, Request, SHARE_SESSION_NOT_FOUND,
@@ -39,13 +39,12 @@ pub fn cut(
         return Ok(Judgement::Passes);
     }
     let (key, version) = (request.api_key, request.version);
-    let why = refusals.first().map_or("no topic has this id", |refusal| &refusal.why);
-    let whole = |kind| Judgement::Refused { code: code_of(key, version, kind), why: why.to_owned() };
+    let whole = |kind| Judgement::Refused { code: code_of(key, version, kind), why: all_of(refusals) };
     if let Some(all) = refusals.iter().find(|refusal| refusal.names.is_none()) {
         return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Cluster), why: all.why.clone() });
     }
     if key == key::STREAMS_GROUP_HEARTBEAT {
-        return Ok(Judgement::Refused { code: code_of(key, version, ActionKind::Topic), why: all_of(refusals) });
+        return Ok(whole(ActionKind::Topic));
     }
     let Some(tree) = Tree::read(key, version, Direction::Request, request.body, true)? else {
         return Ok(whole(ActionKind::Cluster));
@@ -56,15 +55,16 @@ pub fn cut(
     }
     let refused = Refused::of(refusals, topics);
     let mut without = tree.without();
-    let (mut items, mut left) = (Vec::new(), 0);
+    let (mut items, mut left, mut met) = (Vec::new(), 0, HashSet::new());
     for array in tree.root.arrays.iter().filter(|array| kind_of(array, None).is_some()) {
         let mut out = Vec::new();
         for (place, node) in array.nodes.iter().enumerate() {
             if node.topic_id().is_some_and(|id| unknown.contains(&id)) {
                 items.push(Item::of(node, array.of, UNKNOWN_TOPIC_ID, None));
-            } else if let Some((kind, why)) = refused.why(array, node) {
+            } else if let Some((named, why)) = refused.why(array, node) {
+                met.insert(named);
                 let why = format!("weir: {why}");
-                items.push(Item::of(node, array.of, code_of(key, version, kind), Some(&why)));
+                items.push(Item::of(node, array.of, code_of(key, version, named.0), Some(&why)));
             } else {
                 left += 1;
                 continue;
@@ -72,6 +72,10 @@ pub fn cut(
             out.push(place);
         }
         without.take_out(array, &out);
+    }
+    if met.len() < refused.why.len() {
+        // Something that is refused has another name by now, or stands elsewhere: in doubt nothing goes on.
+        return Ok(whole(ActionKind::Cluster));
     }
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
@@ -91,19 +95,23 @@ pub fn cut(
     Ok(Judgement::GoesOn { body: Some(without.done(request.body)), amends })
 }
 
-/// What goes on whole or not at all is told of each of its refusals, as far as anybody reads.
+/// What is refused as a whole is told of each of its refusals, as far as anybody reads.
 fn all_of(refusals: &[Refusal]) -> String {
     const TOLD: usize = 3;
     let told: Vec<&str> = refusals.iter().take(TOLD).map(|refusal| &*refusal.why).collect();
     match refusals.len().saturating_sub(TOLD) {
+        _ if refusals.is_empty() => "no topic has this id".to_owned(),
         0 => told.join("; "),
         more => format!("{}; and {more} more", told.join("; ")),
     }
 }
 
+/// A thing that a request names.
+type Named<'a> = (ActionKind, &'a str);
+
 /// What is refused, by the names it has in the request.
 struct Refused<'a> {
-    why: HashMap<(ActionKind, &'a str), &'a str>,
+    why: HashMap<Named<'a>, &'a str>,
     topics: &'a dyn TopicDirectory,
 }
 
@@ -117,7 +125,7 @@ impl<'a> Refused<'a> {
     }
 
     /// What an element is and why it is refused; none where it is not.
-    fn why(&self, array: &Array, node: &Node) -> Option<(ActionKind, &'a str)> {
+    fn why(&self, array: &Array, node: &Node) -> Option<(Named<'a>, &'a str)> {
         let kind = kind_of(array, Some(node))?;
         let of_an_id = match (kind, node.topic_id()) {
             (ActionKind::Topic, Some(id)) => Some(self.topics.name(&id)?),
@@ -129,7 +137,7 @@ impl<'a> Refused<'a> {
             _ => None,
         };
         let name = name.or(node.text(Role::ResourceName)).unwrap_or_default();
-        self.why.get(&(kind, name)).map(|why| (kind, *why))
+        self.why.get_key_value(&(kind, name)).map(|(named, why)| (*named, *why))
     }
 }
 

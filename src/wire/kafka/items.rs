@@ -348,7 +348,7 @@ fn nothing(field: &Field, item: Option<&Item>) -> i64 {
     }
 }
 
-/// Numbers without a role that are -1 by default in Kafka's own messages. A `PreferredReadReplica` of 0 would send readers to broker
-/// 0, and one that reads what is committed takes a `LastStableOffset` of 0 for the end of the partition.
+/// Numbers without a role that are -1 by default in Kafka's own messages. A `PreferredReadReplica` of 0 would send readers
+/// to broker 0, and one that reads what is committed takes a `LastStableOffset` of 0 for the end of the partition.
 const MINUS_ONE: [&str; 5] =
     ["PreferredReadReplica", "LastStableOffset", "LeaderEpoch", "CommittedLeaderEpoch", "LogAppendTimeMs"];

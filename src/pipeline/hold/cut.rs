@@ -13,7 +13,7 @@ use crate::wire::kafka::api::key;
 use crate::wire::kafka::items::{self, Item};
 use crate::wire::kafka::layout::{Direction, Element, Group, Role};
 use crate::wire::kafka::listing::TOPIC_AUTHORIZATION_FAILED;
-use crate::wire::kafka::tree::{Array, Node, Tree};
+use crate::wire::kafka::tree::{Array, Node, Tree, Without};
 use crate::wire::kafka::walk::Malformed;
 
 /// What is not done, and what its client is told of it.
@@ -53,30 +53,10 @@ pub fn cut(
         // With nothing awaited there is no answer to put an error in.
         return Ok(whole(ActionKind::Topic));
     }
-    let refused = Refused::of(refusals, topics);
-    let mut without = tree.without();
-    let (mut items, mut left, mut met) = (Vec::new(), 0, HashSet::new());
-    for array in tree.root.arrays.iter().filter(|array| kind_of(array, None).is_some()) {
-        let mut out = Vec::new();
-        for (place, node) in array.nodes.iter().enumerate() {
-            if node.topic_id().is_some_and(|id| unknown.contains(&id)) {
-                items.push(Item::of(node, array.of, UNKNOWN_TOPIC_ID, None));
-            } else if let Some((named, why)) = refused.why(array, node) {
-                met.insert(named);
-                let why = format!("weir: {why}");
-                items.push(Item::of(node, array.of, code_of(key, version, named.0), Some(&why)));
-            } else {
-                left += 1;
-                continue;
-            }
-            out.push(place);
-        }
-        without.take_out(array, &out);
-    }
-    if met.len() < refused.why.len() {
-        // Something that is refused has another name by now, or stands elsewhere: in doubt nothing goes on.
+    let refused = Refused { why: refused(refusals), unknown, topics };
+    let Some((items, left, without)) = refused.taken_out(&tree, key, version) else {
         return Ok(whole(ActionKind::Cluster));
-    }
+    };
     // Metadata's answer tells of the brokers too.
     if left == 0 && !items.is_empty() && key != key::METADATA {
         return Ok(match (key, tree.root.arrays.first()) {
@@ -106,26 +86,49 @@ fn all_of(refusals: &[Refusal]) -> String {
     }
 }
 
-/// A thing that a request names.
-type Named<'a> = (ActionKind, &'a str);
+/// Why something is not done, by the name that it has in the request.
+type Whys<'a> = HashMap<(ActionKind, String), &'a str>;
 
-/// What is refused, by the names it has in the request.
+fn refused(refusals: &[Refusal]) -> Whys<'_> {
+    let names = refusals.iter().flat_map(|refusal| refusal.names.iter().flatten().map(|name| (name, &*refusal.why)));
+    names.map(|((kind, name), why)| ((*kind, name.clone()), why)).collect()
+}
+
+/// What does not go on.
 struct Refused<'a> {
-    why: HashMap<Named<'a>, &'a str>,
+    why: Whys<'a>,
+    unknown: &'a [[u8; 16]],
     topics: &'a dyn TopicDirectory,
 }
 
-impl<'a> Refused<'a> {
-    fn of(refusals: &'a [Refusal], topics: &'a dyn TopicDirectory) -> Self {
-        let names = refusals.iter().flat_map(|refusal| {
-            let names = refusal.names.iter().flatten();
-            names.map(|(kind, name)| ((*kind, name.as_str()), refusal.why.as_str()))
-        });
-        Refused { why: names.collect(), topics }
+impl Refused<'_> {
+    /// What is answered, how many elements are left, and the request without the others. None where something that is refused
+    /// has another name by now, or stands elsewhere: in doubt nothing goes on.
+    fn taken_out<'t>(&self, tree: &'t Tree, key: i16, version: i16) -> Option<(Vec<Item>, usize, Without<'t>)> {
+        let mut without = tree.without();
+        let (mut items, mut left, mut met) = (Vec::new(), 0, HashSet::new());
+        for array in tree.root.arrays.iter().filter(|array| kind_of(array, None).is_some()) {
+            let mut out = Vec::new();
+            for (place, node) in array.nodes.iter().enumerate() {
+                if node.topic_id().is_some_and(|id| self.unknown.contains(&id)) {
+                    items.push(Item::of(node, array.of, UNKNOWN_TOPIC_ID, None));
+                } else if let Some((named, why)) = self.why(array, node) {
+                    let why = format!("weir: {why}");
+                    items.push(Item::of(node, array.of, code_of(key, version, named.0), Some(&why)));
+                    met.insert(named);
+                } else {
+                    left += 1;
+                    continue;
+                }
+                out.push(place);
+            }
+            without.take_out(array, &out);
+        }
+        (met.len() == self.why.len()).then_some((items, left, without))
     }
 
     /// What an element is and why it is refused; none where it is not.
-    fn why(&self, array: &Array, node: &Node) -> Option<(Named<'a>, &'a str)> {
+    fn why(&self, array: &Array, node: &Node) -> Option<(&(ActionKind, String), &str)> {
         let kind = kind_of(array, Some(node))?;
         let of_an_id = match (kind, node.topic_id()) {
             (ActionKind::Topic, Some(id)) => Some(self.topics.name(&id)?),
@@ -137,7 +140,7 @@ impl<'a> Refused<'a> {
             _ => None,
         };
         let name = name.or(node.text(Role::ResourceName)).unwrap_or_default();
-        self.why.get_key_value(&(kind, name)).map(|(named, why)| (*named, *why))
+        self.why.get_key_value(&(kind, name.to_owned())).map(|(named, why)| (named, *why))
     }
 }
 

@@ -495,9 +495,6 @@ pub const READERS_MAX: usize = 16 * 1024;
 /// Topics of one identity whose volumes are counted. Of more, those with the least are forgotten: what a client made up is.
 pub const TOPICS_COUNTED_MAX: usize = 4096;
 
-/// The longest name of a topic (`Topic.MAX_NAME_LENGTH` of Kafka).
-pub const TOPIC_NAME_MAX: usize = 249;
-
 /// Partitions of one identity of which it is known how far they were read: a consumer of a large cluster's.
 pub const PARTITIONS_READ_MAX: usize = 64 * 1024;
 

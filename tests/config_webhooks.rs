@@ -66,13 +66,13 @@ fn every_format_loads() {
     .unwrap();
     let [ops, moving, slack, pager, near] = webhooks.as_slice() else { panic!("{webhooks:?}") };
     let WebhookFormat::CloudEvents { keys } = &ops.format else { panic!("{ops:?}") };
-    assert_eq!((keys.len(), keys[0].share().len(), ops.events.len()), (1, 24, 4));
+    assert_eq!((keys.len(), keys[0].share().len(), ops.events.len()), (1, 24, 5));
     let WebhookFormat::CloudEvents { keys } = &moving.format else { panic!("{moving:?}") };
     assert_eq!((keys.len(), moving.events.as_slice()), (2, &[WebhookEvent::BreakGlass][..]));
     assert_eq!(slack.url.expose(), URL);
     assert!(matches!(pager.format, WebhookFormat::PagerDuty { .. }));
     assert_eq!(pager.url.expose(), "https://events.pagerduty.com/v2/enqueue");
-    assert!(!pager.events.contains(&WebhookEvent::GrantUsed));
+    assert!(!pager.events.contains(&WebhookEvent::GrantUsed) && !pager.events.contains(&WebhookEvent::GrantRevoked));
     assert!(near.allow_private);
     assert!(
         load("[{ name: a, format: slack, url: { file: slack } }, { name: a, format: slack, url: { file: slack } }]")

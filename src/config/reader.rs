@@ -196,6 +196,8 @@ pub(super) fn found(node: &Node) -> String {
         Data::Null => "nothing".to_owned(),
         Data::List(_) => "a list".to_owned(),
         Data::Mapping(_) => "a mapping".to_owned(),
+        // Somebody's password may be in it, wherever a URL stands.
+        Data::Plain(text) | Data::Quoted(text) if has_login(text) => "a URL with a login in it".to_owned(),
         Data::Plain(text) | Data::Quoted(text) => {
             let mut shown: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
             if text.chars().nth(SHOWN_MAX).is_some() {
@@ -204,6 +206,11 @@ pub(super) fn found(node: &Node) -> String {
             if matches!(node.data, Data::Plain(_)) { format!("`{shown}`") } else { format!("`\"{shown}\"`") }
         }
     }
+}
+
+fn has_login(text: &str) -> bool {
+    let authority = text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@'))
 }
 
 /// "`a`, `b` or `c`".

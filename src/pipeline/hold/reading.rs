@@ -44,6 +44,9 @@ struct Marks {
 
 const MINUTE_S: u64 = 60;
 
+/// The longest name that a topic has (`Topic.MAX_NAME_LENGTH` of Kafka).
+const TOPIC_NAME_MAX: usize = 249;
+
 impl Marks {
     fn add(&mut self, operation: HeldOperation, topic: &Arc<str>, bytes: u64, minute: u64) {
         let key = (operation, topic.clone());
@@ -81,8 +84,8 @@ impl Readings {
                 let before = marks.upto.entry((topic.clone(), *partition)).or_default();
                 *before = (*before).max(*upto);
             }
-            // No topic has a longer name: it is made up.
-            if *bytes > 0 && topic.len() <= limits::TOPIC_NAME_MAX {
+            // A longer one is made up.
+            if *bytes > 0 && topic.len() <= TOPIC_NAME_MAX {
                 marks.add(operation, topic, *bytes, now_s / MINUTE_S);
             }
         }

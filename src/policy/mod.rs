@@ -4,6 +4,7 @@
 
 mod access;
 mod approvals;
+mod change;
 mod issuer_table;
 mod jwt;
 mod key_set;
@@ -15,6 +16,7 @@ mod recording;
 mod roles;
 mod snapshot;
 mod subject;
+mod text_diff;
 mod token;
 mod token_table;
 
@@ -27,9 +29,10 @@ pub use access::{
 pub use approvals::{
     AccessRequest, Action, ActionEffect, ActionItem, ActionKind, Answer, ApprovalMistake, ApprovalRule, ApprovalRules,
     Approvers, Ask, CannotDecide, Case, Desk, Digest, DigestKey, Fact, Grant, HeldOperation, HeldRules, Listener, Open,
-    OpenTable, Origin, Parameter, Person, PolicyState, RequestState, Requester, ReviewDecision, Revoked, Said, Terms,
-    Use, Volume, WITHHELD, When, policy_change,
+    OpenTable, Origin, Parameter, Person, RequestState, Requester, ReviewDecision, Revoked, Said, Terms, Use, Volume,
+    WITHHELD, When,
 };
+pub use change::{PolicyState, policy_change};
 pub use issuer_table::{Attempt, Issuer, IssuerTable, is_loopback};
 pub use jwt::{ClaimPath, IssuerRules, JwtLogin, JwtRefusal, ScopeMapping, USERNAME as JWT_USERNAME, looks_like_jwt};
 pub use key_set::{ALGORITHMS, KeySet, KeySetError};

@@ -216,7 +216,7 @@ impl<R: Runtime> Requests<R> {
         batch: &mut Batch,
     ) -> Result<(), Fault> {
         let c = self.c.clone();
-        let Whole { kept, body_at, exchange, reservation } = whole;
+        let Whole { kept, body_at, exchange, mut reservation } = whole;
         let frame = kept.map_or(Cow::Borrowed(&buffer[taken.clone()]), Cow::Owned);
         let security = c.door.listener.allow_security_changes;
         let judge = |exchange: &Exchange, frame: &[u8]| guard::judge(exchange, &frame[body_at..], &*c, security);
@@ -238,7 +238,7 @@ impl<R: Runtime> Requests<R> {
         let refused = early.as_ref().is_some_and(|judged| !matches!(judged, Ok(Verdict::Forward(_))));
         let goes_on = match refused {
             true => Some((exchange, frame)),
-            false => self.held_back(exchange, frame, body_at, (&mut *batch, buffer)).await?,
+            false => self.held_back(exchange, frame, body_at, &mut reservation, (&mut *batch, buffer)).await?,
         };
         let Some((mut exchange, frame)) = goes_on else { return Ok(()) };
         let frame = self.masked(&mut exchange, frame, body_at)?;

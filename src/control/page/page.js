@@ -107,7 +107,7 @@ function show(request) {
   document.title = harmless(`${request.state}: ${request.summary} · Weir`)
   at('open-until').replaceChildren(...(request.state === 'pending' ? ['Open until ', moment(request.expires)] : []))
   showWho(request)
-  const what = `${request.operation.replaceAll('_', ' ')}, on cluster ${request.cluster}`
+  const what = request.operation.replaceAll('_', ' ') + (request.cluster && `, on cluster ${request.cluster}`)
   at('resources').replaceChildren(element('p', theirs(what)), ...others(request.parameters),
     ...request.resources.map(resource))
   showEffect(request.effect)
@@ -138,7 +138,7 @@ function showWho(request) {
     ['Groups', (requester.groups ?? []).join(', ')],
     ['Client', request.client_id],
     ['From', request.address],
-    ['Where', listener ? `cluster ${cluster}, listener ${listener}` : `cluster ${cluster}; asked for beforehand`],
+    ['Where', cluster && (listener ? `cluster ${cluster}, listener ${listener}` : `cluster ${cluster}; asked for beforehand`)],
     ['Asked', moment(request.created)]
   ]))
   at('reason').replaceChildren(...(request.reason ? [theirs(request.reason)] : []))

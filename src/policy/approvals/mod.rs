@@ -11,19 +11,16 @@ mod approvers;
 mod desk;
 mod operation;
 mod person;
-mod policy_change;
 mod request;
 mod rule;
 #[cfg(test)]
 mod tests;
-mod text_diff;
 
 pub use action::{Action, ActionItem, ActionKind, Digest, DigestKey, Parameter, WITHHELD};
 pub use approvers::Approvers;
 pub use desk::{Answer, Ask, Desk, Listener, Open, OpenTable};
 pub use operation::HeldOperation;
 pub use person::Person;
-pub use policy_change::{PolicyState, policy_change};
 pub use request::{
     AccessRequest, CannotDecide, Case, Decision as ReviewDecision, Effect as ActionEffect, Fact, Grant, Origin,
     RequestState, Requester, Revoked, Said, Use,

@@ -20,6 +20,7 @@ use super::{Batch, Requests};
 use crate::event::{CloseReason, EventKind, HeldStage};
 use crate::limits;
 use crate::pipeline::access::{FETCH_SESSION_ID_NOT_FOUND, Judgement, Request, SHARE_SESSION_NOT_FOUND};
+use crate::pipeline::budget::Reservation;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::fault::Fault;
 use crate::pipeline::guard;
@@ -77,6 +78,7 @@ impl<R: Runtime> Requests<R> {
         mut exchange: Box<Exchange>,
         frame: Cow<'a, [u8]>,
         body_at: usize,
+        room: &mut Option<Reservation>,
         passed: (&mut Batch, &[u8]),
     ) -> Result<Option<GoesOn<'a>>, Fault> {
         let c = &self.c;
@@ -86,7 +88,7 @@ impl<R: Runtime> Requests<R> {
         let security = c.door.listener.allow_security_changes;
         let is_held = held && guard::judge_head(exchange.api_key, exchange.version, security).is_none();
         let Some(requester) = is_held.then(|| c.requester()).flatten() else { return Ok(Some((exchange, frame))) };
-        Box::pin(self.held_for(requester, exchange, frame, body_at, passed)).await
+        Box::pin(self.held_for(requester, exchange, frame, body_at, room, passed)).await
     }
 
     /// The same of a request of the kind that rules about its client hold.
@@ -96,6 +98,7 @@ impl<R: Runtime> Requests<R> {
         mut exchange: Box<Exchange>,
         frame: Cow<'a, [u8]>,
         body_at: usize,
+        room: &mut Option<Reservation>,
         (batch, buffer): (&mut Batch, &[u8]),
     ) -> Result<Option<GoesOn<'a>>, Fault> {
         let c = self.c.clone();
@@ -128,7 +131,7 @@ impl<R: Runtime> Requests<R> {
         let patience = patience(exchange.api_key, &held, &wanted);
         let body = &frame[body_at..];
         let waiting = Waiting { body, wanted: &wanted, known: &known, requester: &requester, patience };
-        let Some(standings) = self.wait(&mut exchange, waiting).await? else {
+        let Some(standings) = self.wait(&mut exchange, waiting, room).await? else {
             let why = "the policy, or a grant, has changed while it waited for approval; try again";
             let code = hold::code_of_all(exchange.api_key, exchange.version);
             return self.judged(exchange, frame, body_at, refused(code, why)).await;
@@ -197,13 +200,20 @@ impl<R: Runtime> Requests<R> {
 
     /// Waits until each action is decided, as long as the client is there and has patience; then claims a use for each that
     /// was approved. None where it may not be done any more as it was when it came.
-    async fn wait(&mut self, exchange: &mut Exchange, waiting: Waiting<'_>) -> Result<Option<Vec<Standing>>, Fault> {
+    async fn wait(
+        &mut self,
+        exchange: &mut Exchange,
+        waiting: Waiting<'_>,
+        room: &mut Option<Reservation>,
+    ) -> Result<Option<Vec<Standing>>, Fault> {
         let c = self.c.clone();
         // It is whole, however long it waits.
         c.traffic.kept_since_ns.set(0);
-        let Some(_room) = c.shard.held_requests.reserve(waiting.body.len() as u64) else {
+        let Some(held) = c.shard.held_requests.reserve(waiting.body.len() as u64) else {
             return Ok(Some(no(&waiting, "too many requests wait for approval already; try again later")));
         };
+        // What it took of the room of requests that go on is theirs again.
+        *room = Some(held);
         let mut standings = self.ask(&waiting);
         let (begun, reads) = (Instant::now(), exchange.api_key == key::FETCH);
         loop {

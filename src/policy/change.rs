@@ -7,10 +7,11 @@
 
 use std::ops::Range;
 
-use super::action::{Action, ActionItem, ActionKind, Parameter, WITHHELD};
-use super::operation::HeldOperation;
 use super::text_diff::unified;
-use crate::policy::{Detector, Detectors, PolicyText, looks_like_token};
+use super::{
+    Action, ActionItem, ActionKind, Detector, Detectors, HeldOperation, Parameter, PolicyText, WITHHELD,
+    looks_like_token,
+};
 
 /// What stands before a value that nobody should see, in small letters.
 const SECRETIVE: &[&str] = &["password", "passwd", "secret", "token", "credential", "api_key", "apikey", "private_key"];

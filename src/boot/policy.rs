@@ -17,12 +17,12 @@ use tokio::sync::mpsc;
 use crate::config::{Config, Problem, Problems};
 use crate::control::{
     PolicyChange, PolicyChangeError, PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion,
-    PolicyReload, PolicyReloaded, TokenRegistry,
+    PolicyReload, PolicyReloaded, PolicyTrial, PolicyTrialError, TokenRegistry,
 };
 use crate::mask::detect::PatternError;
 use crate::pipeline::masking::plans::Book;
 use crate::policy::{AccessClient, Action, ActionKind, PolicySnapshot, PolicyText, Requester, ResourceKind, Terms};
-use crate::recorder::PolicyHash;
+use crate::recorder::{PolicyHash, Queries};
 use crate::shard::{Command, Policy, ShardEar};
 use crate::tls::Reload;
 
@@ -283,6 +283,14 @@ impl PolicyReload for PolicyKeeper {
         let mut config = Config::clone(&self.config);
         config.policy.snapshot = snapshot;
         crate::cli::explain(&config, question, self.tokens.list())
+    }
+
+    fn simulate(&self, trial: PolicyTrial, recording: Queries) -> Result<serde_json::Value, PolicyTrialError> {
+        let files = trial.files.iter().cloned().map(text).collect();
+        let tried = self.checked(files).map_err(PolicyTrialError::Wrong)?;
+        let mut config = Config::clone(&self.config);
+        config.policy.snapshot = self.kept.lock().unwrap_or_else(PoisonError::into_inner).in_force.clone();
+        crate::cli::simulate(&config, tried, &trial, self.tokens.list(), recording)
     }
 
     fn reload(&self) -> Result<PolicyReloaded, String> {

@@ -33,6 +33,7 @@ pub(super) fn run(args: &LooksArgs, out: &mut impl Write) -> Result<(), CliError
             Seen::Frames => "its frames",
             Seen::Follow => "what was being recorded",
             Seen::Request => "an access request",
+            Seen::Simulation => "what a policy would have done",
         };
         table.add_row([
             clock.moment(look.at_ns),

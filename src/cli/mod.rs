@@ -35,7 +35,9 @@ use clap::Parser;
 
 use crate::boot;
 use crate::config::Config;
-use crate::control::{PolicyQuestion, TokenView};
+use crate::control::{PolicyQuestion, PolicyTrial, PolicyTrialError, TokenView};
+use crate::policy::PolicySnapshot;
+use crate::recorder::Queries;
 
 use args::{Cli, Command, ConfigArg};
 use error::CliError;
@@ -92,6 +94,20 @@ pub(crate) fn explain(
     tokens: Vec<TokenView>,
 ) -> Result<serde_json::Value, String> {
     explain::answer(config, question, &tokens).map_err(|error| error.to_string())
+}
+
+/// What `weir simulate --json` would say, for the same.
+pub(crate) fn simulate(
+    config: &Config,
+    tried: PolicySnapshot,
+    trial: &PolicyTrial,
+    tokens: Vec<TokenView>,
+    recording: Queries,
+) -> Result<serde_json::Value, PolicyTrialError> {
+    simulate::answer(config, tried, trial, tokens, recording).map_err(|error| match error {
+        CliError::Usage(what) => PolicyTrialError::Asked(what),
+        other => PolicyTrialError::Failed(other.to_string()),
+    })
 }
 
 fn serve(config: &ConfigArg) -> Result<(), CliError> {

@@ -53,7 +53,7 @@ pub use metrics::{InstallError, install as install_metrics};
 pub use notices::{Notice, NoticeKind, Outbox, PreparedNotice};
 pub use policy::{
     PolicyChange, PolicyChangeError, PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion,
-    PolicyReload, PolicyReloaded,
+    PolicyReload, PolicyReloaded, PolicyTrial, PolicyTrialError,
 };
 pub use readiness::{Check, Readiness};
 pub use tokens::{CreatedToken, Minter, NewToken, TokenError, TokenRegistry, TokenState, TokenView};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::policy::{Action, Answer, Requester, Terms};
+use crate::recorder::Queries;
 
 /// Keeps the policy in force, and looks at others that are not.
 pub trait PolicyReload: Send + Sync {
@@ -24,11 +25,53 @@ pub trait PolicyReload: Send + Sync {
     /// Which rules decide over something, as `weir explain --json` says it. The error says what is wrong with the question.
     fn explain(&self, question: PolicyQuestion) -> Result<serde_json::Value, String>;
 
+    /// What a policy of these files would do to what was recorded, as `weir simulate --json` says it.
+    fn simulate(&self, trial: PolicyTrial, recording: Queries) -> Result<serde_json::Value, PolicyTrialError>;
+
     /// The cluster that is meant, where there may be only one; the error says which there are.
     fn cluster(&self, asked: Option<&str>) -> Result<String, String>;
 
     /// What has to be met before somebody does this through any listener of its cluster.
     fn terms(&self, requester: &Requester, action: &Action) -> Vec<Terms>;
+}
+
+/// A policy that is tried on what was recorded.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyTrial {
+    /// All of its files.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub files: Vec<PolicyFile>,
+    /// From when on, ns since the Unix epoch; a week ago where it is not said.
+    #[serde(default)]
+    pub since_ns: Option<u64>,
+    /// Until when; until now where it is not said.
+    #[serde(default)]
+    pub until_ns: Option<u64>,
+    /// Only what this subject did.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// Only what came through this listener.
+    #[serde(default)]
+    pub listener: Option<String>,
+    /// At most this many ways of being denied, and of being held; 50 where it is not said. All are counted.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 10_000)]
+    pub limit: Option<u32>,
+}
+
+/// Why a policy cannot be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyTrialError {
+    /// It is wrong.
+    #[error("the policy is wrong, and nothing was tried")]
+    Wrong(Vec<PolicyProblem>),
+    /// What is asked makes no sense.
+    #[error("{0}")]
+    Asked(String),
+    /// The recording cannot be read.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// What somebody wants the policy to be.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::client::{Client, ClientError};
 use super::*;
 use crate::policy::ScopeText;
-use crate::recorder::{Recorder, RecorderOptions, ShardJournal, open_access};
+use crate::recorder::{Queries, Recorder, RecorderOptions, ShardJournal, open_access};
 
 /// A gateway whose store can be made to fail.
 #[derive(Default)]
@@ -45,6 +45,10 @@ impl PolicyReload for Gateway {
 
     fn terms(&self, _: &crate::policy::Requester, _: &crate::policy::Action) -> Vec<crate::policy::Terms> {
         Vec::new()
+    }
+
+    fn simulate(&self, _: PolicyTrial, _: Queries) -> Result<Value, PolicyTrialError> {
+        Err(PolicyTrialError::Failed("there is nothing to try it on".to_owned()))
     }
 
     fn explain(&self, _: PolicyQuestion) -> Result<Value, String> {

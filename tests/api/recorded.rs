@@ -7,10 +7,10 @@ use std::time::Duration;
 use loadtest::kafka::{self, Cluster};
 use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::person::Person;
-use crate::rig::{ROLES, get, login};
+use crate::rig::{ROLES, get, login, post};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -54,6 +54,30 @@ fn what_a_client_does_is_told_by_session_identity_and_topic() {
     };
     assert!(names("identities", "identities", "subject").contains(&"\"ann\"".to_owned()));
     assert!(names("topics", "topics", "topic").contains(&"\"orders.eu\"".to_owned()));
+    a_policy_is_tried_on_it(&gateway, &auditor);
     let health = crate::rig::send(gateway.control(), "GET", "/api/v1/health", &[], "");
     assert_eq!(health.json()["ready"], true);
+}
+
+/// Who reads may not write under it.
+fn a_policy_is_tried_on_it(gateway: &Gateway, auditor: &str) {
+    let tried = |text: &str| {
+        let body = json!({ "files": [{ "name": "new.yaml", "text": text }], "subject": "ann" });
+        post(gateway, "policy/simulate", auditor, &body.to_string())
+    };
+    let readers = "access:\n  - { name: readers, groups: [dev], operations: [read], topics: [\"orders.*\"] }\n";
+    let found = tried(readers).json();
+    let worst = &found["denied"][0];
+    assert_eq!(
+        (&worst["subject"], &worst["operation"], &worst["name"]),
+        (&json!("ann"), &json!("write"), &json!("orders.eu"))
+    );
+    assert!(found["newly_denied"].as_u64() >= Some(1) && found["looked_at"]["stopped_in"].is_null(), "{found}");
+    let open = tried(&readers.replace("[read]", "[read, write]")).json();
+    assert_eq!(open["newly_denied"], 0, "{open}");
+    let wrong = tried("access: 1\n");
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.problem().contains("new.yaml:1:9"), "{wrong:?}");
+    let looks = get(gateway, "looks", auditor).json();
+    assert!(looks["looks"].as_array().unwrap().iter().any(|look| look["seen"] == "simulation"), "{looks}");
 }

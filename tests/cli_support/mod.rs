@@ -12,14 +12,15 @@ use tempfile::TempDir;
 use weir::control::approvals::{Registry, RegistryOptions};
 use weir::control::{
     Check, ControlHandle, ControlOptions, LoginOptions, Outbox, PolicyChange, PolicyChangeError, PolicyChecked,
-    PolicyFile, PolicyInForce, PolicyQuestion, PolicyReload, PolicyReloaded, Readiness, TokenRegistry, Webhooks,
+    PolicyFile, PolicyInForce, PolicyQuestion, PolicyReload, PolicyReloaded, PolicyTrial, PolicyTrialError, Readiness,
+    TokenRegistry, Webhooks,
 };
 use weir::event::piece::{Content, Piece, Way};
 use weir::event::{
     CloseReason, ConnectionNo, Event, EventKind, Identity, Item, Latency, Mechanism, Outcome, RequestPart, Resource,
     ResponsePart,
 };
-use weir::recorder::{Recorder, RecorderOptions, SessionFilter, ShardJournal};
+use weir::recorder::{Queries, Recorder, RecorderOptions, SessionFilter, ShardJournal};
 
 pub const CONFIG: &str = r#"store: { path: ./data }
 control: { bind: "127.0.0.1:9280", socket: ./s }
@@ -63,6 +64,10 @@ impl PolicyReload for AlwaysReady {
 
     fn terms(&self, _: &weir::policy::Requester, _: &weir::policy::Action) -> Vec<weir::policy::Terms> {
         Vec::new()
+    }
+
+    fn simulate(&self, _: PolicyTrial, _: Queries) -> Result<Value, PolicyTrialError> {
+        Err(PolicyTrialError::Failed("there is nothing to try it on".to_owned()))
     }
 
     fn explain(&self, _: PolicyQuestion) -> Result<Value, String> {

@@ -104,9 +104,16 @@ pub(super) struct LookedAt {
     pub(super) last_ns: Option<u64>,
     /// Some sessions of a minute were left out: there were more than are listed at a time.
     pub(super) sessions_omitted: bool,
+    /// The time for an answer was over: of this hour not all was looked at, and of later ones nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stopped_in: Option<Rfc3339>,
 }
 
 impl LookedAt {
+    pub(super) fn stopped(&mut self, hour_ns: u64) {
+        self.stopped_in = Some(Rfc3339(hour_ns));
+    }
+
     pub(super) fn exchange(&mut self, at_ns: u64) {
         self.exchanges += 1;
         let first_ns = self.first_ns.map_or(at_ns, |first_ns| first_ns.min(at_ns));

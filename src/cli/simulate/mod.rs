@@ -20,6 +20,8 @@ mod walk;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -29,11 +31,21 @@ use super::page::Page;
 use super::policy::{self, PolicyFile};
 use super::source::{Recording, Tokens};
 use crate::config::{Config, Policy};
+use crate::control::{PolicyTrial, TokenView};
 use crate::policy::PolicySnapshot;
-use crate::recorder::Rfc3339;
+use crate::recorder::{Queries, Rfc3339};
 use found::{Change, Found, LookedAt, NotJudged, Row};
 use judge::{Bench, Narrowed};
-use walk::{Walk, Window};
+use walk::{Asked, Walk, Window};
+
+/// How long the API looks before it answers with what was found by then: others wait for their answers, too.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(20);
+/// How far it looks back where it is not said, as the command does: a week.
+const LOOKED_BACK_NS: u64 = 7 * 24 * 3600 * 1_000_000_000;
+/// Ways that it shows where it is not said, as the command does.
+const WAYS_SHOWN: u32 = 50;
+/// In the place of a file's name.
+const AS_SENT: &str = "(as sent)";
 
 /// Something would be newly denied or held.
 const NEWLY_AGAINST: u8 = 6;
@@ -93,20 +105,12 @@ pub(super) fn run(args: &SimulateArgs, out: &mut impl Write) -> Result<u8, CliEr
     for warning in tried.snapshot.warnings() {
         eprintln!("weir: {}: {warning}", args.policy.display());
     }
-    if let Some(name) = &args.listener
-        && !config.listeners.iter().any(|listener| listener.name == *name)
-    {
-        let known: Vec<&str> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
-        return Err(CliError::Usage(format!("no listener has that name; there are: {}", known.join(", "))));
-    }
+    is_a_listener(&config, args.listener.as_deref())?;
     let window = Window::of(args.since, args.until)?;
-    let narrowed = narrowed(&config);
-    let recording = Recording::find(&config)?;
-    let bench = Bench::new(&config, &tried.snapshot, narrowed);
-    let mut walk = Walk::new(&recording, window, args, bench);
-    walk.go()?;
-    let found = walk.done().found;
-    let report = report(args, &config, &tried, window, &found);
+    let (subject, listener) = (args.subject.as_deref(), args.listener.as_deref());
+    let asked = Asked { subject, listener, ends: None };
+    let found = found(&config, &tried, tokens(&config), &Recording::find(&config)?, window, asked)?;
+    let report = report(args.limit, &config, &tried, window, &found);
     if args.json {
         writeln!(out, "{}", serde_json::to_string(&report)?)?;
     } else {
@@ -115,10 +119,52 @@ pub(super) fn run(args: &SimulateArgs, out: &mut impl Write) -> Result<u8, CliEr
     Ok(if report.newly_denied + report.newly_held > 0 { NEWLY_AGAINST } else { 0 })
 }
 
-fn report<'a>(args: &SimulateArgs, config: &Config, tried: &'a Policy, window: Window, found: &'a Found) -> Report<'a> {
+/// The same for the API of the running gateway, from its own store: as `--json` says it.
+pub(super) fn answer(
+    config: &Config,
+    tried: PolicySnapshot,
+    trial: &PolicyTrial,
+    tokens: Vec<TokenView>,
+    recording: Queries,
+) -> Result<serde_json::Value, CliError> {
+    is_a_listener(config, trial.listener.as_deref())?;
+    let now_ns = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(u64::MAX);
+    let window = Window::of(trial.since_ns.unwrap_or(now_ns.saturating_sub(LOOKED_BACK_NS)), trial.until_ns)?;
+    let tried = Policy { path: Some(AS_SENT.into()), missing: false, snapshot: Arc::new(tried) };
+    let (subject, listener) = (trial.subject.as_deref(), trial.listener.as_deref());
+    let asked = Asked { subject, listener, ends: Some(Instant::now() + ANSWERED_WITHIN) };
+    let found = found(config, &tried, tokens, &Recording::Store(recording), window, asked)?;
+    let limit = trial.limit.unwrap_or(WAYS_SHOWN);
+    Ok(serde_json::to_value(report(limit, config, &tried, window, &found))?)
+}
+
+fn is_a_listener(config: &Config, name: Option<&str>) -> Result<(), CliError> {
+    match name {
+        Some(name) if config.listeners.iter().all(|listener| listener.name != name) => {
+            let known: Vec<&str> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
+            Err(CliError::Usage(format!("no listener has that name; there are: {}", known.join(", "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn found(
+    config: &Config,
+    tried: &Policy,
+    tokens: Vec<TokenView>,
+    recording: &Recording,
+    window: Window,
+    asked: Asked<'_>,
+) -> Result<Found, CliError> {
+    let bench = Bench::new(config, &tried.snapshot, narrowed(config, tokens));
+    let mut walk = Walk::new(recording, window, asked, bench);
+    walk.go()?;
+    Ok(walk.done().found)
+}
+
+fn report<'a>(limit: u32, config: &Config, tried: &'a Policy, window: Window, found: &'a Found) -> Report<'a> {
     let (denied, held) = (found.worst_first(Change::Denied), found.worst_first(Change::Held));
-    let told =
-        |rows: &[&'a Row]| rows.iter().take(args.limit as usize).map(|row| Told::of(row, &tried.snapshot)).collect();
+    let told = |rows: &[&'a Row]| rows.iter().take(limit as usize).map(|row| Told::of(row, &tried.snapshot)).collect();
     Report {
         policy: PolicyFile::of(tried).unwrap_or_default(),
         in_force: PolicyFile::of(&config.policy),
@@ -141,17 +187,20 @@ fn report<'a>(args: &SimulateArgs, config: &Config, tried: &'a Policy, window: W
 }
 
 /// Whose tokens may have been narrowed: events do not say.
-fn narrowed(config: &Config) -> Narrowed {
+fn narrowed(config: &Config, tokens: Vec<TokenView>) -> Narrowed {
     let issuers = config.issuers.iter().filter(|issuer| issuer.rules.scopes.is_some());
     let issuers: BTreeSet<String> = issuers.map(|issuer| issuer.rules.issuer.clone()).collect();
+    let subjects = tokens.into_iter().filter(|token| token.scopes.is_some()).map(|token| token.subject).collect();
+    Narrowed { subjects, issuers }
+}
+
+fn tokens(config: &Config) -> Vec<TokenView> {
     // Looking must not make a store; where there is none, no token was ever made.
     if !config.store.path.exists() {
-        return Narrowed { subjects: BTreeSet::new(), issuers };
+        return Vec::new();
     }
-    let listed = Tokens::find(config).and_then(|tokens| tokens.list()).unwrap_or_else(|error| {
+    Tokens::find(config).and_then(|tokens| tokens.list()).unwrap_or_else(|error| {
         eprintln!("weir: which tokens are narrowed is not known, so rules alone are judged by: {error}");
         Vec::new()
-    });
-    let subjects = listed.into_iter().filter(|token| token.scopes.is_some()).map(|token| token.subject).collect();
-    Narrowed { subjects, issuers }
+    })
 }

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::judge::{Bench, Client, Known};
-use crate::cli::args::SimulateArgs;
 use crate::cli::error::CliError;
 use crate::cli::source::Recording;
 use crate::cli::time::Clock;
@@ -58,6 +57,17 @@ impl Window {
             (part.from_ns < part.to_ns).then_some(part)
         })
     }
+}
+
+/// What of the recording is looked at, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Only what this subject did.
+    pub(super) subject: Option<&'a str>,
+    /// Only what came through this listener.
+    pub(super) listener: Option<&'a str>,
+    /// Nothing more is looked at from then on.
+    pub(super) ends: Option<Instant>,
 }
 
 /// A session, as far as it matters here.
@@ -121,7 +131,7 @@ pub(super) struct Response {
 pub(super) struct Walk<'a> {
     recording: &'a Recording,
     window: Window,
-    args: &'a SimulateArgs,
+    asked: Asked<'a>,
     bench: Bench,
     /// Sessions that later hours may list again, and when they ended.
     met: HashMap<SessionId, u64>,
@@ -129,8 +139,8 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(recording: &'a Recording, window: Window, args: &'a SimulateArgs, bench: Bench) -> Self {
-        Walk { recording, window, args, bench, met: HashMap::new(), progress: Progress::new() }
+    pub(super) fn new(recording: &'a Recording, window: Window, asked: Asked<'a>, bench: Bench) -> Self {
+        Walk { recording, window, asked, bench, met: HashMap::new(), progress: Progress::new() }
     }
 
     /// What was found.
@@ -147,11 +157,19 @@ impl<'a> Walk<'a> {
             }
             for hour in day.parts(HOUR_NS) {
                 self.sessions_of(hour)?;
+                if self.is_late() {
+                    self.bench.found.looked_at.stopped(hour.from_ns);
+                    return Ok(());
+                }
                 self.met.retain(|_, ended_ns| *ended_ns >= hour.to_ns);
             }
         }
         self.progress.clear();
         Ok(())
+    }
+
+    fn is_late(&self) -> bool {
+        self.asked.ends.is_some_and(|ends| Instant::now() >= ends)
     }
 
     fn sessions_of(&mut self, part: Window) -> Result<(), CliError> {
@@ -167,8 +185,11 @@ impl<'a> Walk<'a> {
             self.bench.found.looked_at.sessions_omitted |= sessions.len() >= SESSIONS_MAX;
         }
         for session in sessions {
-            let through = |name: &String| session.listeners.is_empty() || session.listeners.contains(name);
-            let wanted = self.args.listener.as_ref().is_none_or(through);
+            let through = |name: &str| session.listeners.is_empty() || session.listeners.iter().any(|one| one == name);
+            if self.is_late() {
+                return Ok(());
+            }
+            let wanted = self.asked.listener.is_none_or(through);
             if !wanted || self.met.insert(session.id, session.ended_ns.unwrap_or(u64::MAX)).is_some() {
                 continue;
             }
@@ -180,7 +201,7 @@ impl<'a> Walk<'a> {
 
     fn list(&self, part: Window, limit: usize) -> Result<Vec<Session>, CliError> {
         self.recording.sessions(&SessionFilter {
-            identity: self.args.subject.clone(),
+            identity: self.asked.subject.map(str::to_owned),
             since_ns: Some(part.from_ns),
             until_ns: Some(part.to_ns - 1),
             limit,
@@ -203,7 +224,7 @@ impl<'a> Walk<'a> {
             for event in page.into_iter().take_while(|event| event.at_ns < to_ns) {
                 self.look_at(event, &mut clients);
             }
-            if is_last || is_past {
+            if is_last || is_past || self.is_late() {
                 break;
             }
             self.progress.tell(after.at_ns(), &self.bench);
@@ -220,7 +241,7 @@ impl<'a> Walk<'a> {
         let Some(response) = event.response else { return };
         let exchange = Exchange { at_ns: event.at_ns, request: event.request, response };
         let listener = clients.listener_of(connection).map(str::to_owned);
-        let other = listener.is_some() && self.args.listener.is_some() && listener != self.args.listener;
+        let other = listener.is_some() && self.asked.listener.is_some() && listener.as_deref() != self.asked.listener;
         if !other {
             let known = listener.map(|listener| clients.known(listener, &mut self.bench));
             self.bench.judge(known, &exchange);

@@ -46,6 +46,8 @@ pub enum Seen {
     Follow,
     /// An access request.
     Request,
+    /// What another policy would have done to what was recorded.
+    Simulation,
 }
 
 /// A look as it is kept.

@@ -1,5 +1,5 @@
-//! The policy in force: which it is, what it says, what another would be told, putting another in its place, and taking over
-//! what the file says now.
+//! The policy in force: which it is, what it says, what another would be told and would have done, putting another in its place,
+//! and taking over what the file says now.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,15 +11,20 @@ use utoipa_axum::routes;
 
 use super::caller::Caller;
 use super::extract::Body;
+use super::looks::Seen;
 use super::requests::requester;
 use super::{Served, blocking, page, tags};
 use crate::control::approvals::CaseView;
 use crate::control::policy::{
-    PolicyChange, PolicyChangeError, PolicyChecked, PolicyFile, PolicyInForce, PolicyQuestion, PolicyReloaded,
+    PolicyChange, PolicyChangeError, PolicyChecked, PolicyFile, PolicyInForce, PolicyProblem, PolicyQuestion,
+    PolicyReloaded, PolicyTrial, PolicyTrialError,
 };
 use crate::control::problem::Problem;
 use crate::limits::POLICY_FILES_MAX;
 use crate::policy::{Action, Answer, Ask, Origin, Requester, Terms};
+
+/// Ways of being denied that a simulation shows.
+const WAYS_MAX: u32 = 10_000;
 
 /// Characters of a file's name: what file systems take.
 const FILE_NAME_MAX: usize = 255;
@@ -30,6 +35,7 @@ pub(super) fn routes() -> OpenApiRouter<Served> {
         .routes(routes!(policy_text, put_policy_text))
         .routes(routes!(check))
         .routes(routes!(explain))
+        .routes(routes!(simulate))
         .routes(routes!(reload))
 }
 
@@ -184,12 +190,7 @@ impl From<PolicyChangeError> for Problem {
             PolicyChangeError::Names(_) | PolicyChangeError::TooLarge | PolicyChangeError::PutBack(_) => {
                 Problem::unprocessable(what)
             }
-            PolicyChangeError::Wrong(problems) => {
-                let lines =
-                    problems.iter().map(|one| format!("{}:{}:{}: {}", one.file, one.line, one.column, one.reason));
-                let what = [what].into_iter().chain(lines).collect::<Vec<_>>().join("\n");
-                Problem { problems, ..Problem::unprocessable(what) }
-            }
+            PolicyChangeError::Wrong(problems) => wrong(what, problems),
             PolicyChangeError::Held(Answer::Denied { request, why }) => {
                 let why = why.map(|why| format!(": {why}")).unwrap_or_default();
                 Problem::of(StatusCode::FORBIDDEN, format!("request {request} to change the policy was denied{why}"))
@@ -201,6 +202,12 @@ impl From<PolicyChangeError> for Problem {
             PolicyChangeError::Broken(_) => Problem::internal(what),
         }
     }
+}
+
+fn wrong(what: String, problems: Vec<PolicyProblem>) -> Problem {
+    let lines = problems.iter().map(|one| format!("{}:{}:{}: {}", one.file, one.line, one.column, one.reason));
+    let what = [what].into_iter().chain(lines).collect::<Vec<_>>().join("\n");
+    Problem { problems, ..Problem::unprocessable(what) }
 }
 
 /// Whoever keeps the policy may be waiting for shards to take one over.
@@ -236,6 +243,36 @@ async fn explain(
 ) -> Result<Json<serde_json::Value>, Problem> {
     page::moment(question.at_ns)?;
     blocking(move || served.policy.explain(question).map_err(Problem::unprocessable)).await.map(Json)
+}
+
+/// What another policy would have done to what was recorded; that somebody looks is noted
+#[utoipa::path(post, path = "/api/v1/policy/simulate", tag = "policy", request_body = PolicyTrial,
+    responses((status = 200, description = "As `weir simulate --json` says it (docs/json.md)", body = serde_json::Value)))]
+async fn simulate(
+    State(served): State<Served>,
+    caller: Caller,
+    Body(trial): Body<PolicyTrial>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    fits(&trial.files)?;
+    page::moment(trial.since_ns)?;
+    page::moment(trial.until_ns)?;
+    if !trial.limit.is_none_or(|limit| (1..=WAYS_MAX).contains(&limit)) {
+        return Err(Problem::unprocessable(format!("`limit` is 1 to {WAYS_MAX}")));
+    }
+    blocking(move || {
+        served.looks.note(&caller, Seen::Simulation, None)?;
+        let tried = served.policy.simulate(trial, served.queries.clone());
+        tried.map_err(|error| {
+            let what = error.to_string();
+            match error {
+                PolicyTrialError::Wrong(problems) => wrong(what, problems),
+                PolicyTrialError::Asked(_) => Problem::unprocessable(what),
+                PolicyTrialError::Failed(_) => Problem::internal(what),
+            }
+        })
+    })
+    .await
+    .map(Json)
 }
 
 /// Read the policy file again and take it over; answered when it is in force everywhere

@@ -60,6 +60,7 @@ pub(super) const ROWS: &[Row] = &[
     row("GET", "/api/v1/policy/text", RULES),
     row("PUT", "/api/v1/policy/text", ADMIN),
     row("POST", "/api/v1/policy/explain", RULES),
+    row("POST", "/api/v1/policy/simulate", EVIDENCE),
     row("POST", "/api/v1/policy/check", ADMIN),
     row("POST", "/api/v1/policy/reload", ADMIN),
 ];
@@ -158,7 +159,11 @@ mod tests {
             "GET tokens",
         ];
         let rules = ["GET policy", "GET policy/text", "POST policy/explain"];
-        assert_eq!(of(Role::Auditor), [&everyone[..], &evidence[..], &requests[..], &rules[..]].concat());
+        let simulate = ["POST policy/simulate"];
+        assert_eq!(
+            of(Role::Auditor),
+            [&everyone[..], &evidence[..], &requests[..], &rules[..], &simulate[..]].concat()
+        );
         let tokens = ["GET tokens", "POST tokens", "DELETE tokens/{id}"];
         let policy = [
             "GET policy",

@@ -62,7 +62,7 @@ fn unknown_and_repeated_keys() {
         (
             "  bind: \"127.0.0.1:9280\"",
             "  bind: \"127.0.0.1:9280\"\n  zzz: 1",
-            &["weir.yaml:6:3: control.zzz: unknown key; expected `bind`, `socket`, `tls`, `roles` or `issuers`"],
+            &["weir.yaml:6:3: control.zzz: unknown key; expected `bind`, `url`, `socket`, `tls`, `roles` or `issuers`"],
         ),
         (
             "    auth: [anonymous]",

@@ -222,8 +222,10 @@ impl Courier {
             tracing::error!(webhook = letter.webhook, "{lost} older dead letters had to go, as there are too many");
             super::count_lost(&letter.webhook, lost as u64);
         }
+        self.done(notice.seq, changes).await?;
+        // Whoever reads the count finds the letter.
         self.state.change().dead += 1 - lost.min(1);
-        self.done(notice.seq, changes).await
+        Ok(())
     }
 
     /// Moves the cursor past `seq`, together with `changes`.

@@ -7,36 +7,17 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::DeleteRecordsRequest;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use loadtest::admin;
-use loadtest::process;
 
 use super::common::{self, RUNTIMES};
-use super::world::{POLICY_VIOLATION, RULES, World, deletion, exists, make};
+use super::world::{POLICY_VIOLATION, READING, RULES, World, deletion, exists, make};
 
 const PARTITIONS: [&str; 3] = ["0", "1", "2"];
-
-const READING: &str = r#"approvals:
-  - name: replays
-    operations: [fetch]
-    topics: ["pay.*"]
-    when: { from: earliest }
-    approvers: { group: sre }
-  - name: positions
-    operations: [reset_offsets]
-    topics: ["pay.*"]
-    approvers: { group: sre }
-    hold: 2s
-"#;
-
-fn kcat(world: &World, args: &[&str], input: &str) -> process::Output {
-    let args = world.dev.kcat_command(&[&["-q"], args].concat());
-    process::run_any("kcat", &args, input.as_bytes(), Duration::from_secs(60)).unwrap().1
-}
 
 /// Two records on each of three partitions.
 fn filled(world: &World, topic: &str) {
     admin::create_topic(common::cluster(), topic, &[1, 1, 1]).unwrap();
     for partition in PARTITIONS {
-        assert_eq!(kcat(world, &["-P", "-t", topic, "-p", partition], "one\ntwo\n").stderr, "");
+        assert_eq!(world.kcat(&["-P", "-t", topic, "-p", partition], "one\ntwo\n").stderr, "");
     }
 }
 
@@ -46,16 +27,16 @@ fn who_reads_and_commits_several_partitions_in_order_is_held_by_nobody() {
         let world = World::with(runtime, READING);
         let topic = format!("pay.several-{runtime}");
         filled(&world, &topic);
-        let news = kcat(&world, &["-C", "-e", "-o", "1", "-t", &topic], "");
+        let news = world.kcat(&["-C", "-e", "-o", "1", "-t", &topic], "");
         assert_eq!(news.stdout, "two\n".repeat(3), "{}", news.stderr);
         assert!(world.requests().is_empty(), "all of its partitions are asked about: {:?}", world.requests());
 
         let world = World::with(runtime, &READING.replace("from: earliest", "over: 1GiB, within: 1h"));
         let group = format!("several-{runtime}");
-        let read = kcat(&world, &["-e", "-G", &group, "-X", "auto.offset.reset=earliest", &topic], "");
+        let read = world.kcat(&["-e", "-G", &group, "-X", "auto.offset.reset=earliest", &topic], "");
         assert_eq!(read.stdout.lines().count(), 6, "{}", read.stderr);
         assert!(world.requests().is_empty(), "it commits what it has read: {:?}", world.requests());
-        let again = kcat(&world, &["-e", "-G", &group, &topic], "");
+        let again = world.kcat(&["-e", "-G", &group, &topic], "");
         assert_eq!(again.stdout, "", "its commits have arrived: {}", again.stderr);
     }
 }

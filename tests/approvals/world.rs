@@ -6,6 +6,7 @@ use std::time::Duration;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::{DeleteTopicsRequest, GroupId, MetadataRequest, OffsetFetchRequest};
 use loadtest::admin::{self, Coordinates};
+use loadtest::process;
 use loadtest::wait_for;
 use loadtest::weir::{Gateway, Options};
 use loadtest::wire::Connection;
@@ -27,6 +28,24 @@ pub const RULES: &str = r#"approvals:
     grant: { valid: 2m, uses: 1 }
     break_glass: [oncall]
 "#;
+
+/// Reading from the beginning, and moving positions.
+pub const READING: &str = r#"approvals:
+  - name: replays
+    operations: [fetch]
+    topics: ["pay.*"]
+    when: { from: earliest }
+    approvers: { group: sre }
+    grant: { valid: 2m }
+  - name: positions
+    operations: [reset_offsets]
+    topics: ["pay.*"]
+    approvers: { group: sre }
+    hold: 2s
+"#;
+
+/// How long kcat may take.
+pub const KCAT_LIMIT: Duration = Duration::from_secs(90);
 
 /// A gateway and who is there: `dev` asks, `ann` and `bob` decide.
 pub struct World {
@@ -66,6 +85,12 @@ impl World {
         let mut connection = Connection::open(address).unwrap();
         assert_eq!(connection.login_plain(&who.token.subject, &who.token.token).unwrap().error_code, 0);
         connection
+    }
+
+    /// What kcat says as `dev`.
+    pub fn kcat(&self, args: &[&str], input: &str) -> process::Output {
+        let args = self.dev.kcat_command(&[&["-q"], args].concat());
+        process::run_any("kcat", &args, input.as_bytes(), KCAT_LIMIT).unwrap().1
     }
 
     /// All requests, the newest first.

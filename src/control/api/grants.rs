@@ -59,11 +59,7 @@ async fn list_grants(
         query.state.is_none_or(|state| grant.state == state)
             && own.as_ref().is_none_or(|own| grant.requester.is_the_same_as(own))
     });
-    if let Some(from) = page::cursor::<ByAge>(query.cursor)? {
-        grants.retain(|grant| place(grant) < from);
-    }
-    let next_cursor = grants.get(limit - 1).filter(|_| grants.len() > limit).map(|grant| place(grant).to_string());
-    grants.truncate(limit);
+    let (grants, next_cursor) = page::by_age(grants, limit, query.cursor, place)?;
     Ok(Json(Grants { grants, next_cursor }))
 }
 

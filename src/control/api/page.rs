@@ -39,6 +39,21 @@ pub(super) fn cursor<C: FromStr<Err = String>>(asked: Option<String>) -> Result<
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByAge(pub(super) u64, pub(super) String);
 
+/// The page of a list by age, the latest first, that begins where the cursor says; and the cursor of the next one.
+pub(super) fn by_age<T>(
+    mut all: Vec<T>,
+    limit: usize,
+    asked: Option<String>,
+    place: impl Fn(&T) -> ByAge,
+) -> Result<(Vec<T>, Option<String>), Problem> {
+    if let Some(from) = cursor::<ByAge>(asked)? {
+        all.retain(|one| place(one) < from);
+    }
+    let next_cursor = all.get(limit - 1).filter(|_| all.len() > limit).map(|last| place(last).to_string());
+    all.truncate(limit);
+    Ok((all, next_cursor))
+}
+
 impl std::fmt::Display for ByAge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:x}-{}", self.0, self.1)

@@ -102,11 +102,7 @@ async fn list_requests(
         query.state.is_none_or(|state| case.state == state)
             && own.as_ref().is_none_or(|own| case.requester.person.is_the_same_as(own))
     });
-    if let Some(from) = page::cursor::<ByAge>(query.cursor)? {
-        requests.retain(|case| place(case) < from);
-    }
-    let next_cursor = requests.get(limit - 1).filter(|_| requests.len() > limit).map(|case| place(case).to_string());
-    requests.truncate(limit);
+    let (requests, next_cursor) = page::by_age(requests, limit, query.cursor, place)?;
     Ok(Json(Requests { requests, next_cursor }))
 }
 

@@ -257,7 +257,7 @@ impl Registry {
                 "no approval rule holds this: it can be done without asking".to_owned(),
             ));
         }
-        if action.bytes() > limits::ACTION_BYTES_MAX || action.says_it_twice() {
+        if !action.can_be_shown() {
             let why = "it says more than a reviewer can be shown, or of one thing twice how; ask for less at a time";
             return Err(ApprovalError::Request(why.to_owned()));
         }

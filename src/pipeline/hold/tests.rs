@@ -34,10 +34,14 @@ impl TopicDirectory for AllTopics {
     fn learn(&self, _: Vec<([u8; 16], Arc<str>)>) {}
 }
 
-/// Nothing is known.
-struct Unknown;
+/// Nothing is known but that a member's share session was opened with a topic.
+struct Knows {
+    shares: Option<(&'static str, &'static str)>,
+}
 
-impl Circumstances for Unknown {
+const UNKNOWN: Knows = Knows { shares: None };
+
+impl Circumstances for Knows {
     fn exists(&self, _: &str) -> Option<bool> {
         None
     }
@@ -50,8 +54,9 @@ impl Circumstances for Unknown {
         None
     }
 
-    fn shared(&self, _: &ShareMember) -> Option<Vec<String>> {
-        None
+    fn shared(&self, (group, member): &ShareMember) -> Option<Vec<String>> {
+        let opened = self.shares == Some((group, member));
+        opened.then(|| vec!["pay.a".to_owned()])
     }
 
     fn volume(&self, _: HeldOperation, _: &str, _: Volume) -> u64 {
@@ -99,7 +104,7 @@ fn rules(pattern: &str) -> HeldRules {
 
 /// None where it says one thing twice.
 fn found(request: Request<'_>, rules: &HeldRules) -> Option<Held> {
-    look(request, "main", rules, &AllTopics, &Unknown).ok()
+    look(request, "main", rules, &AllTopics, &UNKNOWN).ok()
 }
 
 /// Elements that an array at the top of a request has.
@@ -147,7 +152,7 @@ fn whatever_can_be_held_is_held_in_every_version_and_nothing_of_it_goes_on_unask
                 Judgement::GoesOn { body: None, .. } => panic!("{} v{version} goes on as it is", api.name),
                 Judgement::GoesOn { body: Some(left), .. } => {
                     let left = Request { api_key: api.key, version, body: &left };
-                    let left = super::look(left, "main", &rules, &AllTopics, &Unknown).unwrap();
+                    let left = super::look(left, "main", &rules, &AllTopics, &UNKNOWN).unwrap();
                     assert!(left.wanted.is_empty(), "{} v{version}: {left:?}", api.name);
                 }
                 Judgement::Answered(_) | Judgement::Refused { .. } => {}
@@ -229,31 +234,6 @@ fn a_fetch_asks_for_no_session() {
     }
 }
 
-/// One member's share session was opened with one topic.
-struct Sharing;
-
-impl Circumstances for Sharing {
-    fn exists(&self, _: &str) -> Option<bool> {
-        None
-    }
-
-    fn log_start(&self, _: &str, _: i32) -> Option<i64> {
-        None
-    }
-
-    fn goes_on(&self, _: &str, _: &str, _: i32, _: i64) -> Option<bool> {
-        None
-    }
-
-    fn shared(&self, (group, member): &ShareMember) -> Option<Vec<String>> {
-        ((group.as_str(), member.as_str()) == ("g", "m")).then(|| vec!["pay.a".to_owned()])
-    }
-
-    fn volume(&self, _: HeldOperation, _: &str, _: Volume) -> u64 {
-        0
-    }
-}
-
 #[test]
 fn what_a_share_session_reads_is_held_with_each_of_its_requests_and_as_a_whole() {
     use kafka_protocol::messages::ShareFetchRequest;
@@ -269,7 +249,14 @@ fn what_a_share_session_reads_is_held_with_each_of_its_requests_and_as_a_whole()
         body
     };
     let found = |body: &[u8]| {
-        look(Request { api_key: key::SHARE_FETCH, version, body }, "main", &rules, &AllTopics, &Sharing).unwrap()
+        look(
+            Request { api_key: key::SHARE_FETCH, version, body },
+            "main",
+            &rules,
+            &AllTopics,
+            &Knows { shares: Some(("g", "m")) },
+        )
+        .unwrap()
     };
     for (epoch, at) in [(0, ShareEpoch::Opens), (-1, ShareEpoch::Ends)] {
         let held = found(&encode("m", epoch));
@@ -301,7 +288,7 @@ fn what_nobody_can_name_is_refused_and_asked_of_nobody() {
     let mut body = BytesMut::new();
     DeleteTopicsRequest::default().with_topics(vec![state]).encode(&mut body, 6).unwrap();
     let request = Request { api_key: key::DELETE_TOPICS, version: 6, body: &body };
-    let held = look(request, "main", &rules("*"), &NoTopics, &Unknown).unwrap();
+    let held = look(request, "main", &rules("*"), &NoTopics, &UNKNOWN).unwrap();
     assert!(held.wanted.is_empty());
     assert_eq!(held.unknown, [[7; 16]]);
     let judged = cut(request, &[], &held.unknown, &NoTopics).unwrap();

@@ -85,7 +85,8 @@ pub fn look(
     }
     let waits = if request.api_key == key::FETCH { Role::MaxWaitMs } else { Role::TimeoutMs };
     let timeout = said.number(waits).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
-    let looker = Looker { request, cluster, rules, topics, around, said: &said };
+    let mut looker = Looker { request, cluster, rules, topics, around, said: &said, shares: None };
+    looker.shares = looker.share_session();
     let wanted = match row {
         Row::Each(operation) => looker.each(operation),
         Row::Positions => looker.positions(),
@@ -93,15 +94,15 @@ pub fn look(
         Row::Creation => looker.creation(),
         Row::Whole(operation, kind) => looker.whole(operation, kind),
     };
-    let is_plain = |action: &Action| action.bytes() <= limits::ACTION_BYTES_MAX && !action.says_it_twice();
-    if wanted.len() > limits::HELD_ACTIONS_MAX || !wanted.iter().all(|wanted| is_plain(&wanted.action)) {
+    if wanted.len() > limits::HELD_ACTIONS_MAX || !wanted.iter().all(|wanted| wanted.action.can_be_shown()) {
         return Err(Unshowable);
     }
     let writes = if request.api_key == key::PRODUCE { looker.writes() } else { Vec::new() };
-    let shares = looker.share_session();
+    let unknown = looker.unknown();
+    let shares = looker.shares;
     let goes_on = shares.as_ref().filter(|session| session.at == ShareEpoch::GoesOn);
     let unknown_session = goes_on.is_some_and(|session| around.shared(&session.member).is_none());
-    Ok(Held { wanted, unknown: looker.unknown(), writes, shares, unknown_session, timeout })
+    Ok(Held { wanted, unknown, writes, shares, unknown_session, timeout })
 }
 
 struct Looker<'a> {
@@ -111,6 +112,8 @@ struct Looker<'a> {
     topics: &'a dyn TopicDirectory,
     around: &'a dyn Circumstances,
     said: &'a Structure,
+    /// The share session that the request is of.
+    shares: Option<ShareSession>,
 }
 
 /// A thing that a request names.
@@ -178,8 +181,7 @@ impl<'a> Looker<'a> {
     fn records(&self, operation: HeldOperation) -> Vec<Wanted> {
         let mut all: Vec<Wanted> = Vec::new();
         let mut met = HashSet::new();
-        let session = self.share_session();
-        let goes_on = session.as_ref().filter(|session| session.at == ShareEpoch::GoesOn);
+        let goes_on = self.shares.as_ref().filter(|session| session.at == ShareEpoch::GoesOn);
         let of_session = goes_on.and_then(|session| self.around.shared(&session.member)).unwrap_or_default();
         for Named { kind, name, said } in self.named().into_iter().chain(of_session.into_iter().map(Named::topic)) {
             let holding = self.rules.holding(operation, ResourceKind::Topic, &name);
@@ -188,7 +190,7 @@ impl<'a> Looker<'a> {
             if !rules.is_empty() && met.insert(name.clone()) {
                 let item = ActionItem { kind, name: name.clone(), parameters: Vec::new() };
                 // What a share session reads stands in no array of the request: it goes on whole, or not at all.
-                let names = session.is_none().then(|| vec![(kind, name)]);
+                let names = self.shares.is_none().then(|| vec![(kind, name)]);
                 all.extend(self.together(operation, vec![item], rules.into_iter(), names));
             }
         }

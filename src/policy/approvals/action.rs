@@ -15,6 +15,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::operation::HeldOperation;
+use crate::limits;
 
 /// What is shown in the place of a value that nobody may see.
 pub const WITHHELD: &str = "(withheld)";
@@ -139,8 +140,13 @@ impl Action {
         Digest(hash.finalize().into_bytes().into())
     }
 
+    /// Whether a reviewer can be shown all of it, and be sure what it says.
+    pub fn can_be_shown(&self) -> bool {
+        self.bytes() <= limits::ACTION_BYTES_MAX && !self.says_it_twice()
+    }
+
     /// Whether it says of one thing twice how: of two values for one setting, a reviewer cannot tell which one counts.
-    pub fn says_it_twice(&self) -> bool {
+    fn says_it_twice(&self) -> bool {
         let twice = |parameters: &[Parameter]| parameters.windows(2).any(|pair| pair[0].0 == pair[1].0);
         let mut met = HashSet::new();
         let mut again = |item| !met.insert(ActionItem::told_apart_by(item));
